@@ -1,0 +1,18 @@
+//! The pure core: values and decisions. Nothing here knows a socket, the wall clock, the
+//! environment, pingora, or any other room of this crate. What belongs elsewhere: everything that
+//! does I/O.
+
+pub mod access;
+pub mod client_ip;
+pub mod door;
+pub mod identity;
+pub mod leg;
+pub mod login;
+pub mod path;
+pub mod policy;
+pub mod random;
+pub mod return_to;
+pub mod secret;
+pub mod session;
+pub mod time;
+pub mod username;

@@ -1,0 +1,3 @@
+//! The `headwarden` binary.
+
+fn main() {}
