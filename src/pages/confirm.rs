@@ -18,13 +18,15 @@ pub struct Confirmation<'a> {
     pub who: &'a Identity,
     /// The user that Headscale will know them by, where we decide it.
     pub username: Option<&'a str>,
-    /// The one-time token, bound to session and id; POSTed back as `token` beside `id`.
+    /// The one-time token, bound to session and id; the form sends it back as `token` beside `id`.
     pub token: &'a str,
 }
 
 /// The parts of a [`Confirmation`] as the templates show them.
 struct Asked<'a> {
     auth_id: &'a str,
+    /// What the person is to the thing asked about.
+    owner: &'static str,
     who: Person,
     username: Option<String>,
     token: &'a str,
@@ -32,9 +34,10 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(confirmation: &Confirmation<'a>) -> Self {
+    fn new(confirmation: &Confirmation<'a>, owner: &'static str) -> Self {
         Self {
             auth_id: confirmation.auth_id,
+            owner,
             who: Person::new(confirmation.who),
             username: confirmation.username.map(tame),
             token: confirmation.token,
@@ -61,7 +64,10 @@ struct Ssh<'a> {
 
 /// Asks whether the device may join, and says who will own it. POSTs to [`CONFIRM_REGISTER`].
 pub fn confirm_register(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
-    let (shell, asked) = (Shell::new(context), Asked::new(confirmation));
+    let (shell, asked) = (
+        Shell::new(context, StatusCode::OK),
+        Asked::new(confirmation, "It will belong to"),
+    );
     let template = Register {
         shell,
         asked,
@@ -72,7 +78,10 @@ pub fn confirm_register(context: &Context<'_>, confirmation: &Confirmation<'_>) 
 
 /// Asks whether the person just ran `ssh` themselves. POSTs to [`CONFIRM_SSH`].
 pub fn confirm_ssh(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
-    let (shell, asked) = (Shell::new(context), Asked::new(confirmation));
+    let (shell, asked) = (
+        Shell::new(context, StatusCode::OK),
+        Asked::new(confirmation, "You are signed in as"),
+    );
     let template = Ssh {
         shell,
         asked,

@@ -103,7 +103,7 @@ pub fn denied(
     token: Option<&str>,
 ) -> Response<Bytes> {
     let template = Denied {
-        shell: Shell::new(context),
+        shell: Shell::new(context, StatusCode::FORBIDDEN),
         sentence: refusal.sentence(),
         hint: refusal.hint(),
         who: Person::new(who),

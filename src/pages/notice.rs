@@ -36,7 +36,6 @@ const CONTINUE: Link = Link {
 #[template(path = "notice.html")]
 struct Notice<'a> {
     shell: Shell<'a>,
-    status: u16,
     title: &'a str,
     sentence: &'a str,
     hint: Option<&'a str>,
@@ -50,8 +49,7 @@ fn notice(
     links: &[Link],
 ) -> Response<Bytes> {
     let template = Notice {
-        shell: Shell::new(context),
-        status: status.as_u16(),
+        shell: Shell::new(context, status),
         title,
         sentence,
         hint: Some(hint).filter(|hint| !hint.is_empty()),

@@ -37,13 +37,15 @@ static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
 pub(super) struct Shell<'a> {
     pub(super) site: &'a str,
     pub(super) support_id: &'a str,
+    pub(super) status: u16,
 }
 
 impl<'a> Shell<'a> {
-    pub(super) const fn new(context: &Context<'a>) -> Self {
+    pub(super) fn new(context: &Context<'a>, status: StatusCode) -> Self {
         Self {
             site: context.site,
             support_id: context.support_id,
+            status: status.as_u16(),
         }
     }
 

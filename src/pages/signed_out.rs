@@ -25,7 +25,7 @@ pub fn sign_out(
     who: Option<&Identity>,
     token: Option<&str>,
 ) -> Response<Bytes> {
-    let shell = Shell::new(context);
+    let shell = Shell::new(context, StatusCode::OK);
     let template = SignOut {
         shell,
         who: who.map(Person::new),
@@ -46,7 +46,7 @@ struct SignedOut<'a> {
 /// The session is over. Never leads back into a sign-in by itself: a provider that is still signed
 /// in would answer it silently.
 pub fn signed_out(context: &Context<'_>) -> Response<Bytes> {
-    let shell = Shell::new(context);
+    let shell = Shell::new(context, StatusCode::OK);
     let template = SignedOut {
         shell,
         sign_in: SIGN_IN,

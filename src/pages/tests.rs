@@ -30,13 +30,23 @@ fn person(text: &str) -> Identity {
     }
 }
 
+/// Name, status, whether it holds a form, and the page.
+type Row = (&'static str, u16, bool, Response<Bytes>);
+
 /// Every page there is, with `text` wherever a stranger's text may come in.
-fn all(text: &str, form_action: &[String]) -> Vec<(&'static str, u16, bool, Response<Bytes>)> {
+fn all(text: &str, form_action: &[String]) -> Vec<Row> {
     let context = &Context {
         site: text,
         support_id: text,
         form_action,
     };
+    let mut rows = questions(context, text);
+    rows.extend(sign_in_notices(context, text));
+    rows.extend(other_notices(context, text));
+    rows
+}
+
+fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
     let who = &person(text);
     let asked = &Confirmation {
         auth_id: text,
@@ -80,59 +90,43 @@ fn all(text: &str, form_action: &[String]) -> Vec<(&'static str, u16, bool, Resp
         ),
         ("register", 200, true, confirm_register(context, asked)),
         ("ssh", 200, true, confirm_ssh(context, asked)),
+    ]
+}
+
+fn sign_in_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
+    let answered = |code: &str| provider_refused(context, ProviderError::parse(code));
+    vec![
         ("signed out", 200, false, signed_out(context)),
+        ("expired", 400, false, attempt_expired(context)),
+        ("used", 400, false, attempt_used(context)),
+        ("denied there", 403, false, answered("access_denied")),
+        ("unfinished", 403, false, answered("login_required")),
+        ("down there", 503, false, answered("server_error")),
+        ("wrong there", 502, false, answered(text)),
+        ("failed", 502, false, sign_in_failed(context)),
+        ("no provider", 503, false, provider_unavailable(context, 30)),
+        ("cookies", 400, false, cookies_needed(context)),
+    ]
+}
+
+fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
+    let down = |failure| upstream_down(context, failure);
+    let teapot = StatusCode::IM_A_TEAPOT;
+    vec![
         (
             "error",
             418,
             false,
-            error(context, StatusCode::IM_A_TEAPOT, text, text, Some(text)),
+            error(context, teapot, text, text, Some(text)),
         ),
-        ("expired", 400, false, attempt_expired(context)),
-        ("used", 400, false, attempt_used(context)),
-        (
-            "denied there",
-            403,
-            false,
-            provider_refused(context, ProviderError::parse("access_denied")),
-        ),
-        (
-            "unfinished",
-            403,
-            false,
-            provider_refused(context, ProviderError::parse("login_required")),
-        ),
-        (
-            "down there",
-            503,
-            false,
-            provider_refused(context, ProviderError::parse("server_error")),
-        ),
-        (
-            "wrong there",
-            502,
-            false,
-            provider_refused(context, ProviderError::parse(text)),
-        ),
-        ("failed", 502, false, sign_in_failed(context)),
-        ("no provider", 503, false, provider_unavailable(context, 30)),
-        (
-            "bad answer",
-            502,
-            false,
-            upstream_down(context, UpstreamFailure::BadAnswer),
-        ),
+        ("bad answer", 502, false, down(UpstreamFailure::BadAnswer)),
         (
             "unreachable",
             503,
             false,
-            upstream_down(context, UpstreamFailure::Unreachable),
+            down(UpstreamFailure::Unreachable),
         ),
-        (
-            "timeout",
-            504,
-            false,
-            upstream_down(context, UpstreamFailure::Timeout),
-        ),
+        ("timeout", 504, false, down(UpstreamFailure::Timeout)),
         ("start again", 400, false, start_again(context)),
         (
             "newest link",
@@ -141,7 +135,6 @@ fn all(text: &str, form_action: &[String]) -> Vec<(&'static str, u16, bool, Resp
             newest_link(context, StatusCode::GONE),
         ),
         ("step-up", 403, false, step_up_refused(context)),
-        ("cookies", 400, false, cookies_needed(context)),
         ("not found", 404, false, not_found(context)),
         ("misdirected", 421, false, misdirected(context)),
         ("too many", 429, false, too_many_requests(context, 10)),
@@ -391,21 +384,19 @@ fn the_ways_out_lead_to_our_own_paths() {
 
 #[test]
 fn each_refusal_has_a_code_and_a_sentence_of_its_own() {
-    let email = Some("dominic@acmecorp.net".to_owned());
+    let email = "dominic@acmecorp.net".to_owned();
     let denials = [
         Denial::Group {
             has: vec!["secret-project".to_owned()],
         },
         Denial::Domain {
-            email: email.clone(),
+            email: Some(email.clone()),
         },
         Denial::User {
-            email: email.clone(),
+            email: Some(email.clone()),
         },
         Denial::User { email: None },
-        Denial::UnverifiedEmail {
-            email: email.unwrap_or_default(),
-        },
+        Denial::UnverifiedEmail { email },
     ];
     let mut sentences: Vec<String> = denials
         .iter()

@@ -1,6 +1,6 @@
 //! Text of strangers, made fit to be shown. Escaping is the templates' business.
 
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Email, Identity};
 
 /// Most characters of one foreign value on a page.
 const LONGEST: usize = 120;
@@ -40,7 +40,7 @@ impl Person {
     pub(super) fn new(identity: &Identity) -> Self {
         let texts = [
             identity.name.as_deref(),
-            identity.email.as_ref().map(|email| email.as_str()),
+            identity.email.as_ref().map(Email::as_str),
             identity.username.as_deref(),
         ];
         let mut given = texts
