@@ -8,6 +8,7 @@ use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::domain::door::Tunnel;
 use crate::domain::policy::Denial;
 
 /// An enum whose variants are all the values of one label.
@@ -85,6 +86,8 @@ label! {
         Username = "username",
         /// The rules of one set of paths.
         Page = "page",
+        /// No role on the API for this method.
+        ApiRole = "api_role",
     }
 }
 
@@ -108,8 +111,8 @@ label! {
         Tunnels = "tunnels",
         /// Requests a minute through open doors.
         OpenRequests = "open_requests",
-        /// Requests a minute with API credentials.
-        ApiCredentials = "api_credentials",
+        /// Sign-ins begun a minute.
+        SignIns = "sign_ins",
         /// Failed client authentication at the issuer.
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.
@@ -138,6 +141,17 @@ label! {
         Derp = "derp",
         /// DERP over WebSocket.
         DerpWebSocket = "derp_websocket",
+    }
+}
+
+impl From<Tunnel> for TunnelKind {
+    fn from(tunnel: Tunnel) -> Self {
+        match tunnel {
+            Tunnel::Control => Self::Control,
+            Tunnel::ControlWebSocket => Self::ControlWebSocket,
+            Tunnel::Derp => Self::Derp,
+            Tunnel::DerpWebSocket => Self::DerpWebSocket,
+        }
     }
 }
 
