@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use crate::domain::client_ip::limit_key;
+
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A token bucket for each address: `per_minute` at once, refilled evenly over a minute.
@@ -15,7 +17,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// afresh. Admission is plain LRU on purpose: a policy that may refuse to keep a newcomer would
 /// let that newcomer through for ever.
 ///
-/// The caller brings the key, IPv6 already cut to its /64.
+/// One IPv6 client holds at least a /64, which therefore counts as one address.
 #[derive(Debug)]
 pub struct RateLimiter {
     /// Time one request costs; `None` refuses everything.
@@ -44,7 +46,9 @@ impl RateLimiter {
         let Some(cost) = self.cost else {
             return false;
         };
-        let bucket = self.full_at.get_with(ip, || Arc::new(Mutex::new(now)));
+        let bucket = self
+            .full_at
+            .get_with(limit_key(ip), || Arc::new(Mutex::new(now)));
         let mut full_at = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         match (*full_at).max(now).checked_add(cost) {
             Some(next) if next.saturating_duration_since(now) <= MINUTE => {
@@ -98,6 +102,18 @@ mod tests {
         assert!(limiter.allow(A, now));
         assert!(!limiter.allow(A, now));
         assert!(limiter.allow(B, now));
+    }
+
+    #[test]
+    fn a_network_of_64_bits_shares_one_bucket() {
+        let limiter = RateLimiter::new(1, 10);
+        let now = Instant::now();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(limiter.allow(ip("2001:db8:0:1::1"), now));
+        assert!(!limiter.allow(ip("2001:db8:0:1:ffff::2"), now));
+        assert!(limiter.allow(ip("2001:db8:0:2::1"), now));
+        assert!(limiter.allow(ip("192.0.2.1"), now));
+        assert!(!limiter.allow(ip("::ffff:192.0.2.1"), now));
     }
 
     #[test]
