@@ -95,6 +95,15 @@ impl Attempt {
         Timestamp::from_unix(self.started_at)
     }
 
+    /// The same attempt, ending at the root instead: for when its return path is too long to keep.
+    #[must_use]
+    pub fn ending_at_root(&self) -> Self {
+        Self {
+            return_to: ReturnTo::root(),
+            ..self.clone()
+        }
+    }
+
     /// Whether it took too long, or claims to begin in the future.
     pub fn expired(&self, now: Timestamp) -> bool {
         now.since(self.started_at()) >= LIFETIME || self.started_at() > now.plus(LIFETIME)
