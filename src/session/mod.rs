@@ -1,1 +1,28 @@
-//! (see the room's contract)
+//! Who is signed in, and what a browser holds to prove it.
+//!
+//! Here belong: sessions in memory ([`memory`]), their identifiers ([`id`]), the cookies
+//! that carry them ([`cookie`]), sign-ins on their way ([`attempts`], [`used`]), the key ring that
+//! seals what a browser keeps for us ([`keyring`]), and one-time confirmation tokens
+//! ([`confirmations`]). Not here: what a session may do (`domain::policy`), how a person signs in
+//! (`oidc`), what is answered (`proxy`, `pages`).
+
+pub mod attempts;
+pub mod confirmations;
+pub mod cookie;
+pub mod id;
+mod index;
+mod keyfile;
+pub mod keyring;
+pub mod memory;
+pub mod used;
+
+pub use attempts::{AttemptError, Attempts};
+pub use confirmations::{Confirmations, Purpose};
+pub use cookie::{Cookies, only_named};
+pub use id::{SessionId, SessionKey};
+pub use keyring::{KeyRing, KeyRingError, SealError};
+pub use memory::{Live, Sessions};
+pub use used::UsedStates;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,96 @@
+//! What one request pays to find its session, with few and with many of them in memory.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use headwarden::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
+use headwarden::domain::secret::Secret;
+use headwarden::domain::session::{Limits, Session};
+use headwarden::domain::time::Clock as _;
+use headwarden::ops::clock::SystemClock;
+use headwarden::ops::entropy::SystemRandom;
+use headwarden::session::{Cookies, Live, SessionId, Sessions};
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+/// Looked up in turn, so that not one hot entry is measured; odd, so that they spread.
+const PROBES: usize = 997;
+
+fn session(n: u64) -> Session {
+    let now = SystemClock.now();
+    Session {
+        identity: Identity {
+            issuer: Issuer::new("https://authentik.company/application/o/headscale/"),
+            subject: Subject::new(format!("subject-{n}")),
+            email: Some(Email::new(format!("user-{n}@example.net"))),
+            email_verified: true,
+            username: Some(format!("user-{n}")),
+            name: None,
+            picture: None,
+            groups: vec!["headscale".to_owned()],
+        },
+        provider_session: Some(ProviderSession::new(format!("sid-{n}"))),
+        auth_time: now,
+        id_token: Secret::new(String::new()),
+        token_expires_at: now,
+        started_at: now,
+    }
+}
+
+/// A store of `count` sessions, and some of their ids.
+fn filled(count: u64) -> (Sessions, Vec<SessionId>) {
+    let limits = Limits {
+        idle: Duration::from_hours(8),
+        lifetime: Duration::from_hours(24),
+    };
+    let random = Arc::new(SystemRandom::new());
+    let sessions = Sessions::new(limits, count, Arc::new(SystemClock), random);
+    let every = (count / PROBES as u64).max(1);
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let (id, _) = sessions.start(session(n));
+        if n % every == 0 {
+            ids.push(id);
+        }
+    }
+    assert_eq!(sessions.len(), count);
+    (sessions, ids)
+}
+
+fn request(id: &SessionId) -> HeaderMap {
+    let cookie = format!("theme=dark; __Host-headwarden={}; lang=en", id.expose());
+    let cookie = HeaderValue::try_from(cookie).into_iter();
+    cookie.map(|cookie| (COOKIE, cookie)).collect()
+}
+
+/// What is measured: from a request's headers to its session.
+fn find(sessions: &Sessions, request: &HeaderMap) -> Option<Arc<Live>> {
+    sessions.find(&Cookies::new(true).session_id(black_box(request))?)
+}
+
+fn lookup(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("session_lookup");
+    for count in [1_000, 1_000_000] {
+        let (sessions, ids) = filled(count);
+        let requests: Vec<HeaderMap> = ids.iter().map(request).collect();
+        assert!(
+            requests
+                .iter()
+                .all(|request| find(&sessions, request).is_some())
+        );
+        let mut turn = requests.iter().cycle();
+        group.bench_function(BenchmarkId::new("cookie_to_session", count), |bencher| {
+            bencher.iter(|| find(&sessions, turn.next()?));
+        });
+        let stranger = request(&SessionId::generate(&SystemRandom::new()));
+        assert!(find(&sessions, &stranger).is_none());
+        group.bench_function(BenchmarkId::new("unknown_cookie", count), |bencher| {
+            bencher.iter(|| find(&sessions, &stranger));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lookup);
+criterion_main!(benches);

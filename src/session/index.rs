@@ -1,0 +1,98 @@
+//! Which sessions belong to a person, or to one session at the provider: what a logout from the
+//! provider's side needs (OpenID Connect Back-Channel Logout 1.0 section 2.6).
+//!
+//! It holds names only, never a session, so a stale entry can end nobody else's session. Its lock is
+//! never held while the store is called.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::id::SessionKey;
+use crate::domain::identity::{ProviderSession, Subject};
+use crate::domain::session::Session;
+
+/// Session keys by `sub` and by `sid`.
+#[derive(Debug, Default)]
+pub(super) struct Index(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_subject: HashMap<Subject, HashSet<SessionKey>>,
+    by_provider_session: HashMap<ProviderSession, HashSet<SessionKey>>,
+}
+
+impl Index {
+    /// Files `key` under the person and the provider session of `session`.
+    pub(super) fn insert(&self, key: SessionKey, session: &Session) {
+        let mut tables = self.tables();
+        tables
+            .by_subject
+            .entry(session.identity.subject.clone())
+            .or_default()
+            .insert(key);
+        if let Some(sid) = &session.provider_session {
+            tables
+                .by_provider_session
+                .entry(sid.clone())
+                .or_default()
+                .insert(key);
+        }
+    }
+
+    /// Forgets `key`; what is not there is no error.
+    pub(super) fn remove(&self, key: &SessionKey, session: &Session) {
+        let mut tables = self.tables();
+        drop_from(&mut tables.by_subject, &session.identity.subject, key);
+        if let Some(sid) = &session.provider_session {
+            drop_from(&mut tables.by_provider_session, sid, key);
+        }
+    }
+
+    /// Every session of this person.
+    pub(super) fn of_subject(&self, subject: &Subject) -> Vec<SessionKey> {
+        self.tables()
+            .by_subject
+            .get(subject)
+            .map(copied)
+            .unwrap_or_default()
+    }
+
+    /// Every session that began from this session at the provider.
+    pub(super) fn of_provider_session(&self, sid: &ProviderSession) -> Vec<SessionKey> {
+        self.tables()
+            .by_provider_session
+            .get(sid)
+            .map(copied)
+            .unwrap_or_default()
+    }
+
+    /// How many keys each table holds, for the tests that compare it with the store.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let tables = self.tables();
+        (
+            tables.by_subject.values().map(HashSet::len).sum(),
+            tables.by_provider_session.values().map(HashSet::len).sum(),
+        )
+    }
+
+    /// No code panics while it holds this lock, and no half-done change could harm: going on after a
+    /// poisoned lock is right.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn copied(keys: &HashSet<SessionKey>) -> Vec<SessionKey> {
+    keys.iter().copied().collect()
+}
+
+fn drop_from<K: Eq + Hash>(table: &mut HashMap<K, HashSet<SessionKey>>, at: &K, key: &SessionKey) {
+    if let Some(keys) = table.get_mut(at) {
+        keys.remove(key);
+        if keys.is_empty() {
+            table.remove(at);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Seals what a browser keeps for us: AES-256-GCM, under a key that this deployment's replicas share.
+//!
+//! A sealed text is base64url of `version || key id || nonce || ciphertext and tag`. The version, the
+//! key id, the purpose and the cookie's name are authenticated with it, each with its length in
+//! front, so that no text can be moved to another cookie, purpose or key.
+//!
+//! Not here: the file the keys live in (`keyfile`), and what is sealed ([`super::attempts`]).
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use super::id::hex;
+use super::keyfile::{self, KEY_ID_LENGTH, StoredKey};
+use crate::domain::random::Random;
+
+pub use super::keyfile::KeyRingError;
+
+const VERSION: u8 = 1;
+const ID_AT: usize = 1;
+const NONCE_AT: usize = ID_AT + KEY_ID_LENGTH;
+const CIPHERTEXT_AT: usize = NONCE_AT + NONCE_LEN;
+/// No cookie is longer than 4 KiB; nothing longer is worth decoding.
+const LONGEST_TEXT: usize = 8 * 1024;
+
+/// The keys, newest first. The newest seals; all of them open.
+pub struct KeyRing {
+    newest: Key,
+    older: Vec<Key>,
+    random: Arc<dyn Random>,
+}
+
+struct Key {
+    id: [u8; KEY_ID_LENGTH],
+    key: LessSafeKey,
+}
+
+/// Sealing failed: the plaintext is too long for AES-GCM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value could not be sealed")]
+pub struct SealError;
+
+impl KeyRing {
+    /// Reads the key ring at `path`, or creates it with one new key (mode 0600) when there is no such
+    /// file. Of several processes that create it at once, all end up with the same keys.
+    ///
+    /// # Errors
+    /// [`KeyRingError`] when the file cannot be read or created, others may read it, or it is broken.
+    /// An existing file is never changed.
+    pub fn load_or_create(path: &Path, random: Arc<dyn Random>) -> Result<Self, KeyRingError> {
+        let stored = keyfile::load_or_create(path, random.as_ref())?;
+        let keys: Option<Vec<Key>> = stored.iter().map(Key::new).collect();
+        let mut keys = keys.unwrap_or_default().into_iter();
+        let newest = keys.next().ok_or_else(|| KeyRingError::Broken {
+            path: path.to_owned(),
+            reason: "its keys do not fit AES-256".to_owned(),
+        })?;
+        Ok(Self {
+            newest,
+            older: keys.collect(),
+            random,
+        })
+    }
+
+    /// Seals `plaintext` for the cookie `name` and `purpose`: text of `[A-Za-z0-9_-]`.
+    ///
+    /// # Errors
+    /// [`SealError`] for a plaintext of many gigabytes.
+    pub fn seal(&self, name: &str, purpose: &str, plaintext: &[u8]) -> Result<String, SealError> {
+        let key = &self.newest;
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce);
+        let mut sealed = plaintext.to_vec();
+        let aad = Aad::from(associated(VERSION, &key.id, purpose, name));
+        key.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
+            .map_err(|_| SealError)?;
+        let text = [&[VERSION], &key.id[..], &nonce, &sealed].concat();
+        Ok(URL_SAFE_NO_PAD.encode(text))
+    }
+
+    /// Opens what [`KeyRing::seal`] wrote for this very `name` and `purpose`, under any key of the
+    /// ring. `None` for everything else, with no difference in between.
+    pub fn open(&self, name: &str, purpose: &str, text: &[u8]) -> Option<Vec<u8>> {
+        if text.len() > LONGEST_TEXT {
+            return None;
+        }
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let version = *bytes.first()?;
+        let id: [u8; KEY_ID_LENGTH] = bytes.get(ID_AT..NONCE_AT)?.try_into().ok()?;
+        let nonce: [u8; NONCE_LEN] = bytes.get(NONCE_AT..CIPHERTEXT_AT)?.try_into().ok()?;
+        let key = self.keys().find(|key| version == VERSION && key.id == id)?;
+        let aad = Aad::from(associated(version, &id, purpose, name));
+        let sealed = bytes.get_mut(CIPHERTEXT_AT..)?;
+        let opened = key
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, sealed)
+            .ok()?;
+        Some(opened.to_vec())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.newest).chain(&self.older)
+    }
+}
+
+impl Key {
+    fn new(stored: &StoredKey) -> Option<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, stored.key.expose()).ok()?;
+        Some(Self {
+            id: stored.id,
+            key: LessSafeKey::new(key),
+        })
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    /// The keys' ids, newest first; never a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.keys().map(|key| hex(&key.id)))
+            .finish()
+    }
+}
+
+/// What is authenticated beside the ciphertext. Each field carries its length, so that no two
+/// different sets of fields give the same bytes.
+fn associated(version: u8, key_id: &[u8], purpose: &str, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + purpose.len() + name.len());
+    for field in [&[version], key_id, purpose.as_bytes(), name.as_bytes()] {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

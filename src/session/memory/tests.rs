@@ -1,0 +1,331 @@
+use std::sync::Barrier;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+use crate::ops::entropy::SystemRandom;
+use crate::session::testing::{SetClock, session};
+
+const HOUR: i64 = 3600;
+const LIMITS: Limits = Limits {
+    idle: Duration::from_hours(8),
+    lifetime: Duration::from_hours(24 * 7),
+};
+
+fn store(capacity: u64) -> (Sessions, Arc<SetClock>) {
+    let clock = Arc::new(SetClock::new());
+    let random = Arc::new(SystemRandom::new());
+    (
+        Sessions::new(
+            LIMITS,
+            capacity,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            random,
+        ),
+        clock,
+    )
+}
+
+/// Evictions settled, the index names exactly the sessions that are kept.
+fn assert_consistent(sessions: &Sessions) {
+    let kept = usize::try_from(sessions.len()).unwrap();
+    let with_sid = sessions
+        .live
+        .iter()
+        .filter(|(_, l)| l.session.provider_session.is_some());
+    assert_eq!(sessions.index.sizes(), (kept, with_sid.count()));
+}
+
+#[test]
+fn a_session_is_found_by_its_cookie_and_by_its_key_and_by_nothing_else() {
+    let (sessions, _) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    assert!(Arc::ptr_eq(&sessions.find(&id).unwrap(), &live));
+    assert!(Arc::ptr_eq(
+        &sessions.find_by_key(&live.key).unwrap(),
+        &live
+    ));
+    assert!(
+        sessions
+            .find(&SessionId::generate(&SystemRandom::new()))
+            .is_none()
+    );
+    assert_eq!(sessions.len(), 1);
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn the_key_in_a_cookie_is_not_the_session() {
+    let (sessions, _) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    // Whoever read the server's memory knows the hash. Sent as a cookie, it must open nothing.
+    let hash: Vec<u8> = (0..32)
+        .map(|at| u8::from_str_radix(&live.key.to_hex()[at * 2..at * 2 + 2], 16).unwrap())
+        .collect();
+    let planted = URL_SAFE_NO_PAD.encode(hash);
+    let planted = SessionId::parse(planted.as_bytes()).unwrap();
+    assert_ne!(planted, id);
+    assert!(sessions.find(&planted).is_none());
+}
+
+#[test]
+fn an_id_that_a_browser_brought_is_never_kept_over_a_sign_in() {
+    let (sessions, _) = store(10);
+    let (old_id, old) = sessions.start(session("attacker", None));
+    let (new_id, new) = sessions.replace(Some(&old.key), session("victim", None));
+    assert_ne!(old_id, new_id);
+    assert!(sessions.find(&old_id).is_none());
+    assert_eq!(
+        sessions
+            .find(&new_id)
+            .unwrap()
+            .session
+            .identity
+            .subject
+            .as_str(),
+        "victim"
+    );
+    assert!(Arc::ptr_eq(&sessions.find(&new_id).unwrap(), &new));
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn idle_ends_a_session_and_use_prevents_it() {
+    let (sessions, clock) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    for (hours, alive) in [(7, true), (14, true), (22, false), (22, false)] {
+        clock.set(hours * HOUR);
+        assert_eq!(sessions.find(&id).is_some(), alive, "after {hours} h");
+    }
+    assert!(sessions.find_by_key(&live.key).is_none());
+    assert_eq!(sessions.len(), 0);
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn a_look_up_by_key_is_not_a_use() {
+    let (sessions, clock) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    clock.set(7 * HOUR);
+    assert!(sessions.find_by_key(&live.key).is_some());
+    clock.set(8 * HOUR);
+    assert!(sessions.find(&id).is_none());
+}
+
+#[test]
+fn activity_never_carries_a_session_past_its_absolute_limit() {
+    let (sessions, clock) = store(10);
+    let (id, _) = sessions.start(session("dominic", None));
+    for hours in 0..24 * 7 {
+        clock.set(hours * HOUR);
+        assert!(sessions.find(&id).is_some(), "after {hours} h");
+    }
+    clock.set(24 * 7 * HOUR - 1);
+    assert!(sessions.find(&id).is_some());
+    clock.set(24 * 7 * HOUR);
+    assert!(sessions.find(&id).is_none());
+}
+
+#[test]
+fn a_clock_that_jumps_ends_sessions_or_leaves_them_and_never_revives_one() {
+    let (sessions, clock) = store(10);
+    let (id, _) = sessions.start(session("dominic", None));
+    clock.set(-5 * HOUR);
+    assert!(sessions.find(&id).is_some());
+    clock.set(i64::from(u32::MAX));
+    assert!(sessions.find(&id).is_none());
+    clock.set(0);
+    assert!(sessions.find(&id).is_none());
+}
+
+#[test]
+fn a_wall_clock_that_stands_still_cannot_keep_a_session_for_ever() {
+    let limits = Limits {
+        idle: Duration::ZERO,
+        ..LIMITS
+    };
+    let clock = Arc::new(SetClock::new());
+    let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
+    let (id, live) = sessions.start(session("dominic", None));
+    assert!(
+        sessions.live.get(&live.key).is_none(),
+        "the store's own clock is the second judge"
+    );
+    assert!(sessions.find(&id).is_none());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn a_copied_cookie_is_dead_after_the_end_even_for_a_request_on_its_way() {
+    let (sessions, _) = store(10);
+    let (id, live) = sessions.start(session("dominic", Some("sid-1")));
+    let copy = SessionId::parse(id.expose().as_bytes()).unwrap();
+    let on_its_way = sessions.find(&id).unwrap();
+    let ended = sessions.end(&live.key).unwrap();
+    assert_eq!(ended.identity.subject.as_str(), "dominic");
+    drop(on_its_way);
+    assert!(sessions.find(&copy).is_none());
+    assert!(sessions.find_by_key(&live.key).is_none());
+    assert!(
+        sessions.end(&live.key).is_none(),
+        "ending twice is no error and no session"
+    );
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn an_outlived_session_can_still_be_signed_out() {
+    let (sessions, clock) = store(10);
+    let (_, live) = sessions.start(session("dominic", None));
+    clock.set(9 * HOUR);
+    assert!(sessions.end(&live.key).is_some());
+}
+
+#[test]
+fn a_logout_by_subject_ends_that_persons_sessions_only() {
+    let (sessions, _) = store(10);
+    let ended = [
+        sessions.start(session("dominic", Some("a"))),
+        sessions.start(session("dominic", None)),
+    ];
+    let (others, _) = sessions.start(session("dominica", Some("c")));
+    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 2);
+    assert!(ended.iter().all(|(id, _)| sessions.find(id).is_none()));
+    assert!(sessions.find(&others).is_some());
+    for unknown in ["dominic", "Dominica", ""] {
+        assert_eq!(sessions.end_subject(&Subject::new(unknown)), 0);
+    }
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn a_logout_by_sid_ends_the_sessions_of_that_sid_only() {
+    let (sessions, _) = store(10);
+    let (first, _) = sessions.start(session("dominic", Some("a")));
+    let (second, _) = sessions.start(session("dominic", Some("b")));
+    let (none, _) = sessions.start(session("dominic", None));
+    assert_eq!(sessions.end_provider_session(&ProviderSession::new("a")), 1);
+    assert!(sessions.find(&first).is_none());
+    assert!(sessions.find(&second).is_some());
+    assert!(sessions.find(&none).is_some());
+    assert_eq!(sessions.end_provider_session(&ProviderSession::new("a")), 0);
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn eviction_takes_the_least_recently_used_and_keeps_the_index_consistent() {
+    let (sessions, _) = store(4);
+    let started: Vec<_> = (0..4)
+        .map(|n| sessions.start(session(&format!("user-{n}"), Some(&format!("sid-{n}")))))
+        .collect();
+    assert_consistent(&sessions);
+    assert!(sessions.find(&started[0].0).is_some());
+    let (newest, _) = sessions.start(session("newcomer", Some("sid-new")));
+    assert_consistent(&sessions);
+    assert_eq!(sessions.len(), 4);
+    assert!(
+        sessions.find(&newest).is_some(),
+        "a newcomer is always admitted"
+    );
+    assert!(sessions.find(&started[0].0).is_some());
+    assert!(sessions.find(&started[1].0).is_none());
+    assert_eq!(sessions.end_subject(&Subject::new("user-1")), 0);
+    assert_eq!(
+        sessions.end_provider_session(&ProviderSession::new("sid-2")),
+        1
+    );
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn a_flood_of_sign_ins_stays_within_the_capacity() {
+    let (sessions, _) = store(64);
+    for n in 0..2000 {
+        sessions.start(session(
+            &format!("user-{}", n % 7),
+            Some(&format!("sid-{n}")),
+        ));
+    }
+    assert!(sessions.len() <= 64);
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
+    let (sessions, _) = store(32);
+    let (barrier, sid) = (Barrier::new(4), ProviderSession::new("sid"));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (sessions, barrier, sid) = (&sessions, &barrier, &sid);
+            scope.spawn(move || {
+                barrier.wait();
+                for n in 0..300 {
+                    let (id, live) =
+                        sessions.start(session(&format!("user-{}", n % 3), Some("sid")));
+                    sessions.find(&id);
+                    let _ended = match (n + thread) % 4 {
+                        0 => usize::from(sessions.end(&live.key).is_some()),
+                        1 => sessions.end_subject(&Subject::new("user-1")),
+                        2 if n % 30 == 0 => sessions.end_provider_session(sid),
+                        _ => 0,
+                    };
+                }
+            });
+        }
+    });
+    assert!(sessions.len() <= 32);
+    assert_consistent(&sessions);
+    for user in 0..3 {
+        sessions.end_subject(&Subject::new(format!("user-{user}")));
+    }
+    assert!(sessions.is_empty());
+    assert_eq!(sessions.index.sizes(), (0, 0));
+}
+
+#[test]
+fn a_session_that_was_ended_is_not_brought_back_by_a_request_that_still_holds_it() {
+    let (sessions, _) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    let barrier = Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            barrier.wait();
+            for _ in 0..5000 {
+                sessions.find(&id);
+            }
+        });
+        barrier.wait();
+        assert!(sessions.end(&live.key).is_some());
+    });
+    assert!(sessions.find(&id).is_none());
+    assert!(sessions.is_empty());
+}
+
+#[test]
+fn bounds_that_make_no_sense_do_not_panic() {
+    let limits = Limits {
+        idle: Duration::MAX,
+        lifetime: Duration::MAX,
+    };
+    let clock = Arc::new(SetClock::new());
+    let sessions = Sessions::new(limits, 0, clock, Arc::new(SystemRandom::new()));
+    let (id, _) = sessions.start(session("dominic", None));
+    assert!(sessions.find(&id).is_some());
+}
+
+#[test]
+fn a_debug_print_shows_no_token_and_no_id() {
+    let (sessions, _) = store(10);
+    let (id, live) = sessions.start(session("dominic", None));
+    for text in [
+        format!("{live:?}"),
+        format!("{sessions:?}"),
+        format!("{id:?}"),
+    ] {
+        assert!(
+            !text.contains("e30.e30.e30") && !text.contains(&id.expose()),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tests of this room share: a clock that obeys, and a person who is signed in.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
+use crate::domain::secret::Secret;
+use crate::domain::session::Session;
+use crate::domain::time::{Clock, Timestamp};
+
+/// The moment every test begins.
+pub(super) const START: u64 = 1_800_000_000;
+
+/// A clock that stands still until it is set.
+#[derive(Debug)]
+pub(super) struct SetClock(AtomicU64);
+
+impl SetClock {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(START))
+    }
+
+    /// Sets the clock to `seconds` after the beginning (or before it).
+    pub(super) fn set(&self, seconds: i64) {
+        self.0
+            .store(START.saturating_add_signed(seconds), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A session of `subject`, from the provider session `sid`, that began at the beginning.
+pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
+    let start = Timestamp::from_unix(START);
+    Session {
+        identity: Identity {
+            issuer: Issuer::new("https://authentik.test/application/o/headscale/"),
+            subject: Subject::new(subject),
+            email: Some(Email::new(format!("{subject}@example.net"))),
+            email_verified: true,
+            username: Some(subject.to_owned()),
+            name: None,
+            picture: None,
+            groups: Vec::new(),
+        },
+        provider_session: sid.map(ProviderSession::new),
+        auth_time: start,
+        id_token: Secret::new("e30.e30.e30".to_owned()),
+        token_expires_at: start,
+        started_at: start,
+    }
+}

@@ -1,0 +1,122 @@
+//! Which login attempts were already answered.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use ring::digest::{SHA256, digest};
+
+/// Remembers the `state` of each attempt that came back, so that a callback works once: the sealed
+/// cookie itself proves only that the attempt was ours.
+///
+/// Bounded by count, not by time: beyond `capacity` the state used longest ago is forgotten, and no
+/// other. So nothing depends on a clock, and a flood pushes a state out only by being longer than
+/// the memory. A state is kept as its SHA-256. A plain set behind a lock, not the cache that the
+/// sessions are in: that one may tell two callers at once that both were first.
+pub struct UsedStates {
+    capacity: usize,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    states: HashSet<[u8; 32]>,
+    /// Oldest first; the same states.
+    order: VecDeque<[u8; 32]>,
+}
+
+impl UsedStates {
+    /// Remembers at most `capacity` states (at least one), at about 100 bytes each.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// True for the first caller with this `state`, false for every later one; of several at once,
+    /// exactly one is first.
+    pub fn first_use(&self, state: &str) -> bool {
+        let mut hash = [0; 32];
+        for (to, from) in hash
+            .iter_mut()
+            .zip(digest(&SHA256, state.as_bytes()).as_ref())
+        {
+            *to = *from;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.states.insert(hash) {
+            return false;
+        }
+        seen.order.push_back(hash);
+        while seen.order.len() > self.capacity {
+            if let Some(oldest) = seen.order.pop_front() {
+                seen.states.remove(&oldest);
+            }
+        }
+        true
+    }
+}
+
+impl fmt::Debug for UsedStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsedStates").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn a_state_is_used_once() {
+        let used = UsedStates::new(10);
+        assert!(used.first_use("hw1.a"));
+        assert!(!used.first_use("hw1.a"));
+        assert!(used.first_use("hw1.b"));
+        assert!(!used.first_use("hw1.a"));
+    }
+
+    #[test]
+    fn of_many_at_once_exactly_one_is_first() {
+        let used = UsedStates::new(10);
+        let barrier = Barrier::new(8);
+        for round in 0..50 {
+            let first: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            usize::from(used.first_use(&format!("hw1.{round}")))
+                        })
+                    })
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .sum()
+            });
+            assert_eq!(first, 1);
+        }
+    }
+
+    #[test]
+    fn a_full_memory_forgets_the_oldest_only() {
+        let used = UsedStates::new(16);
+        for n in 0..200_u32 {
+            assert!(used.first_use(&format!("hw1.{n}")));
+            for newest in n.saturating_sub(15)..=n {
+                assert!(
+                    !used.first_use(&format!("hw1.{newest}")),
+                    "{newest} passed twice"
+                );
+            }
+        }
+        let seen = used.seen.lock().unwrap();
+        assert_eq!((seen.states.len(), seen.order.len()), (16, 16));
+        drop(seen);
+        assert!(used.first_use("hw1.0"));
+    }
+}
