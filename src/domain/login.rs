@@ -1,1 +1,189 @@
-//! (see the module's contract)
+//! One login attempt: what must come back unchanged from the provider, and what the person wanted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::random::Random;
+use super::return_to::ReturnTo;
+use super::time::Timestamp;
+
+/// How long a sign-in may take.
+pub const LIFETIME: Duration = Duration::from_mins(10);
+
+/// Our states begin with this; the callback that we share with Headscale's sign-in is told apart by
+/// it alone.
+const PREFIX: &str = "hw1.";
+/// How many characters behind the prefix name an attempt.
+const TAG: usize = 8;
+
+/// One sign-in on its way. Kept by the browser, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    state: String,
+    nonce: String,
+    verifier: String,
+    return_to: ReturnTo,
+    kind: AttemptKind,
+    started_at: u64,
+}
+
+/// What a sign-in is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptKind {
+    /// To get in.
+    SignIn,
+    /// To get in as somebody else: the provider was told to ask again.
+    SwitchUser,
+    /// To prove, within a session, that the same person is there now.
+    StepUp {
+        /// The session, by the name its holder has for it.
+        session: String,
+        /// Whom the new sign-in must name.
+        subject: String,
+        /// When the proof was asked for (Unix seconds); `auth_time` must not be earlier.
+        since: u64,
+    },
+}
+
+impl Attempt {
+    /// A new attempt: state, nonce (OpenID Connect Core section 3.1.2.1) and PKCE verifier (RFC 7636
+    /// section 4.1) of 256 random bits each.
+    pub fn begin(
+        random: &dyn Random,
+        return_to: ReturnTo,
+        kind: AttemptKind,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            state: format!("{PREFIX}{}", random.token()),
+            nonce: random.token(),
+            verifier: random.token(),
+            return_to,
+            kind,
+            started_at: now.unix(),
+        }
+    }
+
+    /// `state`.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// `nonce`.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// The PKCE verifier.
+    pub fn verifier(&self) -> &str {
+        &self.verifier
+    }
+
+    /// Where the person wanted to go.
+    pub const fn return_to(&self) -> &ReturnTo {
+        &self.return_to
+    }
+
+    /// What it is for.
+    pub const fn kind(&self) -> &AttemptKind {
+        &self.kind
+    }
+
+    /// When it began.
+    pub const fn started_at(&self) -> Timestamp {
+        Timestamp::from_unix(self.started_at)
+    }
+
+    /// Whether it took too long, or claims to begin in the future.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now.since(self.started_at()) >= LIFETIME || self.started_at() > now.plus(LIFETIME)
+    }
+
+    /// The short name of this attempt, for its cookie.
+    pub fn tag(&self) -> &str {
+        tag(&self.state).unwrap_or_default()
+    }
+}
+
+/// Whether a state came from us, by its prefix and not by a look-up.
+pub fn is_ours(state: &str) -> bool {
+    state.starts_with(PREFIX)
+}
+
+/// The short name of the attempt that `state` belongs to; `None` for a state that we did not make.
+pub fn tag(state: &str) -> Option<&str> {
+    let rest = state.strip_prefix(PREFIX)?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (rest.len() == 43 && rest.bytes().all(plain)).then(|| rest.get(..TAG))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU8);
+
+    impl Random for Counting {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(self.0.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
+    fn attempt(now: u64) -> Attempt {
+        let random = Counting::default();
+        let now = Timestamp::from_unix(now);
+        Attempt::begin(&random, ReturnTo::root(), AttemptKind::SignIn, now)
+    }
+
+    #[test]
+    fn an_attempt_has_three_different_values_and_a_name_of_its_own() {
+        let attempt = attempt(1000);
+        assert!(is_ours(attempt.state()));
+        assert_ne!(attempt.nonce(), attempt.verifier());
+        assert_ne!(&attempt.state()[4..], attempt.nonce());
+        assert_eq!(attempt.tag(), &attempt.state()[4..12]);
+        assert_eq!(
+            attempt.verifier().len(),
+            43,
+            "RFC 7636 asks for at least 43 characters"
+        );
+    }
+
+    #[test]
+    fn an_attempt_ends_after_ten_minutes_whatever_the_clock_does() {
+        let attempt = attempt(1000);
+        for (now, expired) in [
+            (1000, false),
+            (1599, false),
+            (1600, true),
+            (399, true),
+            (500, false),
+        ] {
+            assert_eq!(attempt.expired(Timestamp::from_unix(now)), expired, "{now}");
+        }
+    }
+
+    #[test]
+    fn states_of_others_have_no_name_here() {
+        for state in [
+            "",
+            "hw1.",
+            "hw1.short",
+            "hw2.AAAA",
+            &"a".repeat(64),
+            &format!("hw1.{}", "é".repeat(22)),
+        ] {
+            assert_eq!(tag(state), None, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_with_a_foreign_target_cannot_be_read_back() {
+        let mut json = serde_json::to_value(attempt(1000)).unwrap();
+        json["return_to"] = "//evil".into();
+        assert!(serde_json::from_value::<Attempt>(json).is_err());
+    }
+}
