@@ -6,8 +6,10 @@ mod http;
 mod migrate;
 mod probe;
 mod versions;
+mod wire;
 
 pub use http::FetchError;
 pub use migrate::{Database, MigrateError, migration};
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use versions::{Support, Version, VersionWatch};
+pub use wire::{RedirectError, parse_authorize_redirect};
