@@ -16,6 +16,7 @@ pub(crate) mod jar;
 pub(crate) mod navigation;
 pub(crate) mod person;
 pub(crate) mod raw;
+pub(crate) mod tls;
 
 /// Keeps the expectation above met in a test crate that happens to use everything.
 const UNUSED: () = ();

@@ -19,6 +19,8 @@ import { Store } from './store.mjs';
 const MOUNT = '/application/o';
 const DISCOVERY = '/.well-known/openid-configuration';
 const LOGIN = '/if/flow/default-authentication-flow/';
+// What authentik says of every sign-in.
+const ACR = 'goauthentik.io/providers/oauth2/default';
 const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
 
 const settings = {
@@ -75,7 +77,7 @@ async function signIn(request, response) {
   }
   const username = form.get('username') ?? '';
   if (!people.has(username)) return html(401, pages.login(action, username, 'Nobody here has this user name.'));
-  return provider.interactionFinished(request, response, { login: { accountId: subjectOf(username), amr: ['pwd'] } });
+  return provider.interactionFinished(request, response, { login: { accountId: subjectOf(username), amr: ['pwd'], acr: ACR } });
 }
 
 async function text(request) {
@@ -101,6 +103,7 @@ function register(client) {
     // The library puts `sid` into ID tokens only for clients that have such a URI, authentik always.
     backchannel_logout_uri: `${issuer}ignored/`,
     backchannel_logout_session_required: true,
+    require_auth_time: true,
     ...client,
   });
 }
@@ -128,12 +131,9 @@ function build() {
     },
     scopes: SCOPES,
     claims: {
-      openid: ['sub', 'sid'],
+      openid: ['sub', 'sid', 'auth_time', 'amr', 'acr'],
       profile: ['name', 'given_name', 'preferred_username', 'nickname', 'groups'],
       email: ['email', 'email_verified'],
-      auth_time: null,
-      amr: null,
-      acr: null,
     },
     conformIdTokenClaims: !settings.claims_in_id_token,
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'ES256', 'HS256'] },

@@ -8,17 +8,17 @@ use ring::signature::{
 use serde_json::Value;
 
 /// What the token is checked against.
-pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) client_id: &'a str,
+pub(crate) struct Expected<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
     /// `id_token_signing_alg_values_supported`.
-    pub(super) algorithms: &'a [String],
+    pub(crate) algorithms: &'a [String],
     /// Unix seconds.
-    pub(super) now: i64,
+    pub(crate) now: i64,
 }
 
 /// The claims of a good token, or what is wrong with it.
-pub(super) fn verify(token: &str, keys: &Value, expected: &Expected<'_>) -> Result<Value, String> {
+pub(crate) fn verify(token: &str, keys: &Value, expected: &Expected<'_>) -> Result<Value, String> {
     let (signed, signature) = token.rsplit_once('.').ok_or("not a compact JWS")?;
     let (header, payload) = signed.split_once('.').ok_or("not a compact JWS")?;
     let header = json_part(header)?;

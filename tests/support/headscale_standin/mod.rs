@@ -2,7 +2,7 @@
 //! that carry bytes. It keeps every request head byte for byte, so that a test can tell what a
 //! proxy really sent. It speaks from its own sockets: no HTTP library normalizes anything.
 
-mod jwt;
+pub(crate) mod jwt;
 mod provider;
 mod relying_party;
 mod routes;
