@@ -2,6 +2,13 @@
 //! nonsense (`check` makes them and collects every [`Problem`]). Nothing here opens a network
 //! connection.
 
+mod env;
+mod file;
+mod keys;
+mod problem;
 mod settings;
+mod yaml;
 
+pub use env::Environment;
+pub use problem::{Problem, Problems};
 pub use settings::*;
