@@ -108,7 +108,7 @@ pub(super) fn apply(
             Some(value) => set(tree, key, value),
             None => problems.push(
                 Problem::new(*key, "the variable's value is not a YAML list or map")
-                    .from_variable(name)
+                    .blame(name)
                     .hint("write it on one line, like [a, b], [{ path: \"/x\" }] or { a: b }"),
             ),
         }

@@ -210,15 +210,17 @@ fn remove<'a>(tree: &mut Value, path: impl Iterator<Item = &'a Segment>) -> bool
     let mut path = path.peekable();
     let mut here = tree;
     while let Some(segment) = path.next() {
-        let last = path.peek().is_none();
+        let is_last = path.peek().is_none();
         let next = match (segment, here) {
-            (Segment::Map { key }, Value::Object(map)) if last => return map.remove(key).is_some(),
+            (Segment::Map { key }, Value::Object(map)) if is_last => {
+                return map.remove(key).is_some();
+            }
             (Segment::Map { key }, Value::Object(map)) => map.get_mut(key),
             (Segment::Seq { index }, Value::Array(list)) => list.get_mut(*index),
             _ => None,
         };
         let Some(next) = next else { return false };
-        if last {
+        if is_last {
             *next = Value::Null;
             return true;
         }

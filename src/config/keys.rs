@@ -195,6 +195,16 @@ pub(super) fn is_container(path: &str) -> bool {
     })
 }
 
+/// The key that a variable of the environment could have set: `oidc.scope` for `oidc.scope[2]`,
+/// `listen` for `listen[0].address`, `oidc.extra_params` for what lies in it.
+pub(super) fn whole(path: &str) -> &str {
+    let list = path.split('[').next().unwrap_or(path);
+    match list.rsplit_once('.') {
+        Some((parent, _)) if kind(parent) == Some(Map) => parent,
+        _ => list,
+    }
+}
+
 /// Reason and hint for a key that is not in the table.
 pub(super) fn unknown(path: &str) -> (String, Option<String>) {
     let wanted = general(path);

@@ -43,7 +43,7 @@ impl Problem {
     }
 
     /// The same with the variable that is to blame.
-    pub(super) fn from_variable(mut self, name: impl Into<String>) -> Self {
+    pub(super) fn blame(mut self, name: impl Into<String>) -> Self {
         self.variable = Some(name.into());
         self
     }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_variable_is_named_instead_of_a_line_it_overrode() {
-        let mut problem = Problem::new("oidc.issuer", "no").from_variable("HEADWARDEN_OIDC_ISSUER");
+        let mut problem = Problem::new("oidc.issuer", "no").blame("HEADWARDEN_OIDC_ISSUER");
         problem.line = Some(3);
         assert_eq!(
             problem.to_string(),

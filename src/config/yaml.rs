@@ -28,9 +28,9 @@ pub(super) struct Document {
 /// # Errors
 /// A syntax error, a key that stands twice, several documents, or a text over the limits; `name`
 /// becomes the problem's key when the parser knows none.
-pub(super) fn parse_document(text: &str, name: &str) -> Result<Document, Problem> {
+pub(super) fn parse_document(text: &str, name: &str) -> Result<Document, Box<Problem>> {
     if text.len() > MAX_BYTES {
-        return Err(Problem::new(name, "larger than 1 MiB"));
+        return Err(Box::new(Problem::new(name, "larger than 1 MiB")));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let node: Node =
@@ -66,7 +66,7 @@ fn options() -> Options {
 }
 
 /// The parser's error in our words: kind and line, and text only where it is a key.
-fn problem(error: &Error, name: &str) -> Problem {
+fn problem(error: &Error, name: &str) -> Box<Problem> {
     let mut problem = match error.without_snippet() {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             Problem::new(key, "this key stands twice in the same place").hint("delete one of them")
@@ -97,7 +97,7 @@ fn problem(error: &Error, name: &str) -> Problem {
         .location()
         .map(|location| location.line())
         .filter(|line| *line > 0);
-    problem
+    Box::new(problem)
 }
 
 /// A value with the lines of the keys inside.
