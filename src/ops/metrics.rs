@@ -8,6 +8,8 @@ use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::domain::door::{Door, Tunnel};
+use crate::domain::login::AttemptKind;
 use crate::domain::policy::Denial;
 
 /// An enum whose variants are all the values of one label.
@@ -41,6 +43,16 @@ label! {
         StepUp = "step_up",
         /// To be somebody else.
         Switch = "switch",
+    }
+}
+
+impl From<&AttemptKind> for SignIn {
+    fn from(kind: &AttemptKind) -> Self {
+        match kind {
+            AttemptKind::SignIn => Self::Session,
+            AttemptKind::StepUp { .. } => Self::StepUp,
+            AttemptKind::SwitchUser => Self::Switch,
+        }
     }
 }
 
@@ -127,21 +139,10 @@ label! {
     }
 }
 
-label! {
-    /// What carries a tunnel, and what it carries.
-    TunnelKind {
-        /// The control protocol by its own upgrade token.
-        Control = "control",
-        /// The control protocol over WebSocket.
-        ControlWebSocket = "control_websocket",
-        /// DERP by its own upgrade token.
-        Derp = "derp",
-        /// DERP over WebSocket.
-        DerpWebSocket = "derp_websocket",
-    }
-}
-
+/// The values of [`Door::label`].
 const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", "closed"];
+/// The values of [`Tunnel::label`].
+const TUNNELS: &[&str] = &["control", "control_websocket", "derp", "derp_websocket"];
 const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Media type of [`Metrics::render`].
@@ -203,15 +204,15 @@ impl Metrics {
             )?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             tunnels_opened: families.counters(
                 ("tunnels_opened_total", "Tunnels opened, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             tunnels_refused: families.counters(
                 ("tunnels_refused_total", "Tunnels not opened, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             limits: families.counters(
                 (
@@ -226,8 +227,8 @@ impl Metrics {
         })
     }
 
-    /// Counts an answered request of the door labelled `door`.
-    pub fn request(&self, door: &'static str, status: StatusCode) {
+    /// Counts an answered request.
+    pub fn request(&self, door: &Door, status: StatusCode) {
         let class = match status.as_u16() {
             ..200 => "1xx",
             200..300 => "2xx",
@@ -235,7 +236,9 @@ impl Metrics {
             400..500 => "4xx",
             500.. => "5xx",
         };
-        self.requests.with_label_values(&[door, class]).inc();
+        self.requests
+            .with_label_values(&[door.label(), class])
+            .inc();
     }
 
     /// Counts a sign-in that the provider and the rules let through.
@@ -256,7 +259,7 @@ impl Metrics {
     }
 
     /// Counts a tunnel, as opened and as open until the returned value is dropped.
-    pub fn tunnel_opened(&self, kind: TunnelKind) -> OpenTunnel {
+    pub fn tunnel_opened(&self, kind: Tunnel) -> OpenTunnel {
         self.tunnels_opened.with_label_values(&[kind.label()]).inc();
         let gauge = self.tunnels_open.with_label_values(&[kind.label()]);
         gauge.inc();
@@ -264,7 +267,7 @@ impl Metrics {
     }
 
     /// Counts a tunnel that did not come to be: a limit, or an upstream that would not switch.
-    pub fn tunnel_refused(&self, kind: TunnelKind) {
+    pub fn tunnel_refused(&self, kind: Tunnel) {
         self.tunnels_refused
             .with_label_values(&[kind.label()])
             .inc();
