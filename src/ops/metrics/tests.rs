@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::domain::door::{ApiKind, Guarded, Own};
+use crate::domain::policy::Denial;
 
 fn value(metrics: &Metrics, series: &str) -> Option<u64> {
     let text = metrics.render().unwrap();
