@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
 use headwarden::domain::username::UsernameError;
@@ -18,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("which directory?")?;
     std::fs::create_dir_all(&directory)?;
     let who = dominic();
+    let id = AuthId::parse("hskey-authreq-4f1c09aa7be2d35861c0ffee").ok_or("not an id")?;
     let context = Context {
         site: "headscale.company",
         support_id: "k7rd2m9xq4",
@@ -25,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     for (name, page) in notices(&context)
         .into_iter()
-        .chain(questions(&context, &who))
+        .chain(questions(&context, &who, &id))
     {
         std::fs::write(directory.join(format!("{name}.html")), page.body())?;
     }
@@ -88,7 +90,7 @@ fn notices(context: &Context<'_>) -> Vec<Named> {
     ]
 }
 
-fn questions(context: &Context<'_>, who: &Identity) -> Vec<Named> {
+fn questions(context: &Context<'_>, who: &Identity, auth_id: &AuthId) -> Vec<Named> {
     let email = who.email.as_ref().map(|email| email.as_str().to_owned());
     let denials = [
         (
@@ -118,7 +120,7 @@ fn questions(context: &Context<'_>, who: &Identity) -> Vec<Named> {
         ),
     ];
     let asked = Confirmation {
-        auth_id: "hskey-authreq-4f1c09aa7be2d35861c0ffee",
+        auth_id,
         who,
         username: Some("dominic"),
         token: "one-time",

@@ -8,7 +8,9 @@
 
 use std::fmt;
 
+use super::door::{ApiKind, Door, Own};
 use super::identity::Identity;
+use super::login::is_ours;
 
 /// The operator's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,12 +222,50 @@ fn shorten(name: &str) -> String {
 pub struct Permit(());
 
 impl Permit {
+    /// For the doors that ask for nobody: the machine protocol, the open paths, and `Verify`, whose
+    /// peer address the caller has checked.
+    pub fn for_open_door(door: &Door) -> Option<Self> {
+        match door {
+            Door::Machine(_) | Door::Open | Door::Verify => Some(Self(())),
+            Door::NoContent
+            | Door::Own(_)
+            | Door::Api(_)
+            | Door::ApiDocs
+            | Door::Guarded(_)
+            | Door::Closed => None,
+        }
+    }
+
     /// For a live session's identity that the rules admit.
     ///
     /// # Errors
     /// The denial, as [`Rules::decide`] gave it.
     pub fn for_identity(rules: &Rules, identity: &Identity) -> Result<Self, Denial> {
         rules.decide(identity).map(|()| Self(()))
+    }
+
+    /// For an API request that brings credentials Headscale itself will check: Bearer on v1, Bearer
+    /// or Basic on v2, and the v2 token endpoint, which carries them in its body.
+    pub fn for_api_credentials(door: &Door, authorization: Option<&str>) -> Option<Self> {
+        let Door::Api(kind) = door else { return None };
+        let scheme = authorization
+            .and_then(|value| value.split_once(' '))
+            .filter(|(_, credentials)| !credentials.trim().is_empty())
+            .map(|(scheme, _)| scheme);
+        let is = |name: &str| scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(name));
+        let brings = match kind {
+            ApiKind::V1 => is("bearer"),
+            ApiKind::V2 => is("bearer") || is("basic"),
+            ApiKind::V2Token => true,
+        };
+        brings.then_some(Self(()))
+    }
+
+    /// For the shared callback where Headscale signs people in by itself: an answer to a sign-in that
+    /// is not ours. Its state's prefix alone decides, as the session may be gone by then.
+    pub fn for_foreign_callback(door: &Door, state: &str) -> Option<Self> {
+        let foreign = *door == Door::Own(Own::Callback) && !state.is_empty() && !is_ours(state);
+        foreign.then_some(Self(()))
     }
 }
 

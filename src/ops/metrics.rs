@@ -8,155 +8,11 @@ use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::domain::door::Tunnel;
-use crate::domain::policy::Denial;
+use self::label::{CLASSES, DOORS, TUNNELS};
+pub use self::label::{CallbackFailure, Direction, Limit, Rule, SignIn};
+use crate::domain::door::{Door, Tunnel};
 
-/// An enum whose variants are all the values of one label.
-macro_rules! label {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl $name {
-            const ALL: &'static [&'static str] = &[$($text),+];
-
-            /// The label's value.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-    };
-}
-
-label! {
-    /// Why a person went to the provider.
-    SignIn {
-        /// To have a session.
-        Session = "session",
-        /// To approve an SSH check.
-        StepUp = "step_up",
-        /// To be somebody else.
-        Switch = "switch",
-    }
-}
-
-label! {
-    /// Why a sign-in did not end in a session, the rules aside.
-    CallbackFailure {
-        /// No cookie of the attempt.
-        Cookie = "cookie",
-        /// `state` absent, twice, or not the attempt's.
-        State = "state",
-        /// Begun too long ago.
-        Expired = "expired",
-        /// Answered before.
-        Used = "used",
-        /// Another issuer answered (RFC 9207).
-        Issuer = "issuer",
-        /// The provider answered `error=`.
-        Provider = "provider_error",
-        /// The provider could not be reached.
-        Unavailable = "provider_unavailable",
-        /// The token endpoint refused the code.
-        Code = "code",
-        /// The ID token or userinfo did not verify.
-        Token = "token",
-        /// A step-up by another person, or not fresh.
-        StepUp = "step_up",
-    }
-}
-
-label! {
-    /// Which rule refused a person.
-    Rule {
-        /// In none of the allowed groups.
-        Group = "group",
-        /// E-mail domain not allowed.
-        Domain = "domain",
-        /// Not an allowed user.
-        User = "user",
-        /// E-mail not verified.
-        UnverifiedEmail = "unverified_email",
-        /// A user name that Headscale would refuse.
-        Username = "username",
-        /// The rules of one set of paths.
-        Page = "page",
-        /// No role on the API for this method.
-        ApiRole = "api_role",
-    }
-}
-
-impl From<&Denial> for Rule {
-    fn from(denial: &Denial) -> Self {
-        match denial {
-            Denial::Group { .. } => Self::Group,
-            Denial::Domain { .. } => Self::Domain,
-            Denial::User { .. } => Self::User,
-            Denial::UnverifiedEmail { .. } => Self::UnverifiedEmail,
-        }
-    }
-}
-
-label! {
-    /// A bound on one client address that was hit.
-    Limit {
-        /// Concurrent connections.
-        Connections = "connections",
-        /// New tunnels a minute.
-        Tunnels = "tunnels",
-        /// Requests a minute through open doors.
-        OpenRequests = "open_requests",
-        /// Sign-ins begun a minute.
-        SignIns = "sign_ins",
-        /// Failed client authentication at the issuer.
-        IssuerClient = "issuer_client",
-        /// A request head that did not arrive in time.
-        HeaderTimeout = "header_timeout",
-    }
-}
-
-label! {
-    /// Which way relayed bytes went.
-    Direction {
-        /// From the client to the upstream.
-        Up = "up",
-        /// From the upstream to the client.
-        Down = "down",
-    }
-}
-
-label! {
-    /// What carries a tunnel, and what it carries.
-    TunnelKind {
-        /// The control protocol by its own upgrade token.
-        Control = "control",
-        /// The control protocol over WebSocket.
-        ControlWebSocket = "control_websocket",
-        /// DERP by its own upgrade token.
-        Derp = "derp",
-        /// DERP over WebSocket.
-        DerpWebSocket = "derp_websocket",
-    }
-}
-
-impl From<Tunnel> for TunnelKind {
-    fn from(tunnel: Tunnel) -> Self {
-        match tunnel {
-            Tunnel::Control => Self::Control,
-            Tunnel::ControlWebSocket => Self::ControlWebSocket,
-            Tunnel::Derp => Self::Derp,
-            Tunnel::DerpWebSocket => Self::DerpWebSocket,
-        }
-    }
-}
-
-const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", "closed"];
-const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+mod label;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -217,15 +73,15 @@ impl Metrics {
             )?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             tunnels_opened: families.counters(
                 ("tunnels_opened_total", "Tunnels opened, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             tunnels_refused: families.counters(
                 ("tunnels_refused_total", "Tunnels not opened, by kind."),
-                &[("kind", TunnelKind::ALL)],
+                &[("kind", TUNNELS)],
             )?,
             limits: families.counters(
                 (
@@ -240,8 +96,8 @@ impl Metrics {
         })
     }
 
-    /// Counts an answered request of the door labelled `door`.
-    pub fn request(&self, door: &'static str, status: StatusCode) {
+    /// Counts an answered request.
+    pub fn request(&self, door: &Door, status: StatusCode) {
         let class = match status.as_u16() {
             ..200 => "1xx",
             200..300 => "2xx",
@@ -249,7 +105,9 @@ impl Metrics {
             400..500 => "4xx",
             500.. => "5xx",
         };
-        self.requests.with_label_values(&[door, class]).inc();
+        self.requests
+            .with_label_values(&[door.label(), class])
+            .inc();
     }
 
     /// Counts a sign-in that the provider and the rules let through.
@@ -270,7 +128,7 @@ impl Metrics {
     }
 
     /// Counts a tunnel, as opened and as open until the returned value is dropped.
-    pub fn tunnel_opened(&self, kind: TunnelKind) -> OpenTunnel {
+    pub fn tunnel_opened(&self, kind: Tunnel) -> OpenTunnel {
         self.tunnels_opened.with_label_values(&[kind.label()]).inc();
         let gauge = self.tunnels_open.with_label_values(&[kind.label()]);
         gauge.inc();
@@ -278,7 +136,7 @@ impl Metrics {
     }
 
     /// Counts a tunnel that did not come to be: a limit, or an upstream that would not switch.
-    pub fn tunnel_refused(&self, kind: TunnelKind) {
+    pub fn tunnel_refused(&self, kind: Tunnel) {
         self.tunnels_refused
             .with_label_values(&[kind.label()])
             .inc();

@@ -7,13 +7,14 @@ use http::{Response, StatusCode};
 use super::shell::{Context, Form, Shell, page};
 use super::text::{Person, tame};
 use super::{CONFIRM_REGISTER, CONFIRM_SSH, SWITCH_USER};
+use crate::domain::door::AuthId;
 use crate::domain::identity::Identity;
 
 /// What is to be confirmed, and by whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Confirmation<'a> {
     /// The id in the link that the device (or `ssh`) showed.
-    pub auth_id: &'a str,
+    pub auth_id: &'a AuthId,
     /// Who is signed in.
     pub who: &'a Identity,
     /// The user that Headscale will know them by, where we decide it.
@@ -36,7 +37,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(confirmation: &Confirmation<'a>, owner: &'static str) -> Self {
         Self {
-            auth_id: confirmation.auth_id,
+            auth_id: confirmation.auth_id.as_str(),
             owner,
             who: Person::new(confirmation.who),
             username: confirmation.username.map(tame),

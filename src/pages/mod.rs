@@ -13,6 +13,7 @@ mod denied;
 mod json;
 mod notice;
 mod shell;
+mod sign_in;
 mod signed_out;
 mod text;
 
@@ -20,11 +21,14 @@ pub use confirm::{Confirmation, confirm_register, confirm_ssh};
 pub use denied::{Refusal, denied};
 pub use json::json;
 pub use notice::{
-    ProviderError, UpstreamFailure, attempt_expired, attempt_used, cookies_needed, error,
-    misdirected, newest_link, not_found, provider_refused, provider_unavailable, sign_in_failed,
-    start_again, step_up_refused, too_many_requests, upstream_down,
+    UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
+    upstream_down,
 };
 pub use shell::Context;
+pub use sign_in::{
+    ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
+    provider_unavailable, sign_in_failed, step_up_refused,
+};
 pub use signed_out::{sign_out, signed_out};
 
 /// Starts a sign-in.

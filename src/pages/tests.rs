@@ -9,9 +9,13 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::*;
+use crate::domain::door::AuthId;
 use crate::domain::identity::{Email, Identity, Issuer, Subject};
 use crate::domain::policy::Denial;
 use crate::domain::username::UsernameError;
+
+/// The one field that no stranger can fill: its parser admits no markup.
+const ID: &str = "hskey-authreq-4f1c09aa7be2d35861c0ffee";
 
 /// Ends every context that markup could put it in.
 const HOSTILE: &str =
@@ -49,7 +53,7 @@ fn all(text: &str, form_action: &[String]) -> Vec<Row> {
 fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
     let who = &person(text);
     let asked = &Confirmation {
-        auth_id: text,
+        auth_id: &AuthId::parse(ID).unwrap(),
         who,
         username: Some(text),
         token: text,
@@ -360,7 +364,7 @@ fn the_ways_out_lead_to_our_own_paths() {
             "register",
             vec![
                 "action=\"/.headwarden/confirm-register\"",
-                "name=\"id\" value=\"tok\"",
+                "name=\"id\" value=\"hskey-authreq-4f1c09aa7be2d35861c0ffee\"",
                 "name=\"token\" value=\"tok\"",
             ],
         ),
@@ -368,7 +372,7 @@ fn the_ways_out_lead_to_our_own_paths() {
             "ssh",
             vec![
                 "action=\"/.headwarden/confirm-ssh\"",
-                "name=\"id\" value=\"tok\"",
+                "name=\"id\" value=\"hskey-authreq-4f1c09aa7be2d35861c0ffee\"",
                 "name=\"token\" value=\"tok\"",
                 "if you just ran <code>ssh</code> yourself",
             ],

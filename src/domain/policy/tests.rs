@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::door::{AuthId, Guarded, Tunnel};
 use crate::domain::identity::{Email, Issuer, Subject};
 
 fn rules() -> Rules {
@@ -372,4 +373,104 @@ fn an_identity_gets_a_permit_only_if_the_rules_admit_it() {
             has: list(&["other"])
         })
     );
+}
+
+fn doors() -> Vec<Door> {
+    let id = || AuthId::parse("hskey-authreq-0123456789abcdef01234567").unwrap();
+    vec![
+        Door::Machine(Tunnel::Control),
+        Door::Machine(Tunnel::DerpWebSocket),
+        Door::Open,
+        Door::Verify,
+        Door::NoContent,
+        Door::Own(Own::Callback),
+        Door::Own(Own::Authorize),
+        Door::Own(Own::Unknown),
+        Door::Api(ApiKind::V1),
+        Door::Api(ApiKind::V2),
+        Door::Api(ApiKind::V2Token),
+        Door::ApiDocs,
+        Door::Guarded(Guarded::Page),
+        Door::Guarded(Guarded::Register(id())),
+        Door::Guarded(Guarded::SshCheck(id())),
+        Door::Guarded(Guarded::RegisterConfirm(id())),
+        Door::Closed,
+    ]
+}
+
+#[test]
+fn only_open_doors_give_a_permit_without_a_person() {
+    for door in doors() {
+        let open = matches!(door, Door::Machine(_) | Door::Open | Door::Verify);
+        assert_eq!(Permit::for_open_door(&door).is_some(), open, "{door:?}");
+    }
+}
+
+#[test]
+fn api_credentials_open_the_api_that_checks_them() {
+    let permits = |kind, authorization| {
+        Permit::for_api_credentials(&Door::Api(kind), authorization).is_some()
+    };
+    for (authorization, v1, v2) in [
+        (Some("Bearer hskey-api-x"), true, true),
+        (Some("bearer hskey-api-x"), true, true),
+        (Some("Basic aHNrZXk6"), false, true),
+        (Some("Digest x"), false, false),
+        (Some("Bearer"), false, false),
+        (Some("Bearer "), false, false),
+        (Some("Bearer   "), false, false),
+        (Some("BearerX y"), false, false),
+        (Some(" Bearer y"), false, false),
+        (Some("hskey-api-x"), false, false),
+        (Some(""), false, false),
+        (None, false, false),
+    ] {
+        assert_eq!(
+            permits(ApiKind::V1, authorization),
+            v1,
+            "v1 {authorization:?}"
+        );
+        assert_eq!(
+            permits(ApiKind::V2, authorization),
+            v2,
+            "v2 {authorization:?}"
+        );
+        assert!(
+            permits(ApiKind::V2Token, authorization),
+            "token {authorization:?}"
+        );
+    }
+    for door in doors()
+        .into_iter()
+        .filter(|door| !matches!(door, Door::Api(_)))
+    {
+        assert!(
+            Permit::for_api_credentials(&door, Some("Bearer x")).is_none(),
+            "{door:?}"
+        );
+    }
+}
+
+#[test]
+fn only_an_answer_to_somebody_elses_sign_in_passes_the_callback_without_a_person() {
+    let callback = Door::Own(Own::Callback);
+    for (state, passes) in [
+        ("0a1b2c", true),
+        ("hw1.abc", false),
+        ("hw1.", false),
+        ("", false),
+        ("HW1.abc", true),
+    ] {
+        assert_eq!(
+            Permit::for_foreign_callback(&callback, state).is_some(),
+            passes,
+            "{state}"
+        );
+    }
+    for door in doors().into_iter().filter(|door| *door != callback) {
+        assert!(
+            Permit::for_foreign_callback(&door, "0a1b2c").is_none(),
+            "{door:?}"
+        );
+    }
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::domain::door::{ApiKind, Guarded, Own};
+use crate::domain::policy::Denial;
 
 fn value(metrics: &Metrics, series: &str) -> Option<u64> {
     let text = metrics.render().unwrap();
@@ -31,15 +33,18 @@ fn every_series_is_there_at_zero_before_anything_happens() {
 #[test]
 fn each_event_counts_in_its_own_series_and_no_other() {
     let metrics = Metrics::new().unwrap();
-    metrics.request("guarded", StatusCode::SEE_OTHER);
-    metrics.request("guarded", StatusCode::SEE_OTHER);
-    metrics.request("machine", StatusCode::SWITCHING_PROTOCOLS);
+    metrics.request(&Door::Guarded(Guarded::Page), StatusCode::SEE_OTHER);
+    metrics.request(&Door::Guarded(Guarded::Page), StatusCode::SEE_OTHER);
+    metrics.request(
+        &Door::Machine(Tunnel::Control),
+        StatusCode::SWITCHING_PROTOCOLS,
+    );
     metrics.signed_in(SignIn::StepUp);
     metrics.callback_failed(CallbackFailure::Issuer);
     metrics.denied(Rule::from(&Denial::UnverifiedEmail {
         email: "a@b".to_owned(),
     }));
-    metrics.tunnel_refused(TunnelKind::Derp);
+    metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
     metrics.relayed(Direction::Up, 7);
     metrics.relayed(Direction::Up, 3);
@@ -88,7 +93,7 @@ fn status_classes_have_their_edges_where_http_has_them() {
         (999, "5xx"),
     ] {
         let metrics = Metrics::new().unwrap();
-        metrics.request("open", StatusCode::from_u16(status).unwrap());
+        metrics.request(&Door::Open, StatusCode::from_u16(status).unwrap());
         let series = format!("headwarden_requests_total{{door=\"open\",status=\"{class}\"}}");
         assert_eq!(value(&metrics, &series), Some(1), "{status}");
     }
@@ -99,8 +104,8 @@ fn a_tunnel_is_open_until_its_guard_is_dropped() {
     let metrics = Metrics::new().unwrap();
     let open = "headwarden_tunnels_open{kind=\"control\"}";
     let opened = "headwarden_tunnels_opened_total{kind=\"control\"}";
-    let first = metrics.tunnel_opened(TunnelKind::Control);
-    let second = metrics.tunnel_opened(TunnelKind::Control);
+    let first = metrics.tunnel_opened(Tunnel::Control);
+    let second = metrics.tunnel_opened(Tunnel::Control);
     assert_eq!(
         (value(&metrics, open), value(&metrics, opened)),
         (Some(2), Some(2))
@@ -163,4 +168,34 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
             assert!(row.contains(&format!("`{value}`")), "{family} {value}");
         }
     }
+}
+
+#[test]
+fn no_door_and_no_tunnel_has_a_label_that_was_not_there_from_the_start() {
+    let metrics = Metrics::new().unwrap();
+    let series = || metrics.render().unwrap().lines().count();
+    let before = series();
+    let tunnels = [
+        Tunnel::Control,
+        Tunnel::ControlWebSocket,
+        Tunnel::Derp,
+        Tunnel::DerpWebSocket,
+    ];
+    for kind in tunnels {
+        drop(metrics.tunnel_opened(kind));
+        metrics.request(&Door::Machine(kind), StatusCode::OK);
+    }
+    for door in [
+        Door::Open,
+        Door::NoContent,
+        Door::Verify,
+        Door::Own(Own::Unknown),
+        Door::Api(ApiKind::V1),
+        Door::ApiDocs,
+        Door::Guarded(Guarded::Page),
+        Door::Closed,
+    ] {
+        metrics.request(&door, StatusCode::OK);
+    }
+    assert_eq!(series(), before);
 }

@@ -1,0 +1,140 @@
+//! The labels, and all the values each may have.
+
+use crate::domain::login::AttemptKind;
+use crate::domain::policy::Denial;
+
+/// An enum whose variants are all the values of one label.
+macro_rules! label {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl $name {
+            pub(super) const ALL: &'static [&'static str] = &[$($text),+];
+
+            /// The label's value.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+label! {
+    /// Why a person went to the provider.
+    SignIn {
+        /// To have a session.
+        Session = "session",
+        /// To approve an SSH check.
+        StepUp = "step_up",
+        /// To be somebody else.
+        Switch = "switch",
+    }
+}
+
+impl From<&AttemptKind> for SignIn {
+    fn from(kind: &AttemptKind) -> Self {
+        match kind {
+            AttemptKind::SignIn => Self::Session,
+            AttemptKind::StepUp { .. } => Self::StepUp,
+            AttemptKind::SwitchUser => Self::Switch,
+        }
+    }
+}
+
+label! {
+    /// Why a sign-in did not end in a session, the rules aside.
+    CallbackFailure {
+        /// No cookie of the attempt.
+        Cookie = "cookie",
+        /// `state` absent, twice, or not the attempt's.
+        State = "state",
+        /// Begun too long ago.
+        Expired = "expired",
+        /// Answered before.
+        Used = "used",
+        /// Another issuer answered (RFC 9207).
+        Issuer = "issuer",
+        /// The provider answered `error=`.
+        Provider = "provider_error",
+        /// The provider could not be reached.
+        Unavailable = "provider_unavailable",
+        /// The token endpoint refused the code.
+        Code = "code",
+        /// The ID token or userinfo did not verify.
+        Token = "token",
+        /// A step-up by another person, or not fresh.
+        StepUp = "step_up",
+    }
+}
+
+label! {
+    /// Which rule refused a person.
+    Rule {
+        /// In none of the allowed groups.
+        Group = "group",
+        /// E-mail domain not allowed.
+        Domain = "domain",
+        /// Not an allowed user.
+        User = "user",
+        /// E-mail not verified.
+        UnverifiedEmail = "unverified_email",
+        /// A user name that Headscale would refuse.
+        Username = "username",
+        /// The rules of one set of paths.
+        Page = "page",
+        /// No role on the API for this method.
+        ApiRole = "api_role",
+    }
+}
+
+impl From<&Denial> for Rule {
+    fn from(denial: &Denial) -> Self {
+        match denial {
+            Denial::Group { .. } => Self::Group,
+            Denial::Domain { .. } => Self::Domain,
+            Denial::User { .. } => Self::User,
+            Denial::UnverifiedEmail { .. } => Self::UnverifiedEmail,
+        }
+    }
+}
+
+label! {
+    /// A bound on one client address that was hit.
+    Limit {
+        /// Concurrent connections.
+        Connections = "connections",
+        /// New tunnels a minute.
+        Tunnels = "tunnels",
+        /// Requests a minute through open doors.
+        OpenRequests = "open_requests",
+        /// Sign-ins begun a minute.
+        SignIns = "sign_ins",
+        /// Failed client authentication at the issuer.
+        IssuerClient = "issuer_client",
+        /// A request head that did not arrive in time.
+        HeaderTimeout = "header_timeout",
+    }
+}
+
+label! {
+    /// Which way relayed bytes went.
+    Direction {
+        /// From the client to the upstream.
+        Up = "up",
+        /// From the upstream to the client.
+        Down = "down",
+    }
+}
+
+/// The values of `Door::label`.
+pub(super) const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", "closed"];
+/// The values of `Tunnel::label`.
+pub(super) const TUNNELS: &[&str] = &["control", "control_websocket", "derp", "derp_websocket"];
+/// The classes of status codes.
+pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
