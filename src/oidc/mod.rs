@@ -1,1 +1,29 @@
-//! (see the room's contract)
+//! One OpenID provider, seen as its client: what is known about it, sending people there, and
+//! deciding whether to believe who comes back.
+//!
+//! - `provider` holds the snapshot of metadata and keys, and renews it.
+//! - [`discovery`] decides which metadata is believed, [`jwks`] which keys.
+//! - `login` builds the authorization request and judges the callback; `exchange` is the two
+//!   requests behind it; [`id_token`] verifies; [`claims`] reads the person out of it. The outcome is
+//!   `signed_in` or `refusal`.
+//! - `logout` is the way out.
+//! - [`http`] is the only place that knows the HTTP client.
+//!
+//! What belongs elsewhere: sessions and cookies (`session`), the rules (`domain::policy`), pages.
+
+pub mod claims;
+pub mod discovery;
+mod exchange;
+pub mod http;
+pub mod id_token;
+pub mod jwks;
+mod login;
+mod logout;
+mod provider;
+mod refusal;
+mod signed_in;
+
+pub use login::{AuthorizeOptions, Callback};
+pub use provider::{Provider, Snapshot};
+pub use refusal::{AnswerFault, CallbackError, Endpoint, IssMismatch, Unavailable};
+pub use signed_in::{SignedIn, StepUpError};

@@ -1,0 +1,262 @@
+//! The provider's metadata (OpenID Connect Discovery 1.0 section 3): which document is believed,
+//! and what of it is used. Fetching it again belongs to `provider`.
+
+use openidconnect::core::CoreJwsSigningAlgorithm as Algorithm;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::http::HttpError;
+use super::id_token;
+use crate::domain::identity::Issuer;
+
+/// Why the provider is not known. None of these is about a person: sign-ins wait.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DiscoveryError {
+    /// The configured issuer is not an absolute `https` URL (`http` on loopback).
+    #[error("oidc.issuer {0:?} is not an https URL")]
+    IssuerUrl(String),
+    /// No usable answer at the discovery URL.
+    #[error("no discovery document at {url}: {source}")]
+    Fetch {
+        /// The discovery URL.
+        url: String,
+        /// What went wrong.
+        source: HttpError,
+    },
+    /// The document lacks a required member, or one has the wrong type.
+    #[error("the discovery document is malformed: {0}")]
+    Malformed(String),
+    /// The document names another issuer than the configured one, byte for byte.
+    #[error(
+        "the provider calls itself {found:?}, but oidc.issuer is {expected:?}: {}",
+        slash_hint(expected, found)
+    )]
+    IssuerMismatch {
+        /// `oidc.issuer`.
+        expected: String,
+        /// `issuer` of the document.
+        found: String,
+    },
+    /// An endpoint is neither `https` nor on loopback.
+    #[error("the {member} of the discovery document is not an https URL: {url:?}")]
+    Endpoint {
+        /// The document's member.
+        member: &'static str,
+        /// Its value.
+        url: String,
+    },
+    /// None of the announced ID token algorithms is accepted.
+    #[error(
+        "the provider signs ID tokens with {}, but only {} are accepted{}",
+        announced.join(", "),
+        accepted.join(", "),
+        hs256_hint(announced)
+    )]
+    Algorithms {
+        /// `id_token_signing_alg_values_supported`.
+        announced: Vec<String>,
+        /// What this configuration accepts.
+        accepted: Vec<String>,
+    },
+    /// The metadata is fine but its key set cannot be fetched.
+    #[error("no keys at {url}: {source}")]
+    Keys {
+        /// `jwks_uri`.
+        url: String,
+        /// What went wrong.
+        source: HttpError,
+    },
+}
+
+fn slash_hint(expected: &str, found: &str) -> &'static str {
+    if expected.strip_suffix('/') == Some(found) {
+        "remove the trailing slash from oidc.issuer"
+    } else if found.strip_suffix('/') == Some(expected) {
+        "add a trailing slash to oidc.issuer"
+    } else {
+        "they must be equal byte for byte; reach the provider by its public name"
+    }
+}
+
+fn hs256_hint(announced: &[String]) -> &'static str {
+    if announced.iter().any(|name| name == "HS256") {
+        "; give the provider a signing key (in authentik: the provider's Signing Key)"
+    } else {
+        ""
+    }
+}
+
+/// How we show who we are at the token endpoint (OpenID Connect Core section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `client_secret_basic`.
+    Basic,
+    /// `client_secret_post`.
+    Post,
+}
+
+/// What is used of a believed discovery document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Where browsers are sent to sign in.
+    pub authorization_endpoint: Url,
+    /// Where codes are redeemed.
+    pub token_endpoint: Url,
+    /// Where claims are read; not every provider has one.
+    pub userinfo_endpoint: Option<Url>,
+    /// Where the keys are.
+    pub jwks_uri: Url,
+    /// Where browsers are sent to sign out (RP-Initiated Logout 1.0 section 2.1).
+    pub end_session_endpoint: Option<Url>,
+    /// The announced ID token algorithms that are accepted; never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// The client authentication methods it takes; never empty, in the order of preference.
+    pub client_auth: Vec<ClientAuth>,
+    /// Whether callbacks always carry `iss` (RFC 9207 section 3).
+    pub advertises_iss: bool,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    userinfo_endpoint: Option<String>,
+    jwks_uri: String,
+    end_session_endpoint: Option<String>,
+    id_token_signing_alg_values_supported: Option<Vec<String>>,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+/// Where the document of `issuer` is (OpenID Connect Discovery 1.0 section 4.1): a slash at the end
+/// of the issuer is not doubled.
+///
+/// # Errors
+/// [`DiscoveryError::IssuerUrl`].
+pub fn document_url(issuer: &Issuer) -> Result<Url, DiscoveryError> {
+    let text = issuer.as_str();
+    let base = text.strip_suffix('/').unwrap_or(text);
+    secure_url(text)
+        .filter(|url| url.query().is_none())
+        .and_then(|_| Url::parse(&format!("{base}/.well-known/openid-configuration")).ok())
+        .ok_or_else(|| DiscoveryError::IssuerUrl(text.to_owned()))
+}
+
+/// Reads a discovery document and decides whether to believe it.
+pub(super) fn parse_document(
+    document: Map<String, Value>,
+    issuer: &Issuer,
+    allow_hs256: bool,
+) -> Result<Metadata, DiscoveryError> {
+    let document: Document = serde_path_to_error::deserialize(Value::Object(document))
+        .map_err(|error| DiscoveryError::Malformed(error.to_string()))?;
+    if document.issuer != issuer.as_str() {
+        return Err(DiscoveryError::IssuerMismatch {
+            expected: issuer.as_str().to_owned(),
+            found: document.issuer,
+        });
+    }
+    Ok(Metadata {
+        authorization_endpoint: endpoint(
+            "authorization_endpoint",
+            &document.authorization_endpoint,
+        )?,
+        token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
+        userinfo_endpoint: optional_endpoint("userinfo_endpoint", document.userinfo_endpoint)?,
+        jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
+        end_session_endpoint: optional_endpoint(
+            "end_session_endpoint",
+            document.end_session_endpoint,
+        )?,
+        algorithms: algorithms(document.id_token_signing_alg_values_supported, allow_hs256)?,
+        client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_deref()),
+        advertises_iss: document.authorization_response_iss_parameter_supported == Some(true),
+    })
+}
+
+fn endpoint(member: &'static str, url: &str) -> Result<Url, DiscoveryError> {
+    secure_url(url).ok_or_else(|| DiscoveryError::Endpoint {
+        member,
+        url: without_password(url),
+    })
+}
+
+fn without_password(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else {
+        return text.chars().take(200).collect();
+    };
+    if url.password().is_some() && url.set_password(Some("...")).is_err() {
+        return String::new();
+    }
+    url.to_string()
+}
+
+fn optional_endpoint(
+    member: &'static str,
+    url: Option<String>,
+) -> Result<Option<Url>, DiscoveryError> {
+    url.filter(|url| !url.is_empty())
+        .map(|url| endpoint(member, &url))
+        .transpose()
+}
+
+/// An absolute `https` URL, or `http` where the host is this machine; without credentials and
+/// without a fragment.
+fn secure_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let secure = match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => is_loopback(&url.host()?),
+        _ => false,
+    };
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (secure && plain).then_some(url)
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        Host::Domain(name) => *name == "localhost",
+    }
+}
+
+/// What is both announced and accepted. A provider that announces nothing may use any accepted one.
+fn algorithms(
+    announced: Option<Vec<String>>,
+    allow_hs256: bool,
+) -> Result<Vec<Algorithm>, DiscoveryError> {
+    let accepted = id_token::accepted_algorithms(allow_hs256);
+    let Some(announced) = announced.filter(|names| !names.is_empty()) else {
+        return Ok(accepted);
+    };
+    let names: Vec<String> = accepted.iter().map(id_token::algorithm_name).collect();
+    let usable: Vec<Algorithm> = accepted
+        .into_iter()
+        .filter(|algorithm| announced.contains(&id_token::algorithm_name(algorithm)))
+        .collect();
+    if usable.is_empty() {
+        return Err(DiscoveryError::Algorithms {
+            announced,
+            accepted: names,
+        });
+    }
+    Ok(usable)
+}
+
+/// `client_secret_basic` is the default where nothing is announced (Discovery 1.0 section 3), and
+/// what is tried where only methods are announced that we do not speak.
+fn client_auth(announced: Option<&[String]>) -> Vec<ClientAuth> {
+    let has = |name: &str| announced.is_some_and(|methods| methods.iter().any(|m| m == name));
+    match (has("client_secret_basic"), has("client_secret_post")) {
+        (true, true) => vec![ClientAuth::Basic, ClientAuth::Post],
+        (false, true) => vec![ClientAuth::Post],
+        (_, false) => vec![ClientAuth::Basic],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! The two requests behind a callback: the code for tokens (RFC 6749 section 4.1.3, OpenID Connect
+//! Core section 3.1.3), and the access token for claims (section 5.3). Whether to believe the ID
+//! token belongs to `id_token`.
+
+use reqwest::StatusCode;
+use serde_json::{Map, Value};
+
+use super::claims::Claims;
+use super::discovery::{ClientAuth, Metadata};
+use super::http::{Http, HttpError};
+use super::refusal::{AnswerFault, CallbackError, Endpoint};
+use crate::config::Oidc;
+use crate::domain::identity::Subject;
+use crate::domain::secret::Secret;
+
+/// What the token endpoint gave, not yet verified.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of RFC 6749 section 5.1"
+)]
+pub(super) struct Tokens {
+    pub(super) access_token: Secret<String>,
+    pub(super) id_token: Secret<String>,
+    pub(super) refresh_token: Option<Secret<String>>,
+}
+
+/// What identifies one code.
+#[derive(Clone, Copy)]
+pub(super) struct Grant<'a> {
+    pub(super) code: &'a str,
+    pub(super) verifier: &'a str,
+    pub(super) redirect_uri: &'a str,
+}
+
+/// Redeems a code.
+pub(super) async fn redeem(
+    http: &Http,
+    metadata: &Metadata,
+    settings: &Oidc,
+    grant: Grant<'_>,
+) -> Result<Tokens, CallbackError> {
+    let (id, secret) = (
+        settings.client_id.as_str(),
+        settings.client_secret.expose().as_str(),
+    );
+    let mut form = vec![
+        ("grant_type", "authorization_code"),
+        ("code", grant.code),
+        ("redirect_uri", grant.redirect_uri),
+        ("code_verifier", grant.verifier),
+    ];
+    let basic = match client_auth(&metadata.client_auth, id, secret) {
+        ClientAuth::Basic => Some((id, secret)),
+        ClientAuth::Post => {
+            form.extend([("client_id", id), ("client_secret", secret)]);
+            None
+        }
+    };
+    let unavailable = |source| CallbackError::ProviderUnavailable {
+        endpoint: Endpoint::Token,
+        source,
+    };
+    let answer = http
+        .post(&metadata.token_endpoint, &form, basic)
+        .await
+        .map_err(unavailable)?;
+    match (answer.status, answer.object()) {
+        (StatusCode::OK, body) => tokens(&body.map_err(unavailable)?),
+        (_, Ok(body)) if refusal(&body).is_some() => tokens(&body),
+        (status, _) => Err(unavailable(HttpError::Status(status.as_u16()))),
+    }
+}
+
+/// Basic is what RFC 6749 section 2.3.1 recommends, but half the world forgets that both parts are
+/// form-encoded there (authentik does not decode them). Where that would make a difference, the form
+/// is used if the provider takes it.
+fn client_auth(offered: &[ClientAuth], id: &str, secret: &str) -> ClientAuth {
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte))
+    };
+    match offered {
+        [ClientAuth::Basic, ClientAuth::Post] if !(plain(id) && plain(secret)) => ClientAuth::Post,
+        [first, ..] => *first,
+        [] => ClientAuth::Basic,
+    }
+}
+
+/// Reads a token answer. An `error` counts whatever the status is: some providers send it with 200.
+fn tokens(body: &Map<String, Value>) -> Result<Tokens, CallbackError> {
+    if let Some(refused) = refusal(body) {
+        return Err(refused);
+    }
+    let text = |name: &str| {
+        body.get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    let token_type = text("token_type").unwrap_or_default();
+    if !token_type.eq_ignore_ascii_case("bearer") {
+        return Err(AnswerFault::TokenType(printable(&token_type, 40)).into());
+    }
+    Ok(Tokens {
+        access_token: Secret::new(text("access_token").ok_or(AnswerFault::NoAccessToken)?),
+        id_token: Secret::new(text("id_token").ok_or(AnswerFault::NoIdToken)?),
+        refresh_token: text("refresh_token").map(Secret::new),
+    })
+}
+
+fn refusal(body: &Map<String, Value>) -> Option<CallbackError> {
+    let error = body.get("error")?.as_str()?;
+    let description = body
+        .get("error_description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Some(CallbackError::CodeRefused {
+        error: printable(error, 64),
+        description: printable(description, 200),
+    })
+}
+
+/// Text of the provider for a log line or a page: visible ASCII (RFC 6749 section 5.2), bounded.
+fn printable(text: &str, limit: usize) -> String {
+    text.chars()
+        .filter(|c| (' '..='~').contains(c))
+        .take(limit)
+        .collect()
+}
+
+/// Reads the claims that belong to an access token, which must be those of `subject` (section
+/// 5.3.2). Empty where the provider has no userinfo endpoint.
+pub(super) async fn userinfo(
+    http: &Http,
+    metadata: &Metadata,
+    access_token: &Secret<String>,
+    subject: &Subject,
+) -> Result<Claims, CallbackError> {
+    let Some(url) = &metadata.userinfo_endpoint else {
+        return Ok(Claims::new());
+    };
+    let unavailable = |source| CallbackError::ProviderUnavailable {
+        endpoint: Endpoint::Userinfo,
+        source,
+    };
+    let answer = http
+        .get(url, Some(access_token))
+        .await
+        .map_err(unavailable)?;
+    if matches!(
+        answer.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    ) {
+        return Err(CallbackError::UserinfoRefused(answer.status.as_u16()));
+    }
+    let claims = answer
+        .ok()
+        .and_then(|answer| answer.object())
+        .map_err(unavailable)?;
+    if claims.get("sub").and_then(Value::as_str) != Some(subject.as_str()) {
+        return Err(CallbackError::UserinfoSubject);
+    }
+    Ok(claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: &Value) -> Result<Tokens, CallbackError> {
+        tokens(body.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_complete_answer_gives_its_tokens() {
+        let body = json!({
+            "token_type": "bearer", "access_token": "a", "id_token": "i", "refresh_token": "r",
+        });
+        let tokens = read(&body).unwrap();
+        assert_eq!(tokens.access_token.expose(), "a");
+        assert_eq!(tokens.id_token.expose(), "i");
+        assert_eq!(tokens.refresh_token.unwrap().expose(), "r");
+    }
+
+    #[test]
+    fn an_incomplete_answer_is_refused_by_the_name_of_what_is_missing() {
+        for (body, fault) in [
+            (json!({}), AnswerFault::TokenType(String::new())),
+            (
+                json!({"token_type": "mac", "access_token": "a", "id_token": "i"}),
+                AnswerFault::TokenType("mac".to_owned()),
+            ),
+            (
+                json!({"token_type": "Bearer", "id_token": "i"}),
+                AnswerFault::NoAccessToken,
+            ),
+            (
+                json!({"token_type": "Bearer", "access_token": "a"}),
+                AnswerFault::NoIdToken,
+            ),
+            (
+                json!({"token_type": "Bearer", "access_token": "a", "id_token": ""}),
+                AnswerFault::NoIdToken,
+            ),
+            (
+                json!({"token_type": "Bearer", "access_token": "a", "id_token": {"x": 1}}),
+                AnswerFault::NoIdToken,
+            ),
+        ] {
+            match read(&body) {
+                Err(CallbackError::AnswerInvalid(found)) => assert_eq!(found, fault, "{body}"),
+                other => panic!("{body}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_is_a_refusal_even_beside_tokens_and_cannot_break_a_log_line() {
+        let body = json!({
+            "error": "invalid_grant\r\nfake: line", "error_description": "a\u{1b}[31mb",
+            "token_type": "Bearer", "access_token": "a", "id_token": "i",
+        });
+        let Err(CallbackError::CodeRefused { error, description }) = read(&body) else {
+            panic!("not refused");
+        };
+        assert_eq!(error, "invalid_grantfake: line");
+        assert_eq!(description, "a[31mb");
+    }
+
+    #[test]
+    fn basic_is_used_unless_encoding_it_would_be_ambiguous() {
+        use ClientAuth::{Basic, Post};
+        for (offered, secret, expected) in [
+            (&[Basic, Post][..], "abcXYZ019-._", Basic),
+            (&[Basic, Post], "with:colon", Post),
+            (&[Basic, Post], "with space", Post),
+            (&[Basic, Post], "ümlaut", Post),
+            (&[Basic], "with:colon", Basic),
+            (&[Post], "plain", Post),
+        ] {
+            assert_eq!(
+                client_auth(offered, "headwarden", secret),
+                expected,
+                "{offered:?} {secret}"
+            );
+        }
+    }
+}

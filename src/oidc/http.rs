@@ -1,0 +1,355 @@
+//! The one HTTP client towards the provider.
+//!
+//! Every answer is bounded in size and time, redirects are never followed, and a body that comes
+//! compressed is refused: none was asked for, so it is a mistake or a bomb. What an answer *means*
+//! belongs to the modules that asked for it.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, StatusCode, redirect};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Map, Value};
+use thiserror::Error;
+use url::Url;
+
+use crate::domain::secret::Secret;
+
+/// The largest body that is read, in bytes. Discovery documents, key sets and token answers are a
+/// few kilobytes.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// The longest wait for a TCP and TLS connection, whatever the overall timeout is.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the client could not be built. Each is the operator's to mend.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The PEM bundle of `oidc.ca_path` cannot be read.
+    #[error("cannot read certificates from {path:?}: {reason}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What the PEM reader said.
+        reason: String,
+    },
+    /// The PEM bundle of `oidc.ca_path` holds no certificate.
+    #[error("no certificate in {0:?}")]
+    CaEmpty(PathBuf),
+    /// Neither the system nor `oidc.ca_path` has a certificate to trust.
+    #[error("no trusted certificates: install the system's CA bundle or set oidc.ca_path")]
+    NoRoots,
+    /// TLS or the client could not be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}
+
+/// Why there is no usable answer. All of these mean "the provider is not available": nothing was
+/// decided about the person.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HttpError {
+    /// No connection, a broken one, or a certificate that does not verify.
+    #[error("the request failed: {0}")]
+    Failed(String),
+    /// The answer was not complete in time.
+    #[error("no complete answer in time")]
+    Timeout,
+    /// A redirect, which is never followed (the code and the secret would go with it).
+    #[error("it answered with a redirect (status {0}), which is not followed")]
+    Redirect(u16),
+    /// More than [`MAX_BODY`].
+    #[error("the answer is larger than {MAX_BODY} bytes")]
+    TooLarge,
+    /// A `Content-Encoding` although none was accepted.
+    #[error("the answer is compressed, which was not asked for")]
+    Encoded,
+    /// 5xx, or another status that this endpoint has no meaning for.
+    #[error("it answered with status {0}")]
+    Status(u16),
+    /// A body that is not a JSON object; `0` is its content type.
+    #[error("the answer is not a JSON object (content type {0:?})")]
+    NotJson(String),
+}
+
+/// An answer whose body is complete and bounded.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as a JSON object. The parser's message is dropped: it may quote a token.
+    pub(super) fn object(&self) -> Result<Map<String, Value>, HttpError> {
+        let not_json = || HttpError::NotJson(self.content_type.chars().take(80).collect());
+        if !self.says_json() {
+            return Err(not_json());
+        }
+        serde_json::from_slice(&self.body).map_err(|_| not_json())
+    }
+
+    /// A missing content type is tolerated, a different one is not: an HTML error page or a signed
+    /// userinfo answer must not be guessed at.
+    fn says_json(&self) -> bool {
+        let essence = self
+            .content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        essence.is_empty() || essence.to_ascii_lowercase().ends_with("json")
+    }
+
+    /// The answer if its status is 200.
+    pub(super) fn ok(self) -> Result<Self, HttpError> {
+        if self.status == StatusCode::OK {
+            Ok(self)
+        } else {
+            Err(HttpError::Status(self.status.as_u16()))
+        }
+    }
+}
+
+/// The client; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Client,
+}
+
+impl Http {
+    /// A client that trusts the system's certificates and those of `ca_path`, and waits no longer
+    /// than `timeout` for one whole answer. Proxy variables of the environment are ignored.
+    pub(super) fn new(ca_path: Option<&Path>, timeout: Duration) -> Result<Self, BuildError> {
+        let client = Client::builder()
+            .use_preconfigured_tls(tls(roots(ca_path)?)?)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .timeout(timeout)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .user_agent(concat!("headwarden/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| BuildError::Client(chain(&error)))?;
+        Ok(Self { client })
+    }
+
+    /// `GET url`, with a bearer token if given (RFC 6750 section 2.1).
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        bearer: Option<&Secret<String>>,
+    ) -> Result<Answer, HttpError> {
+        let request = self.client.get(url.clone());
+        send(match bearer {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        })
+        .await
+    }
+
+    /// `POST url` with a form, and HTTP Basic credentials if given. Both halves are form-encoded
+    /// first (RFC 6749 section 2.3.1).
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        form: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+    ) -> Result<Answer, HttpError> {
+        let request = self.client.post(url.clone()).form(form);
+        send(match basic {
+            Some((user, password)) => {
+                request.basic_auth(form_encoded(user), Some(form_encoded(password)))
+            }
+            None => request,
+        })
+        .await
+    }
+}
+
+fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+async fn send(request: RequestBuilder) -> Result<Answer, HttpError> {
+    let mut response = request
+        .header(ACCEPT, "application/json")
+        .send()
+        .await
+        .map_err(|e| failure(&e))?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(HttpError::Redirect(status.as_u16()));
+    }
+    if status.is_server_error() {
+        return Err(HttpError::Status(status.as_u16()));
+    }
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(HttpError::Encoded);
+    }
+    let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
+        if body.len().saturating_add(chunk.len()) > MAX_BODY {
+            return Err(HttpError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status,
+        content_type,
+        body,
+    })
+}
+
+fn failure(error: &reqwest::Error) -> HttpError {
+    if error.is_timeout() {
+        HttpError::Timeout
+    } else {
+        HttpError::Failed(chain(error))
+    }
+}
+
+/// The causes of an error, outermost left out: that one only says that a request to a URL failed.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    if causes.is_empty() {
+        "unknown cause".to_owned()
+    } else {
+        causes.join(": ")
+    }
+}
+
+fn roots(ca_path: Option<&Path>) -> Result<RootCertStore, BuildError> {
+    let mut store = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::warn!(%error, "a certificate of the system's bundle cannot be read");
+    }
+    store.add_parsable_certificates(system.certs);
+    if let Some(path) = ca_path {
+        store.add_parsable_certificates(read_certificates(path)?);
+    }
+    if store.is_empty() {
+        Err(BuildError::NoRoots)
+    } else {
+        Ok(store)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let unreadable = |error: &dyn std::fmt::Display| BuildError::CaFile {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .map_err(|error| unreadable(&error))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unreadable(&error))?;
+    if certificates.is_empty() {
+        return Err(BuildError::CaEmpty(path.to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildError::Client(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // A preconfigured TLS is taken as it is: without ALPN, HTTP/2 would never be chosen.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(content_type: &str, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            content_type: content_type.to_owned(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn only_json_objects_are_taken_for_json() {
+        for (content_type, body, taken) in [
+            ("application/json", "{}", true),
+            ("application/json; charset=utf-8", r#"{"a":1}"#, true),
+            ("application/jwk-set+json", "{}", true),
+            ("Application/JSON", "{}", true),
+            ("", "{}", true),
+            ("text/html", "{}", false),
+            ("application/jwt", "{}", false),
+            ("application/json", "[]", false),
+            ("application/json", "\"text\"", false),
+            ("application/json", "<html>", false),
+            ("application/json", "{} {}", false),
+        ] {
+            assert_eq!(
+                answer(content_type, body).object().is_ok(),
+                taken,
+                "{content_type} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_json_is_not_quoted() {
+        let error = answer("application/json", r#"{"access_token": "s3cret" "#).object();
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_ca_file_must_exist_and_hold_a_certificate() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing.pem");
+        assert!(matches!(
+            read_certificates(&missing),
+            Err(BuildError::CaFile { .. })
+        ));
+        let empty = directory.path().join("empty.pem");
+        std::fs::write(&empty, "no certificate here").unwrap();
+        assert!(matches!(
+            read_certificates(&empty),
+            Err(BuildError::CaEmpty(_))
+        ));
+    }
+
+    #[test]
+    fn a_ca_file_is_added_to_the_trusted_certificates() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["ca.example".to_owned()]).unwrap();
+        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+        assert_eq!(read_certificates(&file).unwrap().len(), 1);
+        assert!(Http::new(Some(&file), Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn credentials_are_form_encoded_before_basic() {
+        assert_eq!(form_encoded("a b:c%+é"), "a+b%3Ac%25%2B%C3%A9");
+    }
+}

@@ -1,0 +1,357 @@
+//! Verifying an ID token (OpenID Connect Core section 3.1.3.7).
+//!
+//! Signature, key choice, algorithm, issuer, audience, expiry and nonce are judged by the
+//! `openidconnect` crate; what it leaves to its caller is judged here: `azp`, `iat` and `nbf` in the
+//! future, `at_hash`, and a `sub` that says something. Every refusal has a name.
+//!
+//! Not supported, because the crate is not: ES512 (P-521), Ed448, and encrypted tokens.
+
+mod fault;
+
+use std::str::FromStr as _;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use openidconnect::core::{
+    CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier, CoreJsonWebKey,
+    CoreJwsSigningAlgorithm as Algorithm,
+};
+use openidconnect::{
+    AccessToken, AccessTokenHash, ClaimsVerificationError, ClientId, ClientSecret, IssuerUrl,
+    JsonWebKey as _, Nonce, SignatureVerificationError,
+};
+use serde_json::{Map, Value};
+
+use super::jwks::KeySet;
+use crate::domain::identity::{Issuer, ProviderSession, Subject};
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+
+pub use fault::TokenFault;
+
+/// How far the provider's clock may be off, in either direction. Exactly this much is tolerated.
+pub const SKEW: Duration = Duration::from_mins(1);
+
+/// What a token must match.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// `iss`, byte for byte.
+    pub issuer: &'a Issuer,
+    /// Must be in `aud`; must be `azp` where that is present or `aud` has others.
+    pub client_id: &'a str,
+    /// The client secret, only where HS256 is accepted.
+    pub hs256_secret: Option<&'a Secret<String>>,
+    /// Accepted algorithms.
+    pub algorithms: &'a [Algorithm],
+    /// The nonce of the sign-in.
+    pub nonce: &'a str,
+    /// The access token of the same answer, for `at_hash`.
+    pub access_token: &'a Secret<String>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The claims of a token that passed every check.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// All of them, as the provider sent them.
+    pub claims: Map<String, Value>,
+    /// `sub`.
+    pub subject: Subject,
+    /// `exp`.
+    pub expires_at: Timestamp,
+    /// `auth_time`.
+    pub auth_time: Option<Timestamp>,
+    /// `sid`.
+    pub provider_session: Option<ProviderSession>,
+}
+
+/// The algorithms accepted at all, most usual first.
+pub fn accepted_algorithms(allow_hs256: bool) -> Vec<Algorithm> {
+    let mut algorithms = vec![
+        Algorithm::RsaSsaPkcs1V15Sha256,
+        Algorithm::EcdsaP256Sha256,
+        Algorithm::EcdsaP384Sha384,
+        Algorithm::EdDsa,
+    ];
+    if allow_hs256 {
+        algorithms.push(Algorithm::HmacSha256);
+    }
+    algorithms
+}
+
+/// The name of an algorithm in `alg` (RFC 7518 section 3.1).
+pub fn algorithm_name(algorithm: &Algorithm) -> String {
+    match serde_json::to_value(algorithm) {
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// Verifies a token that came straight from the token endpoint.
+///
+/// # Errors
+/// The first [`TokenFault`]; nothing of the token may be used then.
+pub fn verify(raw: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Verified, TokenFault> {
+    let parts = Parts::decode(raw)?;
+    parts.check_presence()?;
+    let token = CoreIdToken::from_str(raw).map_err(|error| unreadable(&error))?;
+    let verifier = verifier(keys, expected)?;
+    let claims = token
+        .claims(&verifier, &Nonce::new(expected.nonce.to_owned()))
+        .map_err(|error| parts.fault(&error, expected))?;
+    check_authorized_party(claims, expected.client_id)?;
+    check_access_token_hash(&token, claims, &verifier, expected)?;
+    parts.check_times(expected.now)?;
+    parts.into_verified()
+}
+
+fn verifier<'a>(
+    keys: &KeySet,
+    expected: &Expected<'a>,
+) -> Result<CoreIdTokenVerifier<'a>, TokenFault> {
+    let client_id = ClientId::new(expected.client_id.to_owned());
+    let issuer = IssuerUrl::new(expected.issuer.as_str().to_owned())
+        .map_err(|error| TokenFault::Malformed(error.to_string()))?;
+    let keys = keys.keys().clone();
+    let verifier = match expected.hs256_secret {
+        Some(secret) => CoreIdTokenVerifier::new_confidential_client(
+            client_id,
+            ClientSecret::new(secret.expose().clone()),
+            issuer,
+            keys,
+        ),
+        None => CoreIdTokenVerifier::new_public_client(client_id, issuer, keys),
+    };
+    // The verifier refuses at `now >= exp`: one second more makes the whole skew tolerated.
+    let earlier = expected.now.unix().saturating_sub(SKEW.as_secs() + 1);
+    let clock = SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_secs(earlier))
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(verifier
+        .set_allowed_algs(expected.algorithms.iter().cloned())
+        .set_time_fn(move || clock.into())
+        // Some providers list several clients; `check_authorized_party` then wants ours in `azp`.
+        .set_other_audience_verifier_fn(|_| true))
+}
+
+/// `azp`, where present, must be our client id; it must be present where the token has other
+/// audiences (steps 4 and 5).
+fn check_authorized_party(claims: &CoreIdTokenClaims, client_id: &str) -> Result<(), TokenFault> {
+    let found = claims.authorized_party().map(|party| party.as_str());
+    match found {
+        Some(party) if party == client_id => Ok(()),
+        None if claims.audiences().len() == 1 => Ok(()),
+        _ => Err(TokenFault::AuthorizedParty {
+            found: found.map(str::to_owned),
+        }),
+    }
+}
+
+/// `at_hash` is optional in the code flow, but a wrong one is refused (section 3.1.3.8).
+fn check_access_token_hash(
+    token: &CoreIdToken,
+    claims: &CoreIdTokenClaims,
+    verifier: &CoreIdTokenVerifier<'_>,
+    expected: &Expected<'_>,
+) -> Result<(), TokenFault> {
+    let Some(found) = claims.access_token_hash() else {
+        return Ok(());
+    };
+    let algorithm = token
+        .signing_alg()
+        .map_err(|_| TokenFault::AccessTokenHash)?;
+    let access_token = AccessToken::new(expected.access_token.expose().clone());
+    let hash = if *algorithm == Algorithm::HmacSha256 {
+        let key = CoreJsonWebKey::new_symmetric(Vec::new());
+        AccessTokenHash::from_token(&access_token, algorithm, &key)
+    } else {
+        let key = token
+            .signing_key(verifier)
+            .map_err(|_| TokenFault::AccessTokenHash)?;
+        AccessTokenHash::from_token(&access_token, algorithm, key)
+    };
+    match hash {
+        Ok(hash) if hash == *found => Ok(()),
+        _ => Err(TokenFault::AccessTokenHash),
+    }
+}
+
+/// The decoded halves of a token, unverified until [`verify`] is through with them.
+struct Parts {
+    header: Map<String, Value>,
+    payload: Map<String, Value>,
+}
+
+impl Parts {
+    fn decode(raw: &str) -> Result<Self, TokenFault> {
+        let parts: Vec<&str> = raw.split('.').collect();
+        match parts.as_slice() {
+            [header, payload, _] => Ok(Self {
+                header: object(header, "header")?,
+                payload: object(payload, "payload")?,
+            }),
+            [_, _, _, _, _] => Err(TokenFault::Encrypted),
+            other => Err(TokenFault::Malformed(format!(
+                "it has {} parts",
+                other.len()
+            ))),
+        }
+    }
+
+    fn text(&self, claim: &str) -> Option<&str> {
+        self.payload
+            .get(claim)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    fn kid(&self) -> Option<String> {
+        self.header.get("kid").and_then(Value::as_str).map(bounded)
+    }
+
+    /// Required claims (section 2), so that a missing one is called by its name.
+    fn check_presence(&self) -> Result<(), TokenFault> {
+        if self.text("sub").is_none() {
+            return Err(TokenFault::SubjectMissing);
+        }
+        if !self.payload.contains_key("exp") {
+            return Err(TokenFault::ExpiryMissing);
+        }
+        if !self.payload.contains_key("iat") {
+            return Err(TokenFault::IssuedAtMissing);
+        }
+        if !self.payload.contains_key("nonce") {
+            return Err(TokenFault::NonceMissing);
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
+        let ahead = |claim| {
+            let at = numeric_date(self.payload.get(claim)?)?;
+            let seconds = at.since(now);
+            (seconds > SKEW).then_some(seconds.as_secs())
+        };
+        if let Some(seconds) = ahead("iat") {
+            return Err(TokenFault::IssuedInFuture { seconds });
+        }
+        if let Some(seconds) = ahead("nbf") {
+            return Err(TokenFault::NotYetValid { seconds });
+        }
+        if let Some(seconds) = ahead("auth_time") {
+            return Err(TokenFault::AuthTimeInFuture { seconds });
+        }
+        Ok(())
+    }
+
+    /// Our name for what the verifier said.
+    fn fault(&self, error: &ClaimsVerificationError, expected: &Expected<'_>) -> TokenFault {
+        match error {
+            ClaimsVerificationError::Expired(_) => {
+                let exp = self.payload.get("exp").and_then(numeric_date);
+                let seconds = exp.map_or(0, |exp| expected.now.since(exp).as_secs());
+                TokenFault::Expired { seconds }
+            }
+            ClaimsVerificationError::InvalidAudience(_) => {
+                let found = self
+                    .payload
+                    .get("aud")
+                    .map(Value::to_string)
+                    .unwrap_or_default();
+                TokenFault::Audience {
+                    found: bounded(&found),
+                }
+            }
+            ClaimsVerificationError::InvalidIssuer(_) => TokenFault::Issuer {
+                expected: expected.issuer.as_str().to_owned(),
+                found: bounded(self.text("iss").unwrap_or_default()),
+            },
+            ClaimsVerificationError::InvalidNonce(_) => TokenFault::Nonce,
+            ClaimsVerificationError::SignatureVerification(error) => self.signature_fault(error),
+            ClaimsVerificationError::Unsupported(text) => TokenFault::Header(bounded(text)),
+            other => TokenFault::Malformed(bounded(&other.to_string())),
+        }
+    }
+
+    fn signature_fault(&self, error: &SignatureVerificationError) -> TokenFault {
+        match error {
+            SignatureVerificationError::AmbiguousKeyId(_) => TokenFault::AmbiguousKey,
+            SignatureVerificationError::CryptoError(_) => TokenFault::Signature { kid: self.kid() },
+            SignatureVerificationError::DisallowedAlg(_)
+            | SignatureVerificationError::UnsupportedAlg(_) => {
+                let alg = self
+                    .header
+                    .get("alg")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                TokenFault::Algorithm {
+                    found: bounded(alg),
+                }
+            }
+            SignatureVerificationError::NoMatchingKey => TokenFault::UnknownKey { kid: self.kid() },
+            SignatureVerificationError::NoSignature => TokenFault::Unsigned,
+            other => TokenFault::UnusableKey(bounded(&other.to_string())),
+        }
+    }
+
+    fn into_verified(self) -> Result<Verified, TokenFault> {
+        let subject = self
+            .text("sub")
+            .map(Subject::new)
+            .ok_or(TokenFault::SubjectMissing)?;
+        let date = |claim| self.payload.get(claim).and_then(numeric_date);
+        Ok(Verified {
+            subject,
+            expires_at: date("exp").ok_or(TokenFault::ExpiryMissing)?,
+            auth_time: date("auth_time"),
+            provider_session: self.text("sid").map(ProviderSession::new),
+            claims: self.payload,
+        })
+    }
+}
+
+fn object(part: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .ok()
+        .and_then(|json| serde_json::from_slice(&json).ok())
+        .ok_or_else(|| {
+            TokenFault::Malformed(format!("its {name} is not base64url of a JSON object"))
+        })
+}
+
+/// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
+fn numeric_date(value: &Value) -> Option<Timestamp> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and a fraction of a second does not matter"
+    )]
+    let fractional = || value.as_f64().map(|seconds| seconds as u64);
+    value.as_u64().or_else(fractional).map(Timestamp::from_unix)
+}
+
+/// The parser quotes the value it choked on, which may be about a person: only the claim's name is
+/// kept.
+fn unreadable(error: &serde_json::Error) -> TokenFault {
+    let message = error.to_string();
+    let claim = message
+        .split_once("Error(\"")
+        .and_then(|(_, rest)| rest.split_once(": "))
+        .map(|(claim, _)| claim)
+        .filter(|claim| claim.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+    TokenFault::Malformed(claim.map_or_else(
+        || "a header or claim has the wrong type".to_owned(),
+        |claim| format!("its claim {claim:?} has the wrong type"),
+    ))
+}
+
+/// Text of the provider for a log line: not longer than a log line should be.
+fn bounded(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests;

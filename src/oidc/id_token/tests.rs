@@ -1,0 +1,291 @@
+use proptest::prelude::*;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
+};
+use serde_json::json;
+
+use super::*;
+
+const ISSUER: &str = "https://idp.example/application/o/headscale/";
+const NOW: u64 = 1_800_000_000;
+
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
+/// A key of a provider: what signs, and what is published.
+struct Signer {
+    alg: &'static str,
+    jwk: Value,
+    sign: Sign,
+}
+
+impl Signer {
+    fn ec(alg: &'static str, crv: &str, algorithm: &'static EcdsaSigningAlgorithm) -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
+        let point = &pair.public_key().as_ref()[1..];
+        let (x, y) = point.split_at(point.len() / 2);
+        let jwk = json!({
+            "kty": "EC", "crv": crv, "kid": "key", "use": "sig",
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        });
+        let sign = move |input: &[u8]| pair.sign(&random, input).unwrap().as_ref().to_vec();
+        Self {
+            alg,
+            jwk,
+            sign: Box::new(sign),
+        }
+    }
+
+    fn es256() -> Self {
+        Self::ec("ES256", "P-256", &ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    fn es384() -> Self {
+        Self::ec("ES384", "P-384", &ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    fn ed25519() -> Self {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "key", "x": x });
+        Self {
+            alg: "EdDSA",
+            jwk,
+            sign: Box::new(move |input| pair.sign(input).as_ref().to_vec()),
+        }
+    }
+
+    fn keys(&self) -> KeySet {
+        KeySet::from_json(json!({ "keys": [self.jwk] }).as_object().unwrap())
+    }
+
+    fn token(&self, claims: &Value) -> String {
+        self.token_with(
+            &json!({ "alg": self.alg, "kid": "key", "typ": "JWT" }),
+            claims,
+        )
+    }
+
+    fn token_with(&self, header: &Value, claims: &Value) -> String {
+        let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let input = format!("{}.{}", encode(header), encode(claims));
+        let signature = (self.sign)(input.as_bytes());
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER, "sub": "subject", "aud": "headwarden", "nonce": "nonce",
+        "iat": NOW, "exp": NOW + 300, "auth_time": NOW - 5, "sid": "session",
+        "groups": ["headscale"],
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
+    verify(
+        raw,
+        keys,
+        &Expected {
+            issuer: &Issuer::new(ISSUER),
+            client_id: "headwarden",
+            hs256_secret: None,
+            algorithms: &accepted_algorithms(false),
+            nonce: "nonce",
+            access_token: &Secret::new("access".to_owned()),
+            now: Timestamp::from_unix(NOW),
+        },
+    )
+}
+
+#[test]
+fn each_accepted_algorithm_verifies_and_gives_the_claims() {
+    for signer in [Signer::es256(), Signer::es384(), Signer::ed25519()] {
+        let verified = check(&signer.token(&claims()), &signer.keys()).unwrap();
+        assert_eq!(verified.subject.as_str(), "subject");
+        assert_eq!(verified.expires_at, Timestamp::from_unix(NOW + 300));
+        assert_eq!(verified.auth_time, Some(Timestamp::from_unix(NOW - 5)));
+        assert_eq!(verified.provider_session.unwrap().as_str(), "session");
+        assert_eq!(verified.claims["groups"], json!(["headscale"]));
+    }
+}
+
+#[test]
+fn a_key_of_another_curve_or_use_does_not_verify() {
+    let signer = Signer::es256();
+    let token = signer.token(&claims());
+    let mut encryption = Signer::es256();
+    encryption.jwk = signer.jwk.clone();
+    encryption.jwk["use"] = "enc".into();
+    let unknown = TokenFault::UnknownKey {
+        kid: Some("key".to_owned()),
+    };
+    assert_eq!(check(&token, &encryption.keys()).unwrap_err(), unknown);
+    assert_eq!(check(&token, &KeySet::default()).unwrap_err(), unknown);
+    let other_curve = check(&token, &Signer::es384().keys()).unwrap_err();
+    assert!(
+        matches!(other_curve, TokenFault::UnusableKey(_)),
+        "{other_curve}"
+    );
+}
+
+#[test]
+fn es512_and_made_up_algorithms_are_refused() {
+    let signer = Signer::es256();
+    for (alg, refused) in [
+        (
+            "ES512",
+            TokenFault::Algorithm {
+                found: "ES512".to_owned(),
+            },
+        ),
+        (
+            "PS256",
+            TokenFault::Algorithm {
+                found: "PS256".to_owned(),
+            },
+        ),
+        ("none", TokenFault::Unsigned),
+    ] {
+        let token = signer.token_with(&json!({ "alg": alg, "kid": "key" }), &claims());
+        assert_eq!(check(&token, &signer.keys()).unwrap_err(), refused);
+    }
+    for alg in [
+        json!("None"),
+        json!("ES256K"),
+        json!(""),
+        json!(7),
+        json!(null),
+    ] {
+        let token = signer.token_with(&json!({ "alg": alg, "kid": "key" }), &claims());
+        let fault = check(&token, &signer.keys()).unwrap_err();
+        assert!(matches!(fault, TokenFault::Malformed(_)), "{alg}: {fault}");
+    }
+}
+
+#[test]
+fn the_audience_may_be_a_list_but_must_be_about_us() {
+    let signer = Signer::es256();
+    for (aud, azp, accepted) in [
+        (json!("headwarden"), json!(null), true),
+        (json!("headwarden"), json!("headwarden"), true),
+        (json!(["headwarden"]), json!(null), true),
+        (json!(["headwarden", "project"]), json!("headwarden"), true),
+        (json!(["headwarden", "project"]), json!(null), false),
+        (json!(["headwarden", "project"]), json!("project"), false),
+        (json!(["project"]), json!("headwarden"), false),
+        (json!([]), json!("headwarden"), false),
+        (json!(null), json!("headwarden"), false),
+        (json!("Headwarden"), json!(null), false),
+        (json!("headwarden "), json!(null), false),
+    ] {
+        let mut claims = with("aud", aud.clone());
+        claims["azp"] = azp.clone();
+        let verdict = check(&signer.token(&claims), &signer.keys());
+        assert_eq!(verdict.is_ok(), accepted, "{aud} {azp}: {verdict:?}");
+    }
+}
+
+#[test]
+fn dates_may_have_fractions_and_nonsense_is_refused_without_a_panic() {
+    let signer = Signer::es256();
+    let late = u64::MAX;
+    for (claims, accepted) in [
+        (with("iat", json!(1_800_000_000.5)), true),
+        (with("exp", json!(1_800_000_000.5)), true),
+        (with("exp", json!(0)), false),
+        (with("exp", json!(-1)), false),
+        (with("exp", json!(late)), false),
+        (with("exp", json!(1e300)), false),
+        (with("exp", json!("soon")), false),
+        (with("exp", json!(null)), false),
+        (with("iat", json!(late)), false),
+        (with("iat", json!(-1e300)), false),
+        (with("iat", json!(null)), false),
+        (with("auth_time", json!(late)), false),
+        (with("auth_time", json!("now")), false),
+        (with("auth_time", json!(null)), true),
+        (with("nbf", json!(NOW - 1)), true),
+        (with("sub", json!(7)), false),
+        (with("sub", json!(null)), false),
+        (with("nonce", json!(null)), false),
+        (with("nonce", json!("Nonce")), false),
+        (with("iss", json!(null)), false),
+        (with("sid", json!(7)), true),
+        (with("sid", json!("")), true),
+    ] {
+        let verdict = check(&signer.token(&claims), &signer.keys());
+        assert_eq!(verdict.is_ok(), accepted, "{claims}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_claim_of_a_wrong_type_is_named_but_not_quoted() {
+    let signer = Signer::es256();
+    let claims = with("email", json!(["ada@company.example"]));
+    let fault = check(&signer.token(&claims), &signer.keys()).unwrap_err();
+    assert_eq!(
+        fault,
+        TokenFault::Malformed("its claim \"email\" has the wrong type".to_owned())
+    );
+}
+
+#[test]
+fn what_is_not_a_token_is_refused() {
+    let keys = Signer::es256().keys();
+    assert_eq!(
+        check("a.b.c.d.e", &keys).unwrap_err(),
+        TokenFault::Encrypted
+    );
+    for raw in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "e30.e30.",
+        "a.b.c.d",
+        "....",
+        "e30=.e30=.",
+        "é.é.é",
+    ] {
+        let fault = check(raw, &keys).unwrap_err();
+        let refused = matches!(
+            fault,
+            TokenFault::Malformed(_) | TokenFault::SubjectMissing | TokenFault::Encrypted
+        );
+        assert!(refused, "{raw:?}: {fault}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_token_with_any_byte_changed_is_refused(at in any::<prop::sample::Index>(), new in any::<u8>()) {
+        let signer = Signer::es256();
+        let token = signer.token(&claims());
+        let mut bytes = token.clone().into_bytes();
+        let at = at.index(bytes.len());
+        prop_assume!(bytes[at] != new && new.is_ascii());
+        // The last character of a part carries bits that are not part of any byte.
+        let carries_padding = bytes.get(at + 1).is_none_or(|next| *next == b'.');
+        prop_assume!(!carries_padding);
+        bytes[at] = new;
+        let changed = String::from_utf8(bytes).unwrap();
+        prop_assert!(check(&changed, &signer.keys()).is_err(), "{changed}");
+    }
+
+    #[test]
+    fn no_text_makes_verification_panic(raw in "\\PC{0,200}") {
+        let keys = Signer::es256().keys();
+        prop_assert!(check(&raw, &keys).is_err());
+    }
+}

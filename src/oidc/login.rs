@@ -1,0 +1,236 @@
+//! Signing in: the authorization request, and what a callback has to pass before somebody is
+//! somebody. The attempt itself (state, nonce, verifier) is `domain::login`'s; keeping it in a cookie
+//! is the `session` room's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
+use subtle::ConstantTimeEq as _;
+use url::Url;
+
+use super::claims::{self, Names};
+use super::exchange::{self, Grant};
+use super::id_token::{self, Expected, TokenFault, Verified};
+use super::provider::{Provider, Snapshot};
+use super::refusal::{CallbackError, IssMismatch, Unavailable};
+use super::signed_in::SignedIn;
+use crate::config::Pkce;
+use crate::domain::login::Attempt;
+use crate::domain::secret::Secret;
+
+/// What an authorization request asks for beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizeOptions {
+    /// `prompt=login`: the person has to prove again who they are.
+    pub prompt_login: bool,
+    /// `max_age`, in whole seconds; less than one second is sent as one, since authentik ignores 0.
+    pub max_age: Option<Duration>,
+    /// `login_hint`.
+    pub login_hint: Option<String>,
+}
+
+/// What came back through the browser.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    /// `state`, to be equal to the attempt's.
+    pub state: String,
+    /// `code`.
+    pub code: Secret<String>,
+    /// `iss` (RFC 9207), if there was one.
+    pub iss: Option<String>,
+}
+
+impl Provider {
+    /// The URL that a browser is sent to. No network.
+    ///
+    /// # Errors
+    /// [`Unavailable`] while the provider is not known.
+    pub fn authorization_url(
+        &self,
+        attempt: &Attempt,
+        options: &AuthorizeOptions,
+    ) -> Result<Url, Unavailable> {
+        let snapshot = self.snapshot().ok_or(Unavailable)?;
+        let settings = self.settings();
+        let (challenge, method) = challenge(settings.pkce, &attempt.verifier);
+        let mut url = snapshot.metadata().authorization_endpoint.clone();
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &settings.client_id)
+            .append_pair("redirect_uri", self.redirect_uri())
+            .append_pair("scope", &settings.scope.join(" "))
+            .append_pair("state", &attempt.state)
+            .append_pair("nonce", &attempt.nonce)
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", method);
+        if options.prompt_login {
+            query.append_pair("prompt", "login");
+        }
+        if let Some(age) = options.max_age {
+            query.append_pair("max_age", &age.as_secs().max(1).to_string());
+        }
+        if let Some(hint) = &options.login_hint {
+            query.append_pair("login_hint", hint);
+        }
+        query.extend_pairs(&settings.extra_params);
+        drop(query);
+        Ok(url)
+    }
+
+    /// Checks the `iss` of a callback: required where the provider announces it, and equal to the
+    /// issuer byte for byte where it is present. Call it before anything is done with the code, also
+    /// for an error callback. No network.
+    ///
+    /// # Errors
+    /// [`IssMismatch`].
+    pub fn check_iss(&self, iss: Option<&str>) -> Result<(), IssMismatch> {
+        let expected = self.settings().issuer.as_str();
+        match iss {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(IssMismatch::Other {
+                expected: expected.to_owned(),
+                found: found.chars().take(200).collect(),
+            }),
+            None if self
+                .snapshot()
+                .is_some_and(|it| it.metadata().advertises_iss) =>
+            {
+                Err(IssMismatch::Missing)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Redeems the code of a callback, verifies the ID token and merges userinfo.
+    ///
+    /// State, age and `iss` are checked first: if they are wrong, nothing is sent to the provider.
+    ///
+    /// # Errors
+    /// [`CallbackError`]; nobody is signed in then.
+    pub async fn redeem(
+        &self,
+        attempt: &Attempt,
+        callback: &Callback,
+    ) -> Result<SignedIn, CallbackError> {
+        let same = attempt.state.as_bytes().ct_eq(callback.state.as_bytes());
+        if !bool::from(same) {
+            return Err(CallbackError::StateMismatch);
+        }
+        if attempt.expired(self.now()) {
+            return Err(CallbackError::AttemptExpired);
+        }
+        self.check_iss(callback.iss.as_deref())?;
+        let snapshot = self.snapshot().ok_or(Unavailable)?;
+        let grant = Grant {
+            code: callback.code.expose(),
+            verifier: &attempt.verifier,
+            redirect_uri: self.redirect_uri(),
+        };
+        let tokens =
+            exchange::redeem(self.http(), snapshot.metadata(), self.settings(), grant).await?;
+        let verified = self.verify(&snapshot, &attempt.nonce, &tokens).await?;
+        self.sign_in(&snapshot, tokens, verified).await
+    }
+
+    /// Verifies the ID token; once more with newer keys, where those might change the verdict.
+    async fn verify(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        nonce: &str,
+        tokens: &exchange::Tokens,
+    ) -> Result<Verified, TokenFault> {
+        match self.verify_with(snapshot, nonce, tokens) {
+            Err(fault) if fault.may_be_rotation() => match self.newer_than(snapshot).await {
+                Some(newer) => self.verify_with(&newer, nonce, tokens),
+                None => Err(fault),
+            },
+            verdict => verdict,
+        }
+    }
+
+    fn verify_with(
+        &self,
+        snapshot: &Snapshot,
+        nonce: &str,
+        tokens: &exchange::Tokens,
+    ) -> Result<Verified, TokenFault> {
+        let settings = self.settings();
+        let expected = Expected {
+            issuer: &settings.issuer,
+            client_id: &settings.client_id,
+            hs256_secret: settings.allow_hs256.then_some(&settings.client_secret),
+            algorithms: &snapshot.metadata().algorithms,
+            nonce,
+            access_token: &tokens.access_token,
+            now: self.now(),
+        };
+        id_token::verify(tokens.id_token.expose(), snapshot.keys(), &expected)
+    }
+
+    async fn sign_in(
+        &self,
+        snapshot: &Snapshot,
+        tokens: exchange::Tokens,
+        verified: Verified,
+    ) -> Result<SignedIn, CallbackError> {
+        let Verified {
+            claims,
+            subject,
+            expires_at,
+            auth_time,
+            provider_session,
+        } = verified;
+        let userinfo = exchange::userinfo(
+            self.http(),
+            snapshot.metadata(),
+            &tokens.access_token,
+            &subject,
+        )
+        .await?;
+        let settings = self.settings();
+        let names = Names {
+            username: &settings.username_claim,
+            groups: &settings.groups_claim,
+        };
+        let merged = claims::merge(claims, userinfo);
+        Ok(SignedIn {
+            identity: claims::identity(&merged, &settings.issuer, subject, names),
+            provider_session,
+            auth_time,
+            id_token: tokens.id_token,
+            token_expires_at: expires_at,
+            refresh_token: tokens.refresh_token,
+        })
+    }
+}
+
+/// The PKCE challenge of a verifier and the name of its method (RFC 7636 section 4.2).
+fn challenge(pkce: Pkce, verifier: &str) -> (String, &'static str) {
+    match pkce {
+        Pkce::S256 => {
+            let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
+            (URL_SAFE_NO_PAD.encode(hash), "S256")
+        }
+        Pkce::Plain => (verifier.to_owned(), "plain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_rfc_7636() {
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let hashed = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert_eq!(challenge(Pkce::S256, verifier), (hashed.to_owned(), "S256"));
+        assert_eq!(
+            challenge(Pkce::Plain, verifier),
+            (verifier.to_owned(), "plain")
+        );
+    }
+}

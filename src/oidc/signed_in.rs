@@ -1,0 +1,59 @@
+//! The outcome of a sign-in. Whether the person may pass is `domain::policy`'s business.
+
+use thiserror::Error;
+
+use super::id_token::SKEW;
+use crate::domain::identity::{Identity, ProviderSession};
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+
+/// A person who signed in. Whether they may pass is not decided yet.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub identity: Identity,
+    /// The provider's `sid`, if it sent one.
+    pub provider_session: Option<ProviderSession>,
+    /// When they proved it to the provider. `None` proves no freshness: see
+    /// [`SignedIn::check_step_up`].
+    pub auth_time: Option<Timestamp>,
+    /// The ID token as received, for `id_token_hint`.
+    pub id_token: Secret<String>,
+    /// The ID token's `exp`.
+    pub token_expires_at: Timestamp,
+    /// A refresh token, if the provider gave one.
+    pub refresh_token: Option<Secret<String>>,
+}
+
+/// Why a sign-in does not prove that the same person was there just now.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum StepUpError {
+    /// Somebody else signed in.
+    #[error("another account signed in")]
+    OtherSubject,
+    /// The provider did not say when.
+    #[error("the ID token has no auth_time")]
+    NoAuthTime,
+    /// The provider did not ask again.
+    #[error("the provider did not ask the person to sign in again")]
+    Stale,
+}
+
+impl SignedIn {
+    /// Whether this proves that the account `subject` was authenticated at or after `since`, give or
+    /// take [`SKEW`].
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn check_step_up(&self, subject: &str, since: Timestamp) -> Result<(), StepUpError> {
+        if self.identity.subject.as_str() != subject {
+            return Err(StepUpError::OtherSubject);
+        }
+        let auth_time = self.auth_time.ok_or(StepUpError::NoAuthTime)?;
+        if auth_time.plus(SKEW) < since {
+            Err(StepUpError::Stale)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! An OpenID provider that can misbehave: a real HTTP server on a free port of this machine that
+//! speaks authentik's dialect, and whose answers are bent by one [`Fault`] at a time.
+//!
+//! Its authorization endpoint signs in without asking: the [`Person`] that `login_hint` names, else
+//! the one of the knob. Everything else is real: codes work once, PKCE and redirect URIs are
+//! checked, tokens are signed.
+//!
+//! Include it as `#[path = "…/support/faulty_provider/mod.rs"] mod faulty_provider;`; start it with
+//! [`FaultyProvider::start`]; it stops when it is dropped.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test whose provider cannot answer has to stop"
+)]
+
+mod answers;
+mod fault;
+mod people;
+mod signing;
+mod tokens;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub(crate) use fault::Fault;
+pub(crate) use people::Person;
+pub(crate) use signing::Key;
+
+/// The one client that is registered.
+pub(crate) const CLIENT_ID: &str = "headwarden";
+/// Its secret.
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+
+/// What can be asked of the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Discovery,
+    Jwks,
+    Authorize,
+    Token,
+    Userinfo,
+    EndSession,
+    Other,
+}
+
+/// How the provider behaves. Change it with [`FaultyProvider::set`].
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(crate) struct Knobs {
+    /// What it does wrong.
+    pub(crate) fault: Option<Fault>,
+    /// Who signs in where `login_hint` names nobody.
+    pub(crate) person: Person,
+    /// What ID tokens are signed with.
+    pub(crate) signing_key: Key,
+    /// What the key set shows.
+    pub(crate) published_keys: Vec<Key>,
+    /// RFC 9207: announced, and `iss` sent in callbacks. authentik does neither.
+    pub(crate) advertises_iss: bool,
+    /// authentik's "Include claims in `id_token`".
+    pub(crate) claims_in_id_token: bool,
+    /// Whether ID tokens carry an `at_hash`; authentik's do not.
+    pub(crate) at_hash: bool,
+    /// Whether the token answer has a refresh token.
+    pub(crate) refresh_tokens: bool,
+    /// Claims that replace or join those of the person, as a property mapping would.
+    pub(crate) extra_claims: Map<String, Value>,
+    /// Authorization requests are answered with this error.
+    pub(crate) authorize_error: Option<String>,
+    /// Exact redirect URIs; empty saves the first one used, as authentik does.
+    pub(crate) redirect_uris: Vec<String>,
+    /// Where people may return to after signing out.
+    pub(crate) post_logout_redirect_uris: Vec<String>,
+}
+
+/// One authorization that was granted.
+#[derive(Clone, Debug)]
+struct Grant {
+    person: Person,
+    redirect_uri: String,
+    nonce: Option<String>,
+    challenge: Option<(String, String)>,
+    auth_time: u64,
+    sid: String,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    codes: HashMap<String, Grant>,
+    access_tokens: HashMap<String, Grant>,
+    /// When each person last proved who they are, and the session of it.
+    sessions: HashMap<Person, (u64, String)>,
+    serial: u64,
+}
+
+struct Shared {
+    origin: String,
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    knobs: Mutex<Knobs>,
+    memory: Mutex<Memory>,
+    hits: [AtomicUsize; 7],
+}
+
+impl Shared {
+    fn issuer(&self) -> String {
+        format!("{}/application/o/headscale/", self.origin)
+    }
+
+    fn knobs(&self) -> MutexGuard<'_, Knobs> {
+        self.knobs.lock().unwrap()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap()
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.knobs().fault == Some(fault)
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// A fresh value that nobody could guess, which is all that codes and tokens here need to be.
+    fn fresh(&self, kind: &str) -> String {
+        let mut memory = self.memory();
+        memory.serial += 1;
+        format!("{kind}-{}-{}", memory.serial, signing::random_text())
+    }
+}
+
+/// A running provider.
+pub(crate) struct FaultyProvider {
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl FaultyProvider {
+    /// Starts a provider that lives in the present.
+    pub(crate) async fn start() -> Self {
+        Self::start_at(present).await
+    }
+
+    /// Starts a provider whose present is what `clock` says, in Unix seconds.
+    pub(crate) async fn start_at(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            origin: format!("http://{address}"),
+            clock: Box::new(clock),
+            knobs: Mutex::new(Knobs {
+                fault: None,
+                person: Person::Member,
+                signing_key: Key::Rsa,
+                published_keys: vec![Key::Rsa],
+                advertises_iss: false,
+                claims_in_id_token: true,
+                at_hash: false,
+                refresh_tokens: false,
+                extra_claims: Map::new(),
+                authorize_error: None,
+                redirect_uris: Vec::new(),
+                post_logout_redirect_uris: Vec::new(),
+            }),
+            memory: Mutex::default(),
+            hits: Default::default(),
+        });
+        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Self { shared, server }
+    }
+
+    /// The issuer, with its trailing slash.
+    pub(crate) fn issuer(&self) -> String {
+        self.shared.issuer()
+    }
+
+    /// The origin, for CSP and the like.
+    pub(crate) fn origin(&self) -> &str {
+        &self.shared.origin
+    }
+
+    /// Turns knobs.
+    pub(crate) fn set(&self, turn: impl FnOnce(&mut Knobs)) {
+        turn(&mut self.shared.knobs());
+    }
+
+    /// Makes one mistake from now on, instead of any earlier one.
+    pub(crate) fn bend(&self, fault: Fault) {
+        self.set(|knobs| knobs.fault = Some(fault));
+    }
+
+    /// Behaves again.
+    pub(crate) fn mend(&self) {
+        self.set(|knobs| knobs.fault = None);
+    }
+
+    /// Signs with another key from now on and publishes only that one, as authentik does.
+    pub(crate) fn rotate_to(&self, key: Key) {
+        self.set(|knobs| {
+            knobs.signing_key = key;
+            knobs.published_keys = vec![key];
+        });
+    }
+
+    /// How often an endpoint was asked.
+    pub(crate) fn hits(&self, endpoint: Endpoint) -> usize {
+        self.shared.hits[endpoint as usize].load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FaultyProvider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this provider is another machine: it has a clock"
+)]
+fn present() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped, and every connection with it, when the provider is.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let service = service_fn(|request| answers::answer(Arc::clone(&shared), request));
+            // A client that hangs up is no concern of a server.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
