@@ -13,6 +13,8 @@
 //! - [`proxy`] walks a request through all of them; it is the room that knows pingora.
 //! - [`app`] builds the rooms from the settings; [`cli`] is the subcommands.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod headscale;
@@ -20,4 +22,5 @@ pub mod issuer;
 pub mod oidc;
 pub mod ops;
 pub mod pages;
+pub mod proxy;
 pub mod session;

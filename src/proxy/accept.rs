@@ -240,7 +240,9 @@ impl Front {
             HeadError::TargetTooLong => Status(414, "URI Too Long"),
             HeadError::Target(_) | HeadError::Malformed(_) => Status(400, "Bad Request"),
         };
-        self.metrics.head_refused(status.0);
+        if matches!(why, HeadError::Slow) {
+            self.metrics.limit_hit(Limit::HeaderTimeout);
+        }
         tracing::info!(peer = %connection.peer(), status = status.0, reason = %why, "request refused");
         plain::answer(connection, status, "", &why.to_string()).await;
     }

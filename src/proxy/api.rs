@@ -8,6 +8,7 @@ use super::house::House;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
+use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
 
@@ -28,7 +29,7 @@ impl House {
             Some(live) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
                 self.api_by_role(visit, &live)
             }
-            _ => self.api_by_credentials(visit, kind),
+            _ => self.api_by_credentials(visit),
         }
     }
 
@@ -43,7 +44,7 @@ impl House {
             Role::None => false,
         };
         if !allowed {
-            self.metrics.denied("api_role");
+            self.metrics.denied(Rule::ApiRole);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
                 method = visit.head.method, "denied: no api role for this method"
@@ -64,33 +65,25 @@ impl House {
         }))
     }
 
-    fn api_by_credentials(&self, visit: &Visit, kind: ApiKind) -> Verdict {
-        let scheme = visit.only("authorization").and_then(|value| value.split_once(' '));
-        let scheme = scheme.map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let has_credentials = match (kind, scheme.as_deref()) {
-            (ApiKind::V1, Some("bearer")) | (ApiKind::V2, Some("bearer" | "basic")) => true,
-            (ApiKind::V2Token, _) => true,
-            (ApiKind::V1 | ApiKind::V2, _) => false,
-        };
-        if !has_credentials || !self.settings.api.bearer {
+    fn api_by_credentials(&self, visit: &Visit) -> Verdict {
+        let credentials = visit.only("authorization");
+        let permit = Permit::for_api_credentials(&visit.door, credentials);
+        let Some(permit) = permit.filter(|_| self.settings.api.bearer) else {
             let message = "an API key, or a signed-in page of this site, is needed";
             let mut response =
                 pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
             let challenge = http::HeaderValue::from_static("Bearer realm=\"headscale\"");
             response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
             return Verdict::Answer(response);
-        }
+        };
         if !self.open_request_allowed(visit.client, visit.started) {
             return self.too_many(visit);
         }
-        match Permit::for_api_credentials(&visit.door) {
-            Some(permit) => Verdict::Forward(Box::new(Route {
-                authorization: Authorization::Keep,
-                cookies: CookieRule::None,
-                ..self.route_to_headscale(permit)
-            })),
-            None => Verdict::Answer(self.not_found(visit)),
-        }
+        Verdict::Forward(Box::new(Route {
+            authorization: Authorization::Keep,
+            cookies: CookieRule::None,
+            ..self.route_to_headscale(permit)
+        }))
     }
 
     /// The API's documentation is public at Headscale; here it takes a session with an API role.
@@ -105,7 +98,7 @@ impl House {
         match self.role(&live) {
             Role::Admin | Role::Viewer => self.forward_to_headscale(permit),
             Role::None => {
-                self.metrics.denied("api_role");
+                self.metrics.denied(Rule::ApiRole);
                 let who = &live.session.identity;
                 Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
             }

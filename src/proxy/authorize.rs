@@ -12,6 +12,7 @@ use crate::config::SignIn;
 use crate::domain::identity::Identity;
 use crate::domain::username::UsernameError;
 use crate::issuer::Issuer;
+use crate::ops::metrics::Rule;
 use crate::pages;
 
 impl House {
@@ -74,7 +75,7 @@ impl House {
     }
 
     fn no_claims(&self, visit: &Visit, why: &ClaimsError, who: &Identity) -> Response<Bytes> {
-        self.metrics.denied("username");
+        self.metrics.denied(Rule::Username);
         tracing::info!(request_id = visit.id, subject = %who.subject, reason = %why, "no claims");
         match why {
             ClaimsError::Username(why) => self.denied_page(visit, pages::Refusal::Username(why), who),

@@ -52,7 +52,7 @@ impl House {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
-        if !self.versions.confirms_registration() && !self.was_confirmed(Purpose::Register, id, &live) {
+        if !self.versions.current().confirms_registration() && !self.was_confirmed(Purpose::Register, id, &live) {
             return Verdict::Answer(self.ask(visit, Purpose::Register, id, &live));
         }
         self.forward_leg(permit, LegKind::Register(id.clone()), live)
@@ -113,7 +113,7 @@ impl House {
         let token =
             live.confirmations().issue(purpose.question(), id, self.random.as_ref(), now);
         let confirmation = pages::Confirmation {
-            auth_id: id.as_str(),
+            auth_id: id,
             who,
             username: username.as_deref(),
             token: &token,
@@ -139,7 +139,7 @@ impl House {
             return refusal;
         }
         let form = Form::parse(body);
-        let (Some(id), Some(token)) = (form.one("auth_id").and_then(AuthId::parse), form.one("token"))
+        let (Some(id), Some(token)) = (form.one("id").and_then(AuthId::parse), form.one("token"))
         else {
             return self.page(visit, pages::start_again);
         };

@@ -18,7 +18,7 @@ use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
-use crate::ops::metrics::Limit;
+use crate::ops::metrics::{Limit, Rule};
 use crate::pages;
 use crate::session::Live;
 
@@ -186,7 +186,7 @@ impl House {
             }
             let who = &live.session.identity;
             if !self.access_admits(access, who) {
-                self.metrics.denied("access");
+                self.metrics.denied(Rule::Page);
                 tracing::info!(
                     request_id = visit.id, subject = %who.subject, rule = access.path,
                     "denied: in none of the groups or users of this access rule"
@@ -267,7 +267,7 @@ impl House {
         denial: &Denial,
         who: &Identity,
     ) -> Response<Bytes> {
-        self.metrics.denied(denial.kind());
+        self.metrics.denied(denial.into());
         tracing::info!(
             request_id = visit.id, subject = %who.subject, rule = denial.kind(), "denied by a rule"
         );
@@ -304,7 +304,7 @@ impl House {
     }
 
     pub(super) fn too_many(&self, visit: &Visit) -> Verdict {
-        self.metrics.limit_hit(Limit::Requests);
+        self.metrics.limit_hit(Limit::OpenRequests);
         let page = |context: &pages::Context<'_>| pages::too_many_requests(context, 10);
         Verdict::Answer(self.page_or_json(visit, page, "too_many_requests", "slow down"))
     }

@@ -13,7 +13,7 @@ use super::visit::Visit;
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::Versions;
+use crate::headscale::VersionWatch;
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::metrics::Metrics;
@@ -36,7 +36,7 @@ pub struct House {
     /// The issuer that Headscale trusts, in that mode.
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.
-    pub versions: Arc<Versions>,
+    pub versions: Arc<VersionWatch>,
     /// Cookie names and attributes.
     pub cookies: Cookies,
     /// Headscale's main listener.

@@ -24,7 +24,7 @@ mod reply;
 mod response;
 mod sign_in;
 pub mod slots;
-mod standing;
+pub mod standing;
 pub mod stream;
 pub mod tunnel;
 pub mod upstream;

@@ -189,7 +189,9 @@ impl ProxyHttp for Phases {
         let Some(visit) = &ctx.visit else { return };
         let status = session.response_written().map(|response| response.status).or(ctx.status);
         let status = status.map_or(0, |status| status.as_u16());
-        self.house.metrics.request(&visit.door, status, visit.started.elapsed());
+        if let Ok(status) = StatusCode::from_u16(status) {
+            self.house.metrics.request(&visit.door, status);
+        }
         let duration_ms = visit.started.elapsed().as_millis();
         // Of a callback, the path alone: its query holds a code.
         let path = visit.head.target.path();

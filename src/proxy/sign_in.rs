@@ -16,7 +16,7 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
-use crate::ops::metrics::CallbackFailure;
+use crate::ops::metrics::{CallbackFailure, Limit};
 use crate::pages;
 use crate::session::{AttemptError, Live, SessionKey};
 
@@ -85,7 +85,7 @@ impl House {
         options: &AuthorizeOptions,
     ) -> Response<Bytes> {
         if !self.sign_in_rate.allow(visit.client, visit.started) {
-            self.metrics.limit_hit(crate::ops::metrics::Limit::SignIns);
+            self.metrics.limit_hit(Limit::SignIns);
             return self.page(visit, |context| pages::too_many_requests(context, 10));
         }
         let now = self.clock.now();
@@ -127,7 +127,7 @@ impl House {
         let attempt = match self.attempts.find(state, &visit.head.headers, self.clock.now()) {
             Ok(attempt) => attempt,
             Err(AttemptError::Missing) => {
-                self.failed(visit, CallbackFailure::NoAttempt, "the browser brought no attempt");
+                self.failed(visit, CallbackFailure::Cookie, "the browser brought no attempt");
                 return self.page(visit, pages::cookies_needed);
             }
             Err(AttemptError::Expired) => {
@@ -138,7 +138,7 @@ impl House {
         let query = |name: &str| visit.head.target.query_values(name);
         let (codes, issuers, errors) = (query("code"), query("iss"), query("error"));
         if codes.len() > 1 || issuers.len() > 1 || errors.len() > 1 {
-            return self.finished(state, self.bad_callback(visit, CallbackFailure::Duplicate));
+            return self.finished(state, self.bad_callback(visit, CallbackFailure::State));
         }
         let iss = issuers.first().cloned();
         if let Err(why) = self.provider.check_iss(iss.as_deref()) {
@@ -151,11 +151,11 @@ impl House {
         }
         if let Some(error) = errors.first() {
             let error = pages::ProviderError::parse(error);
-            self.failed(visit, CallbackFailure::ProviderError, format_args!("{error:?}"));
+            self.failed(visit, CallbackFailure::Provider, format_args!("{error:?}"));
             return self.finished(state, self.page(visit, |c| pages::provider_refused(c, error)));
         }
         let Some(code) = codes.first().filter(|code| !code.is_empty()) else {
-            return self.finished(state, self.bad_callback(visit, CallbackFailure::NoCode));
+            return self.finished(state, self.bad_callback(visit, CallbackFailure::State));
         };
         let callback =
             Callback { state: state.to_owned(), code: Secret::new(code.clone()), iss };
@@ -169,7 +169,7 @@ impl House {
     /// The provider vouches for a person: now the rules, and then a session under a new id.
     fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
         let now = self.clock.now();
-        if let AttemptKind::StepUp { session, subject, since } = &attempt.kind {
+        if let AttemptKind::StepUp { session, subject, since } = attempt.kind() {
             let alive = SessionKey::parse(session)
                 .is_ok_and(|key| self.session(visit).is_some_and(|live| live.key == key));
             let proven = person.check_step_up(subject, *since);
@@ -180,8 +180,7 @@ impl House {
             }
         }
         if let Err(denial) = Permit::for_identity(&self.settings.rules, &person.identity) {
-            self.metrics.callback_failed(CallbackFailure::Denied);
-            return self.denied(visit, &denial, &person.identity);
+                return self.denied(visit, &denial, &person.identity);
         }
         let subject = person.identity.subject.clone();
         let session = Session {
@@ -194,9 +193,9 @@ impl House {
         };
         let before = self.cookies.session_id(&visit.head.headers).map(|id| id.key());
         let (id, live) = self.sessions.replace(before.as_ref(), session);
-        self.metrics.signed_in();
+        self.metrics.signed_in(attempt.kind().into());
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
-        let mut response = see_other(attempt.return_to.as_str());
+        let mut response = see_other(attempt.return_to().as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
     }
@@ -204,9 +203,9 @@ impl House {
     fn not_redeemed(&self, visit: &Visit, why: &CallbackError) -> Response<Bytes> {
         let (failure, is_outage) = match why {
             CallbackError::ProviderUnknown(_) | CallbackError::ProviderUnavailable { .. } => {
-                (CallbackFailure::ProviderUnavailable, true)
+                (CallbackFailure::Unavailable, true)
             }
-            CallbackError::CodeRefused { .. } => (CallbackFailure::CodeRefused, false),
+            CallbackError::CodeRefused { .. } => (CallbackFailure::Code, false),
             CallbackError::StateMismatch | CallbackError::AttemptExpired => {
                 (CallbackFailure::State, false)
             }
@@ -216,7 +215,7 @@ impl House {
             | CallbackError::SubjectMissing
             | CallbackError::TokenInvalid { .. } => (CallbackFailure::Token, false),
             CallbackError::UserinfoRefused(_) | CallbackError::UserinfoSubject => {
-                (CallbackFailure::Userinfo, false)
+                (CallbackFailure::Token, false)
             }
         };
         self.metrics.callback_failed(failure);

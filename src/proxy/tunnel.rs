@@ -7,6 +7,7 @@
 //! client sends before the 101 waits, and is never taken for a request.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ use super::visit::Visit;
 use super::{headers, response::ResponseHead};
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
-use crate::ops::metrics::Metrics;
+use crate::ops::metrics::{Direction, Metrics};
 
 /// The largest response head we read from Headscale.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -107,7 +108,9 @@ impl Tunnels {
             ended = relay(&mut client, &mut upstream, early, late, &carried) => Some(ended),
             _ = cut.wait_for(|cut| *cut) => None,
         };
-        open.finish(&carried.upward, &carried.downward);
+        drop(open);
+        self.metrics.relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
+        self.metrics.relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
         match ended {
             Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
             Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),

@@ -29,7 +29,12 @@ pub enum Purpose {
 pub struct Confirmations {
     /// Oldest first.
     open: VecDeque<Open>,
+    /// What was answered with yes and not used yet, oldest first.
+    approved: VecDeque<(Purpose, AuthId, Timestamp)>,
 }
+
+/// How long a yes may wait for the browser to follow the redirect that comes with it.
+const APPROVAL_LIFETIME: Duration = Duration::from_mins(1);
 
 struct Open {
     purpose: Purpose,
@@ -81,6 +86,24 @@ impl Confirmations {
             return false;
         };
         self.open.remove(at).is_some()
+    }
+
+    /// The person said yes: the link may be forwarded, once, within a minute.
+    pub fn approve(&mut self, purpose: Purpose, id: &AuthId, now: Timestamp) {
+        while self.approved.len() >= MOST {
+            self.approved.pop_front();
+        }
+        self.approved.push_back((purpose, id.clone(), now));
+    }
+
+    /// Whether the person said yes to this very question; that yes is used up then.
+    pub fn use_approval(&mut self, purpose: Purpose, id: &AuthId, now: Timestamp) -> bool {
+        self.approved.retain(|(.., at)| now.since(*at) < APPROVAL_LIFETIME);
+        let asked = |(about, of, _): &(Purpose, AuthId, Timestamp)| *about == purpose && of == id;
+        match self.approved.iter().position(asked) {
+            Some(at) => self.approved.remove(at).is_some(),
+            None => false,
+        }
     }
 }
 
@@ -180,5 +203,18 @@ mod tests {
         let mut open = Confirmations::default();
         let token = issue(&mut open, Purpose::Ssh, 'a');
         assert!(!format!("{open:?}").contains(&token));
+    }
+
+    #[test]
+    fn a_yes_lets_its_own_question_through_once_and_not_for_long() {
+        let mut open = Confirmations::default();
+        open.approve(Purpose::Ssh, &id('a'), NOW);
+        assert!(!open.use_approval(Purpose::Register, &id('a'), NOW));
+        assert!(!open.use_approval(Purpose::Ssh, &id('b'), NOW));
+        assert!(open.use_approval(Purpose::Ssh, &id('a'), NOW));
+        assert!(!open.use_approval(Purpose::Ssh, &id('a'), NOW));
+        open.approve(Purpose::Ssh, &id('a'), NOW);
+        let late = NOW.plus(APPROVAL_LIFETIME);
+        assert!(!open.use_approval(Purpose::Ssh, &id('a'), late));
     }
 }

@@ -1,0 +1,350 @@
+//! The composition root: builds every room from the settings, binds the sockets, and ends the
+//! process in good order. Knows everything, decides nothing.
+
+mod bind;
+mod probes;
+mod tls;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use tokio::task::JoinSet;
+
+use crate::config::{Settings, SignIn};
+use crate::domain::random::Random;
+use crate::domain::time::Clock;
+use crate::headscale::{Probe, ProbeError, VersionWatch};
+use crate::issuer::{Issuer, KeyIdentity, Peer, SigningKey};
+use crate::oidc::Provider;
+use crate::ops::clock::SystemClock;
+use crate::ops::entropy::SystemRandom;
+use crate::ops::metrics::Metrics;
+use crate::ops::rate::RateLimiter;
+use crate::proxy::accept::Front;
+use crate::proxy::drain::Drain;
+use crate::proxy::house::House;
+use crate::proxy::phases::Phases;
+use crate::proxy::private;
+use crate::proxy::slots::Slots;
+use crate::proxy::standing::Standings;
+use crate::proxy::tunnel::Tunnels;
+use crate::proxy::upstream::{Origin, TrustError};
+use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
+
+/// Addresses that the limits remember at once.
+const LIMITED_ADDRESSES: u64 = 100_000;
+/// Login attempts that came back, remembered until they would have expired anyway.
+const USED_STATES: u64 = 100_000;
+/// Sign-ins a minute that one address may begin: an office behind one address, not a flood.
+const SIGN_INS_PER_MINUTE: u32 = 120;
+/// Connections to the issuer's private listener, and to the operator's.
+const PRIVATE_CONNECTIONS: usize = 64;
+/// How long tasks that were told to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why the process does not start, or not any longer. Each is a sentence, and an exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// An upstream's certificate could never be verified.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The key ring cannot be used.
+    #[error("the key ring cannot be used: {0}")]
+    KeyRing(#[from] KeyRingError),
+    /// The issuer's signing key cannot be used.
+    #[error("the issuer's signing key cannot be used: {0}")]
+    IssuerKey(#[from] crate::issuer::KeyError),
+    /// The issuer's URL cannot be served.
+    #[error(transparent)]
+    IssuerUrl(#[from] crate::issuer::IssuerUrlError),
+    /// The HTTP client for the provider cannot be built.
+    #[error("the client for the provider cannot be built: {0}")]
+    Client(#[from] crate::oidc::http::BuildError),
+    /// The HTTP client for Headscale cannot be built.
+    #[error("the client for headscale cannot be built: {0}")]
+    HeadscaleClient(#[from] ProbeError),
+    /// `only_start_if_oidc_is_available` is set, and it was not.
+    #[error("the provider did not become available within {} s: {source}", waited.as_secs())]
+    Provider {
+        /// How long it was waited for.
+        waited: Duration,
+        /// The last failure.
+        source: crate::oidc::discovery::DiscoveryError,
+    },
+    /// Metrics collide.
+    #[error("metrics cannot be registered: {0}")]
+    Metrics(String),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+}
+
+impl StartError {
+    /// The process's exit code, as in `docs/deployment.md`.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bind { .. } => 3,
+            Self::Tls(_) | Self::Trust(_) => 4,
+            Self::Provider { .. } => 5,
+            Self::KeyRing(_) | Self::IssuerKey(_) => 6,
+            Self::IssuerUrl(_)
+            | Self::Client(_)
+            | Self::HeadscaleClient(_)
+            | Self::Metrics(_)
+            | Self::Signals(_) => 1,
+        }
+    }
+}
+
+/// The rooms, built, and not yet open.
+pub struct App {
+    settings: Arc<Settings>,
+    house: Arc<House>,
+    front: Arc<Front>,
+    provider: Arc<Provider>,
+    issuer: Option<Arc<Issuer>>,
+    probe: Probe,
+    versions: Arc<VersionWatch>,
+    random: Arc<dyn Random>,
+    drain: Drain,
+}
+
+impl App {
+    /// Builds every room. No network; reads and creates key files.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn build(settings: Settings, accept_new_identity: bool) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+        let metrics =
+            Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        let cookies = Cookies::new(settings.server_url.secure);
+        let keyring = Arc::new(KeyRing::load_or_create(&settings.keys_path, Arc::clone(&random))?);
+        let sessions = Arc::new(Sessions::new(
+            settings.session.limits,
+            settings.session.capacity,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        ));
+        let redirect_uri = settings.server_url.join("/oidc/callback");
+        let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
+        let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?;
+        let probe = Probe::new(&settings.headscale)?;
+        let versions = Arc::new(VersionWatch::new(probe.clone()));
+        let origin = Arc::new(Origin::new(
+            settings.headscale.upstream.clone(),
+            settings.headscale.connect_timeout,
+        )?);
+        let limits = settings.limits;
+        let rate = |per_minute| RateLimiter::new(per_minute, LIMITED_ADDRESSES);
+        let house = Arc::new(House {
+            web_uis: web_uis(&settings)?,
+            provider: Arc::clone(&provider),
+            sessions,
+            attempts: Attempts::new(cookies, keyring),
+            used: UsedStates::new(USED_STATES),
+            issuer: issuer.clone(),
+            versions: Arc::clone(&versions),
+            cookies,
+            headscale: Arc::clone(&origin),
+            open_rate: rate(limits.open_requests_per_minute),
+            sign_in_rate: rate(SIGN_INS_PER_MINUTE),
+            metrics: Arc::clone(&metrics),
+            clock,
+            random: Arc::clone(&random),
+            settings: Arc::clone(&settings),
+        });
+        let drain = Drain::default();
+        let tunnels = Arc::new(Tunnels {
+            origin,
+            response_timeout: settings.headscale.response_timeout,
+            authority: settings.server_url.authority.to_string(),
+            secure: settings.server_url.secure,
+            metrics: Arc::clone(&metrics),
+            cut: drain.cutting(),
+        });
+        let conf = Arc::new(ServerConf::default());
+        let front = Arc::new(Front {
+            server_url: settings.server_url.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            limits,
+            slots: Slots::new(limits.connections_per_address),
+            tunnel_rate: rate(limits.tunnels_per_minute),
+            tunnels,
+            proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(&house)))),
+            metrics,
+            random: Arc::clone(&random),
+            drain: drain.clone(),
+        });
+        Ok(Self { settings, house, front, provider, issuer, probe, versions, random, drain })
+    }
+
+    /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
+    ///
+    /// The issuer's private listener opens first and closes last; then the operator's; the public
+    /// ones open when the provider is known, or at once where the operator said so.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn serve<S, F>(self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        let sockets = bind::Sockets::reserve(&self.settings)?;
+        let closing = Drain::default();
+        let mut tasks = JoinSet::new();
+        self.open_private(&mut tasks, sockets.issuer, &closing)?;
+        self.open_admin(&mut tasks, sockets.admin, &closing)?;
+        self.keep_informed(&mut tasks);
+        if self.settings.oidc.only_start_if_available {
+            let waited = self.settings.oidc.start_timeout;
+            tokio::select! {
+                available = self.provider.wait_until_available(waited, self.random.as_ref()) => {
+                    available.map_err(|source| StartError::Provider { waited, source })?;
+                }
+                () = stop() => return Ok(()),
+            }
+        }
+        let mut public = Vec::new();
+        for (socket, settings) in sockets.public.into_iter().zip(&self.settings.listen) {
+            let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+            public.push((socket.listen()?, acceptor));
+        }
+        for (listener, acceptor) in public {
+            tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
+        }
+        tracing::info!(server_url = self.settings.server_url.origin, "serving");
+        ready();
+        stop().await;
+        self.drain_and_close(stop, &closing).await;
+        tasks.shutdown().await;
+        Ok(())
+    }
+
+    fn open_private(
+        &self,
+        tasks: &mut JoinSet<()>,
+        socket: Option<bind::Socket>,
+        closing: &Drain,
+    ) -> Result<(), StartError> {
+        let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
+            (socket, &self.issuer, &self.settings.headscale.sign_in)
+        else {
+            return Ok(());
+        };
+        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
+        tasks.spawn(private::serve(
+            listener,
+            acceptor,
+            PRIVATE_CONNECTIONS,
+            stop,
+            move |mut request, peer| {
+                request.extensions_mut().insert(Peer(peer.ip()));
+                std::future::ready(issuer.handle(&request))
+            },
+        ));
+        Ok(())
+    }
+
+    fn open_admin(
+        &self,
+        tasks: &mut JoinSet<()>,
+        socket: Option<bind::Socket>,
+        closing: &Drain,
+    ) -> Result<(), StartError> {
+        let Some(socket) = socket else { return Ok(()) };
+        let (listener, stop) = (socket.listen()?, closing.stopping());
+        let admin = Arc::new(probes::Admin {
+            provider: Arc::clone(&self.provider),
+            headscale: self.probe.clone(),
+            trusts_an_issuer: self.house.headscale_signs_in(),
+            metrics: Arc::clone(&self.house.metrics),
+            drain: self.drain.clone(),
+        });
+        tasks.spawn(private::serve(listener, None, PRIVATE_CONNECTIONS, stop, move |request, _| {
+            let admin = Arc::clone(&admin);
+            async move { admin.answer(&request).await }
+        }));
+        Ok(())
+    }
+
+    /// Background work: the provider's documents, and which Headscale it is.
+    fn keep_informed(&self, tasks: &mut JoinSet<()>) {
+        let (provider, random) = (Arc::clone(&self.provider), Arc::clone(&self.random));
+        let stop = self.drain.stopping();
+        tasks.spawn(async move { provider.keep_fresh(stop, random.as_ref()).await });
+        let (versions, stop) = (Arc::clone(&self.versions), self.drain.stopping());
+        tasks.spawn(async move { versions.run(stop).await });
+    }
+
+    /// Nothing new begins; what is open may end by itself, until the grace is over or the operator
+    /// insists. The private listeners close last: a registration on its way needs them.
+    async fn drain_and_close<S, F>(&self, mut stop: S, closing: &Drain)
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        self.drain.stop();
+        let open = self.drain.open();
+        tracing::info!(open, "stopping: nothing new begins, what is open may finish");
+        tokio::select! {
+            ended = self.drain.wait(self.settings.shutdown_grace) => {
+                if !ended {
+                    tracing::warn!(open = self.drain.open(), "cutting what is still open");
+                }
+            }
+            () = stop() => tracing::warn!("told twice: cutting what is still open"),
+        }
+        self.drain.cut();
+        self.drain.wait(LAST_WORDS).await;
+        closing.stop();
+        tracing::info!("stopped");
+    }
+}
+
+fn build_issuer(
+    settings: &Arc<Settings>,
+    sessions: &Arc<Sessions>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+    accept_new_identity: bool,
+) -> Result<Option<Arc<Issuer>>, StartError> {
+    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else { return Ok(None) };
+    let identity = KeyIdentity {
+        issuer: issuer.url.clone(),
+        provider_issuer: settings.oidc.issuer.clone(),
+    };
+    let key = SigningKey::load_or_create(&issuer.key_path, &identity, accept_new_identity)?;
+    let standing =
+        Arc::new(Standings { sessions: Arc::clone(sessions), settings: Arc::clone(settings) });
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let issuer = Issuer::new(issuer, &settings.server_url, key, standing, clock, random)?;
+    Ok(Some(Arc::new(issuer)))
+}
+
+fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
+    let timeout = settings.headscale.connect_timeout;
+    let origin = |upstream| Origin::new(upstream, timeout).map(Arc::new);
+    settings.access.iter().map(|access| access.upstream.clone().map(origin).transpose()).collect()
+}
+

@@ -1,0 +1,98 @@
+//! The operator's listener: liveness, readiness with each check named, and metrics.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+use crate::headscale::{Health, Probe, Trust};
+use crate::oidc::Provider;
+use crate::ops::health::{self, Checks, Outcome};
+use crate::ops::metrics::{self, Metrics};
+use crate::proxy::drain::Drain;
+
+/// What the probes look at.
+pub struct Admin {
+    /// The provider people sign in with.
+    pub provider: Arc<Provider>,
+    /// The Headscale behind us.
+    pub headscale: Probe,
+    /// Whether Headscale should have an `oidc:` block that works.
+    pub trusts_an_issuer: bool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Whether we are stopping.
+    pub drain: Drain,
+}
+
+impl Admin {
+    /// Answers one request.
+    pub async fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
+        }
+        match request.uri().path() {
+            // Alive is whoever answers.
+            "/healthz" | "/livez" => {
+                text(StatusCode::OK, health::CONTENT_TYPE, Checks::new().body())
+            }
+            "/readyz" => {
+                let checks = self.readiness().await;
+                text(checks.status(), health::CONTENT_TYPE, checks.body())
+            }
+            "/metrics" => match self.metrics.render() {
+                Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
+                Err(why) => {
+                    let body = format!("metrics cannot be rendered: {why}\n");
+                    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
+                }
+            },
+            _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
+        }
+    }
+
+    async fn readiness(&self) -> Checks {
+        let stopping = *self.drain.stopping().borrow();
+        let shutdown = if stopping { fail("stopping") } else { Outcome::Pass };
+        let provider = match self.provider.snapshot() {
+            Some(_) => Outcome::Pass,
+            None => fail("its discovery document was not fetched yet"),
+        };
+        let headscale = match self.headscale.health().await {
+            Ok(Health::Pass) => Outcome::Pass,
+            Ok(Health::Fail(status)) => fail(format!("its /health answers {status}")),
+            Err(why) => fail(format!("cannot be reached: {why}")),
+        };
+        let checks = Checks::new()
+            .with("shutdown", shutdown)
+            .with("provider", provider)
+            .with("headscale", headscale);
+        if !self.trusts_an_issuer {
+            return checks;
+        }
+        let trust = match self.headscale.trust().await {
+            Ok(Trust::Trusts) => Outcome::Pass,
+            Ok(Trust::FellBack) => fail(
+                "headscale has no oidc block, or could not reach its issuer when it started: \
+                 restart headscale",
+            ),
+            Ok(Trust::Unclear(status)) => Outcome::Warn(format!("its callback answers {status}")),
+            Err(why) => fail(format!("cannot be reached: {why}")),
+        };
+        checks.with("headscale_oidc", trust)
+    }
+}
+
+fn fail(why: impl Into<String>) -> Outcome {
+    Outcome::Fail(why.into())
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

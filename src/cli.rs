@@ -1,0 +1,241 @@
+//! The subcommands. Each is a few lines over the room that does the work; what they print goes to a
+//! writer, what goes wrong becomes a sentence and an exit code.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::app::App;
+use crate::config::{self, Environment, Problem, Settings, SignIn};
+use crate::domain::identity::Issuer;
+use crate::headscale::{Database, migration};
+use crate::issuer::config_block;
+use crate::ops::log::{self, Format};
+
+/// Exit code of a configuration that cannot be used.
+const BAD_CONFIG: u8 = 2;
+/// Exit code of everything that has none of its own.
+const FAILED: u8 = 1;
+
+/// The authenticating reverse proxy for Headscale.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, short, global = true, default_value = "/etc/headwarden/config.yaml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (what happens without a subcommand)
+    Serve {
+        /// Go on with a signing key that belonged to another issuer string or provider. Headscale
+        /// will take everybody for somebody new: see `headscale-migrate`
+        #[arg(long)]
+        accept_new_identity: bool,
+    },
+    /// Check the configuration and report every mistake; no network
+    Check,
+    /// Ask the running process whether it is ready (for a container's health check)
+    Health,
+    /// Print the `oidc:` block to paste into Headscale's configuration
+    HeadscaleConfig,
+    /// Print the SQL that moves Headscale's users from an old issuer to ours; runs nothing
+    HeadscaleMigrate {
+        /// The issuer that Headscale's users were registered with
+        #[arg(long)]
+        from: String,
+        /// Headscale's database
+        #[arg(long, value_enum, default_value = "sqlite")]
+        database: DatabaseKind,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DatabaseKind {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::from_process();
+    let command = cli.command.unwrap_or(Command::Serve { accept_new_identity: false });
+    let settings = match config::load(&cli.config, &environment) {
+        Ok(settings) => settings,
+        Err(problems) => return report(&problems),
+    };
+    let done = match command {
+        Command::Serve { accept_new_identity } => return serve(settings, accept_new_identity),
+        Command::Check => check(&settings),
+        Command::Health => return health(&settings),
+        Command::HeadscaleConfig => headscale_config(&settings),
+        Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
+    };
+    match done {
+        Ok(code) => code,
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "headwarden: {text}");
+}
+
+fn report(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        let _ = writeln!(io::stderr().lock(), "{problem}\n");
+    }
+    let count = problems.len();
+    complain(&format!("the configuration has {count} mistake{}", if count == 1 { "" } else { "s" }));
+    ExitCode::from(BAD_CONFIG)
+}
+
+fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
+    let format = if settings.log.json { Format::Json } else { Format::Human };
+    if let Err(why) = log::init(format, &settings.log.level) {
+        complain(&why.to_string());
+        return ExitCode::from(BAD_CONFIG);
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = settings.workers {
+        runtime.worker_threads(workers);
+    }
+    let runtime = match runtime.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            complain(&format!("cannot start worker threads: {why}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let served = runtime.block_on(async {
+        let app = App::build(settings, accept_new_identity)?;
+        let signals = signals().map_err(crate::app::StartError::Signals)?;
+        app.serve(signals, || {}).await
+    });
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tracing::error!("{why}");
+            complain(&why.to_string());
+            ExitCode::from(why.exit_code())
+        }
+    }
+}
+
+/// SIGTERM and SIGINT, one call each.
+fn signals() -> io::Result<impl FnMut() -> futures::Stop> {
+    futures::signals()
+}
+
+/// A small adapter: each call waits for the next signal.
+mod futures {
+    use std::future::Future;
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    use tokio::sync::Mutex;
+
+    pub(super) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    pub(super) fn signals() -> io::Result<impl FnMut() -> Stop> {
+        let both: (Signal, Signal) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let both = Arc::new(Mutex::new(both));
+        Ok(move || -> Stop {
+            let both = Arc::clone(&both);
+            Box::pin(async move {
+                let mut both = both.lock().await;
+                let (term, int) = &mut *both;
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
+            })
+        })
+    }
+}
+
+fn check(settings: &Settings) -> io::Result<ExitCode> {
+    for warning in &settings.warnings {
+        say(&format!("warning: {warning}"))?;
+    }
+    say("the configuration is good")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn headscale_config(settings: &Settings) -> io::Result<ExitCode> {
+    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
+        complain("headscale.sign_in is not `issuer`, so headscale gets no block from here");
+        return Ok(ExitCode::from(BAD_CONFIG));
+    };
+    say(config_block(issuer, settings.oidc.use_expiry_from_token).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn migrate(settings: &Settings, from: String, database: DatabaseKind) -> io::Result<ExitCode> {
+    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
+        complain("headscale.sign_in is not `issuer`, so there is nothing to migrate to");
+        return Ok(ExitCode::from(BAD_CONFIG));
+    };
+    let database = match database {
+        DatabaseKind::Sqlite => Database::Sqlite,
+        DatabaseKind::Postgres => Database::Postgres,
+    };
+    match migration(&Issuer::new(from), &issuer.url, database) {
+        Ok(sql) => say(sql.trim_end()).map(|()| ExitCode::SUCCESS),
+        Err(why) => {
+            complain(&why.to_string());
+            Ok(ExitCode::from(BAD_CONFIG))
+        }
+    }
+}
+
+/// Asks the operator's listener of the process that runs with this configuration.
+fn health(settings: &Settings) -> ExitCode {
+    let Some(address) = settings.admin else {
+        complain("admin.address is not set, so nobody can be asked");
+        return ExitCode::from(BAD_CONFIG);
+    };
+    match ask(address) {
+        Ok(status) if status == "200" => ExitCode::SUCCESS,
+        Ok(status) => {
+            complain(&format!("not ready: status {status}"));
+            ExitCode::from(FAILED)
+        }
+        Err(why) => {
+            complain(&format!("{address} does not answer: {why}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn ask(address: std::net::SocketAddr) -> io::Result<String> {
+    use std::io::Read as _;
+    use std::time::Duration;
+    let patience = Duration::from_secs(10);
+    let mut stream = std::net::TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+}
