@@ -1,7 +1,109 @@
 //! Configuration in two stages: the file as written (`file`), then [`Settings`] that cannot hold
 //! nonsense (`check` makes them and collects every [`Problem`]). Nothing here opens a network
-//! connection.
+//! connection; the files it reads are the configuration and the secrets that it names.
 
+mod check;
+mod env;
+mod file;
+mod files;
+mod keys;
+mod problem;
+mod report;
 mod settings;
+mod yaml;
 
+use std::path::Path;
+
+pub use env::Environment;
+pub use files::{FileText, ReadFile, read_file};
+pub use problem::{Problem, Problems};
 pub use settings::*;
+
+use check::Checks;
+use keys::Kind;
+use report::Report;
+use serde_json::Value;
+
+/// Reads and checks the configuration at `path`, with what `environment` overrides.
+///
+/// # Errors
+/// Every mistake there is, in the order of the file; never empty. No problem holds a secret.
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+    let name = path.display().to_string();
+    let file = read_file(path).map_err(|error| {
+        let reason = format!("the configuration cannot be read: {error}");
+        vec![Problem::new(name.as_str(), reason).hint("name another with --config")]
+    })?;
+    read(&file.text, &name, Some(file.mode), environment, &read_file)
+}
+
+/// The same for a text, with secret files read by `read_file`.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn read_text(
+    text: &str,
+    environment: &Environment,
+    read_file: ReadFile<'_>,
+) -> Result<Settings, Vec<Problem>> {
+    read(text, "the file", None, environment, read_file)
+}
+
+/// Every key there is, in the order of the documentation; `[]` stands for an entry of a list.
+pub fn key_paths() -> impl Iterator<Item = &'static str> {
+    keys::KEYS.iter().map(|(key, _)| *key)
+}
+
+fn read(
+    text: &str,
+    name: &str,
+    mode: Option<u32>,
+    environment: &Environment,
+    read_file: ReadFile<'_>,
+) -> Result<Settings, Vec<Problem>> {
+    let document = yaml::parse_document(text, name).map_err(|problem| vec![*problem])?;
+    let mut problems = Vec::new();
+    let mut tree = document.value;
+    let open_file = mode.filter(|mode| mode & 0o007 != 0 && holds_secrets(&tree));
+    let origins = env::apply(&mut tree, environment, &mut problems);
+    let mut report = Report::new(tree.clone(), document.lines, origins, problems);
+    if let Some(mode) = open_file {
+        report.warn(
+            name,
+            format!("holds a secret and everybody may read it (mode {mode:04o})"),
+        );
+    }
+    let (file, offenders) = file::decode(tree);
+    for offender in offenders {
+        report.undecodable(&offender);
+    }
+    let mut checks = Checks {
+        report,
+        environment,
+        read_file,
+    };
+    let settings = check::check(file, &mut checks);
+    let (problems, warnings) = checks.report.finish();
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(Settings {
+            warnings,
+            ..settings
+        }),
+        _ if problems.is_empty() => Err(vec![Problem::new(name, "a check failed without a word")]),
+        _ => Err(problems),
+    }
+}
+
+/// Whether a secret stands in the file itself.
+fn holds_secrets(tree: &Value) -> bool {
+    keys::KEYS
+        .iter()
+        .filter(|(_, kind)| *kind == Kind::Secret)
+        .any(|(key, _)| {
+            let found = key.split('.').try_fold(tree, |value, name| value.get(name));
+            found.is_some_and(|value| !value.is_null())
+        })
+}
+
+#[cfg(test)]
+mod tests;

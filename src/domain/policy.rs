@@ -3,6 +3,10 @@
 //! `allowed_groups` AND `allowed_domains` AND `allowed_users`, OR inside each list, as Headscale
 //! does. Users are matched by e-mail. Domains are compared without (ASCII) case, everything else
 //! exactly. A missing claim denies. An empty list does not restrict.
+//!
+//! What a passed check is worth to the forwarding code is a [`Permit`].
+
+use std::fmt;
 
 use super::identity::Identity;
 
@@ -25,29 +29,205 @@ pub struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// In none of the allowed groups.
-    Group { has: Vec<String> },
+    Group {
+        /// Every group the provider sent.
+        has: Vec<String>,
+    },
     /// The e-mail's domain is not allowed, or there is no usable e-mail.
-    Domain { email: Option<String> },
+    Domain {
+        /// The address as sent.
+        email: Option<String>,
+    },
     /// The e-mail is not among the allowed users, or there is none.
-    User { email: Option<String> },
+    User {
+        /// The address as sent.
+        email: Option<String>,
+    },
     /// An e-mail rule exists and the provider did not verify the address.
-    UnverifiedEmail { email: String },
+    UnverifiedEmail {
+        /// The address as sent.
+        email: String,
+    },
 }
 
 impl Rules {
     /// Whether `identity` may pass.
     ///
     /// # Errors
-    /// The first rule that refused, in the order groups, domains, users (as Headscale checks them).
+    /// The first rule that refused, in the order groups, verification, domains, users (as Headscale
+    /// checks them).
     pub fn decide(&self, identity: &Identity) -> Result<(), Denial> {
-        let _ = identity;
-        Err(Denial::Group { has: Vec::new() })
+        if !self.allowed_groups.is_empty() && !self.has_any_group(identity, &self.allowed_groups) {
+            return Err(Denial::Group {
+                has: identity.groups.clone(),
+            });
+        }
+        if self.allowed_domains.is_empty() && self.allowed_users.is_empty() {
+            return Ok(());
+        }
+        let email = identity
+            .email
+            .as_ref()
+            .map(|email| email.as_str().to_owned());
+        if let Some(email) = &email
+            && !self.trusts_email(identity)
+        {
+            return Err(Denial::UnverifiedEmail {
+                email: email.clone(),
+            });
+        }
+        if !self.allowed_domains.is_empty() && !self.has_any_domain(identity, &self.allowed_domains)
+        {
+            return Err(Denial::Domain { email });
+        }
+        if !self.allowed_users.is_empty() && !self.is_any_user(identity, &self.allowed_users) {
+            return Err(Denial::User { email });
+        }
+        Ok(())
+    }
+
+    /// Whether `identity` is in one of the `wanted` groups. Nobody is in one of no groups: where an
+    /// empty list means "no restriction", the caller asks first.
+    pub fn has_any_group(&self, identity: &Identity, wanted: &[String]) -> bool {
+        identity
+            .groups
+            .iter()
+            .any(|has| wanted.iter().any(|want| self.same_group(has, want)))
+    }
+
+    /// Whether `identity`'s e-mail, verified if it has to be, is one of the `wanted` addresses, byte
+    /// for byte. Nobody is one of no users.
+    pub fn is_any_user(&self, identity: &Identity, wanted: &[String]) -> bool {
+        self.trusts_email(identity)
+            && identity.email.as_ref().is_some_and(|email| {
+                let email = email.as_str();
+                split_email(email).is_some() && wanted.iter().any(|want| want == email)
+            })
     }
 
     /// Whether two group names mean the same group: a single leading slash is not significant
-    /// unless `exact_groups`.
+    /// unless `exact_groups`. The empty name is no group at all.
     pub fn same_group(&self, a: &str, b: &str) -> bool {
-        let _ = (a, b);
-        false
+        let (a, b) = if self.exact_groups {
+            (a, b)
+        } else {
+            (
+                a.strip_prefix('/').unwrap_or(a),
+                b.strip_prefix('/').unwrap_or(b),
+            )
+        };
+        !a.is_empty() && a == b
+    }
+
+    fn has_any_domain(&self, identity: &Identity, wanted: &[String]) -> bool {
+        self.trusts_email(identity)
+            && identity
+                .email
+                .as_ref()
+                .and_then(|email| split_email(email.as_str()))
+                .is_some_and(|(_, domain)| wanted.iter().any(|w| w.eq_ignore_ascii_case(domain)))
+    }
+
+    fn trusts_email(&self, identity: &Identity) -> bool {
+        identity.email_verified || !self.email_verified_required
     }
 }
+
+/// The local part and the domain of an address that is safe to judge by its domain: visible ASCII
+/// with exactly one `@`, non-empty parts, no quotes (which could hide an `@` or a blank, RFC 5321
+/// section 4.1.2) and no empty label in the domain. Anything else satisfies no e-mail rule.
+fn split_email(email: &str) -> Option<(&str, &str)> {
+    let (local, domain) = email.split_once('@')?;
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'@' && b != b'"')
+    };
+    let labels = domain.split('.').all(|label| !label.is_empty());
+    (plain(local) && plain(domain) && labels).then_some((local, domain))
+}
+
+impl Denial {
+    /// The rule that refused, as a label for metrics and for the page.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Group { .. } => "group",
+            Self::Domain { .. } => "domain",
+            Self::User { .. } => "user",
+            Self::UnverifiedEmail { .. } => "unverified_email",
+        }
+    }
+}
+
+/// The exact reason, for the log: one line, whatever the provider sent, and without the local part
+/// of an e-mail address.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group { has } if has.is_empty() => {
+                f.write_str("in none of the allowed groups, the provider sent no group")
+            }
+            Self::Group { has } => {
+                let shown: Vec<_> = has.iter().take(SHOWN_GROUPS).map(|g| shorten(g)).collect();
+                write!(f, "in none of the allowed groups, has {shown:?}")?;
+                match has.len().saturating_sub(SHOWN_GROUPS) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
+            Self::Domain { email: None } => {
+                f.write_str("a domain is required, the provider sent no e-mail address")
+            }
+            Self::Domain { email: Some(email) } => match split_email(email) {
+                Some((_, domain)) => {
+                    write!(f, "e-mail domain {:?} is not allowed", shorten(domain))
+                }
+                None => f.write_str("the e-mail address is malformed, its domain cannot be judged"),
+            },
+            Self::User { email: None } => {
+                f.write_str("a listed user is required, the provider sent no e-mail address")
+            }
+            Self::User { email: Some(_) } => {
+                f.write_str("the e-mail address is not among the allowed users")
+            }
+            Self::UnverifiedEmail { .. } => f.write_str(
+                "the provider did not verify the e-mail address, and an e-mail rule needs that",
+            ),
+        }
+    }
+}
+
+/// Most groups that a denial names in the log.
+const SHOWN_GROUPS: usize = 10;
+/// Most characters of one name in the log.
+const SHOWN_CHARS: usize = 64;
+
+fn shorten(name: &str) -> String {
+    match name.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => name
+            .get(..end)
+            .map(|cut| format!("{cut}…"))
+            .unwrap_or_default(),
+        None => name.to_owned(),
+    }
+}
+
+/// Proof that a request may be forwarded. Only the checks below make one; it is consumed by the one
+/// request it was made for.
+#[derive(Debug)]
+#[must_use = "a permit is spent by forwarding a request"]
+pub struct Permit(());
+
+impl Permit {
+    /// For a live session's identity that the rules admit.
+    ///
+    /// # Errors
+    /// The denial, as [`Rules::decide`] gave it.
+    pub fn for_identity(rules: &Rules, identity: &Identity) -> Result<Self, Denial> {
+        rules.decide(identity).map(|()| Self(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

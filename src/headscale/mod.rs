@@ -1,1 +1,15 @@
-//! (see the room's contract)
+//! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
+//! its redirects read, and how its users move to another issuer. Not here: forwarding requests to it
+//! (`proxy`) and what it trusts (`issuer`).
+
+mod http;
+mod migrate;
+mod probe;
+mod versions;
+mod wire;
+
+pub use http::FetchError;
+pub use migrate::{Database, MigrateError, migration};
+pub use probe::{Health, Probe, ProbeError, Trust};
+pub use versions::{Support, Version, VersionWatch};
+pub use wire::{RedirectError, parse_authorize_redirect};

@@ -3,4 +3,7 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod health;
+pub mod log;
+pub mod metrics;
 pub mod rate;

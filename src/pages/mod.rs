@@ -1,1 +1,42 @@
-//! (see the room's contract)
+//! What a person sees: typed functions that return whole responses, and their JSON twins for
+//! requests that are no navigation.
+//!
+//! What belongs here: words, markup and the headers that guard them. What does not: deciding which
+//! page it is (that is `proxy`), and anything secret but the one-time token of a form.
+//!
+//! Every page is plain HTML without scripts, under a policy that would not run any: text that came
+//! from a claim, a query or a header is escaped, cut and stripped of control characters, and the one
+//! style sheet is allowed by its hash.
+
+mod confirm;
+mod denied;
+mod json;
+mod notice;
+mod shell;
+mod signed_out;
+mod text;
+
+pub use confirm::{Confirmation, confirm_register, confirm_ssh};
+pub use denied::{Refusal, denied};
+pub use json::json;
+pub use notice::{
+    ProviderError, UpstreamFailure, attempt_expired, attempt_used, cookies_needed, error,
+    misdirected, newest_link, not_found, provider_refused, provider_unavailable, sign_in_failed,
+    start_again, step_up_refused, too_many_requests, upstream_down,
+};
+pub use shell::Context;
+pub use signed_out::{sign_out, signed_out};
+
+/// Starts a sign-in.
+pub const SIGN_IN: &str = "/.headwarden/sign-in";
+/// Starts a sign-in at which the provider asks for the account again.
+pub const SWITCH_USER: &str = "/.headwarden/sign-in?switch=1";
+/// Ends the session, by POST.
+pub const LOGOUT: &str = "/.headwarden/logout";
+/// Takes the answer to [`confirm_register`], by POST.
+pub const CONFIRM_REGISTER: &str = "/.headwarden/confirm-register";
+/// Takes the answer to [`confirm_ssh`], by POST.
+pub const CONFIRM_SSH: &str = "/.headwarden/confirm-ssh";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The file as written becomes [`Settings`]. Every check reports what it finds and goes on, so
+//! that one run tells all. What a mistake is, is decided here and below; how it reads, in
+//! `problem` and `report`.
+
+mod access;
+mod headscale;
+mod limits;
+mod listeners;
+mod oidc;
+mod rules;
+mod secrets;
+mod values;
+
+use super::env::Environment;
+use super::file::{self, File};
+use super::files::ReadFile;
+use super::report::Report;
+use super::settings::{Api, Settings};
+use values::{Urls, texts};
+
+/// What the checks share: where to report, and how to look up variables and secret files.
+pub(super) struct Checks<'a> {
+    pub(super) report: Report,
+    pub(super) environment: &'a Environment,
+    pub(super) read_file: ReadFile<'a>,
+}
+
+/// At least one problem was reported, and the value cannot be had.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reported;
+
+/// Checks everything. `None` only if at least one problem was reported; warnings stay in the
+/// report.
+pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
+    let headscale = file.headscale.unwrap_or_default();
+    let oidc = file.oidc.unwrap_or_default();
+
+    let server_url = listeners::server_url(file.server_url, file.allow_insecure_server_url, checks);
+    let listen = listeners::listen(file.listen, checks);
+    let admin = listeners::admin(file.admin.unwrap_or_default(), checks);
+    let trusted_proxies = listeners::trusted_proxies(file.trusted_proxies, checks);
+    let keys_path = secrets::path(
+        "keys_path",
+        Some(
+            file.keys_path
+                .unwrap_or_else(|| "/var/lib/headwarden/keys.json".into()),
+        ),
+        checks,
+    );
+    let rules = rules::rules(&oidc, checks);
+    let provider = oidc::oidc(oidc, checks);
+    let headscale = headscale::headscale(headscale, checks);
+    let session = limits::session(file.session.unwrap_or_default(), checks);
+    let access = access::access(file.access, checks);
+    let api = api(file.api.unwrap_or_default(), checks);
+    let shutdown_grace = limits::grace(&file.shutdown.unwrap_or_default(), checks);
+    let workers = limits::workers(file.workers, checks);
+    let limits = limits::limits(file.limits.unwrap_or_default(), checks);
+    let log = limits::log(file.log.unwrap_or_default(), checks);
+
+    let settings = Settings {
+        server_url: server_url?,
+        listen: listen?,
+        admin: admin.ok()?,
+        trusted_proxies: trusted_proxies?,
+        headscale: headscale?,
+        oidc: provider?,
+        rules: rules?,
+        session: session?,
+        keys_path: keys_path?,
+        access: access?,
+        api: api?,
+        shutdown_grace: shutdown_grace?,
+        workers: workers.ok()?,
+        limits: limits?,
+        log: log?,
+        warnings: Vec::new(),
+    };
+    together(&settings, &mut checks.report);
+    Some(settings)
+}
+
+/// What only the whole can say. A problem here leaves the settings built; the caller looks at the
+/// report.
+fn together(settings: &Settings, report: &mut Report) {
+    listeners::check_addresses(settings, report);
+    listeners::check_tls(settings, report);
+    let urls = Urls::of(settings);
+    urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
+    for (index, rule) in settings.access.iter().enumerate() {
+        if let Some(upstream) = &rule.upstream {
+            urls.check_upstream(&format!("access[{index}].upstream"), upstream, report);
+        }
+    }
+    headscale::check_with_provider(settings, report);
+    let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
+    if roles && settings.headscale.api_key.is_none() {
+        report.warn(
+            "api",
+            "admins and viewers mean nothing without headscale.api_key_path",
+        );
+    }
+}
+
+fn api(file: file::Api, checks: &mut Checks<'_>) -> Option<Api> {
+    let admins = texts("api.admins", file.admins, &mut checks.report);
+    let viewers = texts("api.viewers", file.viewers, &mut checks.report);
+    let bearer = values::choice(
+        "api.bearer",
+        file.bearer.as_deref(),
+        &[("allow", true), ("deny", false)],
+        true,
+        &mut checks.report,
+    );
+    Some(Api {
+        admins: admins?,
+        viewers: viewers?,
+        bearer: bearer?,
+    })
+}

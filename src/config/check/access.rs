@@ -1,0 +1,240 @@
+//! Rules for browser paths: patterns, where they lead, and rules that never get a turn.
+
+use super::super::file::{self, List};
+use super::super::report::Report;
+use super::super::settings::{Access, IdentityHeaders};
+use super::headscale::path_if;
+use super::values::{self, choice, texts};
+use super::{Checks, Reported};
+
+/// What a rule cannot govern: other doors decide there, before any rule is looked at.
+const NOT_OURS: &[&str] = &[
+    "/.headwarden",
+    "/api/v1",
+    "/api/v2",
+    "/bootstrap-dns",
+    "/debug",
+    "/derp",
+    "/generate_204",
+    "/health",
+    "/key",
+    "/machine",
+    "/metrics",
+    "/oidc",
+    "/ts2021",
+    "/verify",
+];
+
+/// What only Headscale can answer.
+const HEADSCALES: &[&str] = &["/auth", "/register"];
+
+/// The `access` section.
+pub(super) fn access(list: List<file::Access>, checks: &mut Checks<'_>) -> Option<Vec<Access>> {
+    let list = list.unwrap_or_default();
+    let count = list.len();
+    let mut rules: Vec<Access> = Vec::with_capacity(count);
+    for (index, entry) in list.into_iter().enumerate() {
+        let key = format!("access[{index}]");
+        rules.extend(rule(&key, entry.unwrap_or_default(), checks));
+    }
+    warn_covered(&rules, &mut checks.report);
+    (rules.len() == count && !checks.report.is_broken("access")).then_some(rules)
+}
+
+fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Access> {
+    let upstream_key = format!("{key}.upstream");
+    let ca_path = path_if(&format!("{key}.ca_path"), entry.ca_path, checks);
+    let report = &mut checks.report;
+    let path = path(
+        &format!("{key}.path"),
+        entry.path,
+        entry.upstream.is_some(),
+        report,
+    );
+    let upstream = match (entry.upstream, ca_path) {
+        (None, Ok(None)) => Some(None),
+        (_, Err(Reported)) => None,
+        (None, Ok(Some(_))) => {
+            report.refuse(
+                &format!("{key}.ca_path"),
+                "means nothing without an upstream",
+            );
+            None
+        }
+        (Some(text), Ok(ca_path)) => {
+            values::upstream(&upstream_key, &text, ca_path, report).map(Some)
+        }
+    };
+    let groups = texts(&format!("{key}.groups"), entry.groups, report);
+    let users = texts(&format!("{key}.users"), entry.users, report);
+    let identity_headers = choice(
+        &format!("{key}.identity_headers"),
+        entry.identity_headers.as_deref(),
+        &[
+            ("none", IdentityHeaders::None),
+            ("remote", IdentityHeaders::Remote),
+        ],
+        IdentityHeaders::None,
+        report,
+    );
+    Some(Access {
+        path: path?,
+        upstream: upstream?,
+        groups: groups?,
+        users: users?,
+        identity_headers: identity_headers?,
+    })
+}
+
+fn path(key: &str, text: Option<String>, elsewhere: bool, report: &mut Report) -> Option<String> {
+    let Some(text) = text else {
+        report.refuse_with(key, "is required", "for example /admin/**");
+        return None;
+    };
+    if let Some((reason, hint)) = mistake(&text) {
+        report.refuse_with(key, reason, hint);
+        return None;
+    }
+    let below = |tops: &[&str]| {
+        let path = head(&text);
+        tops.iter().any(|top| {
+            path.strip_prefix(top)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    if below(NOT_OURS) {
+        report.refuse_with(
+            key,
+            "no rule is looked at for this path",
+            "machines, APIs and Headwarden's own pages have fixed doors; see the api section for \
+             /api",
+        );
+        return None;
+    }
+    if elsewhere && below(HEADSCALES) {
+        report.refuse_with(
+            key,
+            "only Headscale can answer here",
+            "remove the rule's upstream",
+        );
+        return None;
+    }
+    Some(text)
+}
+
+/// What is wrong with a pattern: it must have one meaning, and be one that a canonical path can
+/// match.
+fn mistake(pattern: &str) -> Option<(&'static str, &'static str)> {
+    let example = "for example /admin/** (all below), /web/* (one segment), /page (exactly)";
+    let Some(rest) = pattern.strip_prefix('/') else {
+        return Some(("must begin with /", example));
+    };
+    let wild = matches!(rest.rsplit('/').next(), Some("*" | "**"));
+    let body = if wild {
+        format!("{}/x", head(pattern))
+    } else {
+        pattern.to_owned()
+    };
+    if body.contains('*') {
+        Some(("`*` stands only as the last segment, /* or /**", example))
+    } else if body.contains("//") || body.split('/').any(|segment| matches!(segment, "." | "..")) {
+        Some(("empty and dot segments never match", example))
+    } else if body.contains(|c: char| !c.is_ascii_graphic() || "%?#;\\\"<>".contains(c)) {
+        Some((
+            "a character that is not plain in a path",
+            "use /** above it",
+        ))
+    } else {
+        None
+    }
+}
+
+/// The pattern without its last `/*` or `/**`.
+fn head(pattern: &str) -> &str {
+    pattern
+        .strip_suffix("/**")
+        .or_else(|| pattern.strip_suffix("/*"))
+        .unwrap_or(pattern)
+}
+
+/// Whether every path that `later` matches is matched by `earlier`.
+fn covers(earlier: &str, later: &str) -> bool {
+    let below = |path: &str, top: &str| {
+        path.strip_prefix(top)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if earlier.ends_with("/**") {
+        below(head(later), head(earlier))
+    } else if earlier.ends_with("/*") && !later.ends_with('*') {
+        later
+            .strip_prefix(head(earlier))
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|segment| !segment.is_empty() && !segment.contains('/'))
+    } else {
+        earlier == later
+    }
+}
+
+fn warn_covered(rules: &[Access], report: &mut Report) {
+    for (index, later) in rules.iter().enumerate() {
+        if let Some(earlier) = rules
+            .iter()
+            .take(index)
+            .find(|rule| covers(&rule.path, &later.path))
+        {
+            report.warn(
+                "access",
+                format!(
+                    "the rule for {} is never reached: the one for {} stands before it and the \
+                     first match wins",
+                    later.path, earlier.path
+                ),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_has_one_meaning_or_is_refused() {
+        for good in [
+            "/", "/a", "/a/b", "/a/*", "/a/**", "/*", "/**", "/a.b/c~d", "/a/",
+        ] {
+            assert_eq!(mistake(good), None, "{good}");
+        }
+        for bad in [
+            "", "a", "a/**", "/*/a", "/**/a", "/a*", "/a/b*", "/a/***", "//", "//a", "/a//b",
+            "/a/../b", "/./a", "/a/..", "/a/..", "/a%2fb", "/a?b", "/a#b", "/a;b", "/a\\b", "/a b",
+            "/ä", "/a//**", "/../**",
+        ] {
+            assert!(mistake(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_what_it_matches_completely() {
+        for (earlier, later, expected) in [
+            ("/**", "/a", true),
+            ("/**", "/a/**", true),
+            ("/a/**", "/a", true),
+            ("/a/**", "/a/*", true),
+            ("/a/**", "/a/b/c", true),
+            ("/a/**", "/ab", false),
+            ("/a/**", "/**", false),
+            ("/a/b/**", "/a/**", false),
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/a/b/c", false),
+            ("/a/*", "/a", false),
+            ("/a/*", "/a/*", true),
+            ("/a/*", "/a/**", false),
+            ("/a", "/a", true),
+            ("/a", "/a/**", false),
+            ("/a", "/a/b", false),
+        ] {
+            assert_eq!(covers(earlier, later), expected, "{earlier} {later}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Numbers with defaults: sessions, limits of one client, worker threads, and logging.
+
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::super::file;
+use super::super::settings::{ClientLimits, Log, SessionSettings};
+use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
+use super::{Checks, Reported};
+use crate::domain::session::Limits;
+
+/// The `session` section.
+pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
+    let report = &mut checks.report;
+    let store = match file.store.as_deref() {
+        None | Some("memory") => Some(()),
+        Some("redis") => {
+            report.refuse_with(
+                "session.store",
+                "redis is not there yet: this version keeps sessions in memory only",
+                "write memory, and run one replica",
+            );
+            None
+        }
+        Some(_) => {
+            report.refuse_with("session.store", "no such store", "write memory");
+            None
+        }
+    };
+    let mut limit = |key: &str, text: Option<String>, default: Duration| {
+        duration(key, text.as_deref(), default, (MINUTE, 365 * DAY), report)
+    };
+    let idle = limit("session.idle_timeout", file.idle_timeout, DAY / 3);
+    let lifetime = limit("session.lifetime", file.lifetime, 7 * DAY);
+    let recheck = file.recheck.is_none()
+        || limit("session.recheck", file.recheck.clone(), 5 * MINUTE).is_some();
+    if file.recheck.is_some() {
+        report.warn(
+            "session.recheck",
+            "not yet in effect: this version does not re-check people",
+        );
+    }
+    if let (Some(idle), Some(lifetime)) = (idle, lifetime)
+        && idle > lifetime
+    {
+        report.refuse_with(
+            "session.idle_timeout",
+            "longer than session.lifetime, which would always come first",
+            "shorten it, or lengthen the lifetime",
+        );
+        return None;
+    }
+    let bounds = (100, 10_000_000);
+    let capacity = number("session.capacity", file.capacity, 100_000, bounds, report);
+    store.filter(|()| recheck)?;
+    Some(SessionSettings {
+        limits: Limits {
+            idle: idle?,
+            lifetime: lifetime?,
+        },
+        capacity: capacity?,
+    })
+}
+
+/// The `limits` section.
+pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<ClientLimits> {
+    let report = &mut checks.report;
+    let mut count = |key: &str, value: Option<u64>, default: u64| {
+        number(key, value, default, (1, 1_000_000), report).and_then(|n| u32::try_from(n).ok())
+    };
+    let connections = count(
+        "limits.connections_per_address",
+        file.connections_per_address,
+        512,
+    );
+    let tunnels = count("limits.tunnels_per_minute", file.tunnels_per_minute, 300);
+    let open = count(
+        "limits.open_requests_per_minute",
+        file.open_requests_per_minute,
+        600,
+    );
+    let mut wait = |key: &str, text: Option<String>, default: u64, most: Duration| {
+        duration(
+            key,
+            text.as_deref(),
+            Duration::from_secs(default),
+            (SECOND, most),
+            report,
+        )
+    };
+    let header = wait("limits.header_timeout", file.header_timeout, 10, 2 * MINUTE);
+    let keepalive = wait(
+        "limits.keepalive_timeout",
+        file.keepalive_timeout,
+        75,
+        60 * MINUTE,
+    );
+    Some(ClientLimits {
+        connections_per_address: connections?,
+        tunnels_per_minute: tunnels?,
+        open_requests_per_minute: open?,
+        header_timeout: header?,
+        keepalive_timeout: keepalive?,
+    })
+}
+
+/// `shutdown.grace`.
+pub(super) fn grace(file: &file::Shutdown, checks: &mut Checks<'_>) -> Option<Duration> {
+    let bounds = (Duration::ZERO, 60 * MINUTE);
+    let text = file.grace.as_deref();
+    duration(
+        "shutdown.grace",
+        text,
+        10 * SECOND,
+        bounds,
+        &mut checks.report,
+    )
+}
+
+/// `workers`: none is one thread for each processor.
+pub(super) fn workers(
+    value: Option<u64>,
+    checks: &mut Checks<'_>,
+) -> Result<Option<usize>, Reported> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let value = number("workers", Some(value), 1, (1, 1024), &mut checks.report);
+    value
+        .and_then(|value| usize::try_from(value).ok())
+        .map(Some)
+        .ok_or(Reported)
+}
+
+/// The `log` section.
+pub(super) fn log(file: file::Log, checks: &mut Checks<'_>) -> Option<Log> {
+    let words = [("human", false), ("json", true)];
+    let json = choice(
+        "log.format",
+        file.format.as_deref(),
+        &words,
+        false,
+        &mut checks.report,
+    );
+    let level = file.level.unwrap_or_else(|| "info".to_owned());
+    // A lone word that is no level would be taken for the name of a crate, at level trace.
+    let plain = !level.contains(['=', ',', '[']);
+    let known = ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str());
+    if (plain && !known) || EnvFilter::try_new(&level).is_err() {
+        checks.report.refuse_with(
+            "log.level",
+            "neither a level nor a filter",
+            "error, warn, info, debug or trace; or a filter like info,headwarden::oidc=debug",
+        );
+        return None;
+    }
+    Some(Log { json: json?, level })
+}

@@ -1,0 +1,384 @@
+//! What is counted. One [`Metrics`] value holds its own registry; there is no global one.
+//!
+//! Every label comes from an enum here or in `domain`, so that nobody's path, name or address can
+//! grow the number of series; and every series is there from the start, at zero. The table of all
+//! of them is `docs/metrics.md`, which a test compares with the registry.
+
+use http::StatusCode;
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::domain::door::Tunnel;
+use crate::domain::policy::Denial;
+
+/// An enum whose variants are all the values of one label.
+macro_rules! label {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl $name {
+            const ALL: &'static [&'static str] = &[$($text),+];
+
+            /// The label's value.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+label! {
+    /// Why a person went to the provider.
+    SignIn {
+        /// To have a session.
+        Session = "session",
+        /// To approve an SSH check.
+        StepUp = "step_up",
+        /// To be somebody else.
+        Switch = "switch",
+    }
+}
+
+label! {
+    /// Why a sign-in did not end in a session, the rules aside.
+    CallbackFailure {
+        /// No cookie of the attempt.
+        Cookie = "cookie",
+        /// `state` absent, twice, or not the attempt's.
+        State = "state",
+        /// Begun too long ago.
+        Expired = "expired",
+        /// Answered before.
+        Used = "used",
+        /// Another issuer answered (RFC 9207).
+        Issuer = "issuer",
+        /// The provider answered `error=`.
+        Provider = "provider_error",
+        /// The provider could not be reached.
+        Unavailable = "provider_unavailable",
+        /// The token endpoint refused the code.
+        Code = "code",
+        /// The ID token or userinfo did not verify.
+        Token = "token",
+        /// A step-up by another person, or not fresh.
+        StepUp = "step_up",
+    }
+}
+
+label! {
+    /// Which rule refused a person.
+    Rule {
+        /// In none of the allowed groups.
+        Group = "group",
+        /// E-mail domain not allowed.
+        Domain = "domain",
+        /// Not an allowed user.
+        User = "user",
+        /// E-mail not verified.
+        UnverifiedEmail = "unverified_email",
+        /// A user name that Headscale would refuse.
+        Username = "username",
+        /// The rules of one set of paths.
+        Page = "page",
+        /// No role on the API for this method.
+        ApiRole = "api_role",
+    }
+}
+
+impl From<&Denial> for Rule {
+    fn from(denial: &Denial) -> Self {
+        match denial {
+            Denial::Group { .. } => Self::Group,
+            Denial::Domain { .. } => Self::Domain,
+            Denial::User { .. } => Self::User,
+            Denial::UnverifiedEmail { .. } => Self::UnverifiedEmail,
+        }
+    }
+}
+
+label! {
+    /// A bound on one client address that was hit.
+    Limit {
+        /// Concurrent connections.
+        Connections = "connections",
+        /// New tunnels a minute.
+        Tunnels = "tunnels",
+        /// Requests a minute through open doors.
+        OpenRequests = "open_requests",
+        /// Sign-ins begun a minute.
+        SignIns = "sign_ins",
+        /// Failed client authentication at the issuer.
+        IssuerClient = "issuer_client",
+        /// A request head that did not arrive in time.
+        HeaderTimeout = "header_timeout",
+    }
+}
+
+label! {
+    /// Which way relayed bytes went.
+    Direction {
+        /// From the client to the upstream.
+        Up = "up",
+        /// From the upstream to the client.
+        Down = "down",
+    }
+}
+
+label! {
+    /// What carries a tunnel, and what it carries.
+    TunnelKind {
+        /// The control protocol by its own upgrade token.
+        Control = "control",
+        /// The control protocol over WebSocket.
+        ControlWebSocket = "control_websocket",
+        /// DERP by its own upgrade token.
+        Derp = "derp",
+        /// DERP over WebSocket.
+        DerpWebSocket = "derp_websocket",
+    }
+}
+
+impl From<Tunnel> for TunnelKind {
+    fn from(tunnel: Tunnel) -> Self {
+        match tunnel {
+            Tunnel::Control => Self::Control,
+            Tunnel::ControlWebSocket => Self::ControlWebSocket,
+            Tunnel::Derp => Self::Derp,
+            Tunnel::DerpWebSocket => Self::DerpWebSocket,
+        }
+    }
+}
+
+const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", "closed"];
+const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// All counters of the process. Shared behind an `Arc`; every method may be called from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    sign_ins: IntCounterVec,
+    callback_failures: IntCounterVec,
+    denials: IntCounterVec,
+    tunnels_open: IntGaugeVec,
+    tunnels_opened: IntCounterVec,
+    tunnels_refused: IntCounterVec,
+    limits: IntCounterVec,
+    relayed_up: IntCounter,
+    relayed_down: IntCounter,
+}
+
+impl Metrics {
+    /// A registry of its own with every series at zero.
+    ///
+    /// # Errors
+    /// When two families have one name: a mistake of ours that any test shows.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let families = Families(Registry::new_custom(Some("headwarden".to_owned()), None)?);
+        let relayed = families.counters(
+            (
+                "relayed_bytes_total",
+                "Bytes relayed through tunnels, by direction.",
+            ),
+            &[("direction", Direction::ALL)],
+        )?;
+        families.build_info()?;
+        Ok(Self {
+            requests: families.counters(
+                (
+                    "requests_total",
+                    "Requests answered, by door and status class.",
+                ),
+                &[("door", DOORS), ("status", CLASSES)],
+            )?,
+            sign_ins: families.counters(
+                ("sign_ins_total", "Sign-ins completed, by purpose."),
+                &[("purpose", SignIn::ALL)],
+            )?,
+            callback_failures: families.counters(
+                (
+                    "callback_failures_total",
+                    "Sign-ins that failed at the callback, by reason.",
+                ),
+                &[("reason", CallbackFailure::ALL)],
+            )?,
+            denials: families.counters(
+                ("denials_total", "People whom the rules refused, by rule."),
+                &[("rule", Rule::ALL)],
+            )?,
+            tunnels_open: families.gauges(
+                ("tunnels_open", "Tunnels open now, by kind."),
+                &[("kind", TunnelKind::ALL)],
+            )?,
+            tunnels_opened: families.counters(
+                ("tunnels_opened_total", "Tunnels opened, by kind."),
+                &[("kind", TunnelKind::ALL)],
+            )?,
+            tunnels_refused: families.counters(
+                ("tunnels_refused_total", "Tunnels not opened, by kind."),
+                &[("kind", TunnelKind::ALL)],
+            )?,
+            limits: families.counters(
+                (
+                    "limits_hit_total",
+                    "Bounds on a client address that were hit, by kind.",
+                ),
+                &[("kind", Limit::ALL)],
+            )?,
+            relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
+            relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
+            registry: families.0,
+        })
+    }
+
+    /// Counts an answered request of the door labelled `door`.
+    pub fn request(&self, door: &'static str, status: StatusCode) {
+        let class = match status.as_u16() {
+            ..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        self.requests.with_label_values(&[door, class]).inc();
+    }
+
+    /// Counts a sign-in that the provider and the rules let through.
+    pub fn signed_in(&self, purpose: SignIn) {
+        self.sign_ins.with_label_values(&[purpose.label()]).inc();
+    }
+
+    /// Counts a callback that ended in an error page.
+    pub fn callback_failed(&self, reason: CallbackFailure) {
+        self.callback_failures
+            .with_label_values(&[reason.label()])
+            .inc();
+    }
+
+    /// Counts a person whom a rule refused.
+    pub fn denied(&self, rule: Rule) {
+        self.denials.with_label_values(&[rule.label()]).inc();
+    }
+
+    /// Counts a tunnel, as opened and as open until the returned value is dropped.
+    pub fn tunnel_opened(&self, kind: TunnelKind) -> OpenTunnel {
+        self.tunnels_opened.with_label_values(&[kind.label()]).inc();
+        let gauge = self.tunnels_open.with_label_values(&[kind.label()]);
+        gauge.inc();
+        OpenTunnel(gauge)
+    }
+
+    /// Counts a tunnel that did not come to be: a limit, or an upstream that would not switch.
+    pub fn tunnel_refused(&self, kind: TunnelKind) {
+        self.tunnels_refused
+            .with_label_values(&[kind.label()])
+            .inc();
+    }
+
+    /// Counts a bound that was hit.
+    pub fn limit_hit(&self, limit: Limit) {
+        self.limits.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// Counts bytes relayed through a tunnel.
+    pub fn relayed(&self, direction: Direction, bytes: u64) {
+        match direction {
+            Direction::Up => self.relayed_up.inc_by(bytes),
+            Direction::Down => self.relayed_down.inc_by(bytes),
+        }
+    }
+
+    /// Everything, in the text exposition format ([`CONTENT_TYPE`]).
+    ///
+    /// # Errors
+    /// When a family cannot be written, which the registry has ruled out.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// A tunnel that counts as open for as long as this lives.
+#[derive(Debug)]
+#[must_use = "the tunnel counts as closed when this is dropped"]
+pub struct OpenTunnel(IntGauge);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Registers families, with each of their series already there.
+struct Families(Registry);
+
+/// A label's name and all its values.
+type Label = (&'static str, &'static [&'static str]);
+
+impl Families {
+    fn counters(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[Label],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let family = IntCounterVec::new(Opts::new(name, help), &names(labels))?;
+        for values in combinations(labels) {
+            family.get_metric_with_label_values(&values)?;
+        }
+        self.registered(family)
+    }
+
+    fn gauges(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[Label],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &names(labels))?;
+        for values in combinations(labels) {
+            family.get_metric_with_label_values(&values)?;
+        }
+        self.registered(family)
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let options = Opts::new("build_info", "Always 1; the version is the label.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        self.registered(IntGauge::with_opts(options)?)?.set(1);
+        Ok(())
+    }
+
+    fn registered<C: Collector + Clone + 'static>(
+        &self,
+        family: C,
+    ) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+}
+
+fn names(labels: &[Label]) -> Vec<&'static str> {
+    labels.iter().map(|(name, _)| *name).collect()
+}
+
+fn combinations(labels: &[Label]) -> Vec<Vec<&'static str>> {
+    labels.iter().fold(vec![Vec::new()], |rows, (_, values)| {
+        rows.iter()
+            .flat_map(|row| {
+                values
+                    .iter()
+                    .map(move |value| row.iter().copied().chain([*value]).collect())
+            })
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn value(metrics: &Metrics, series: &str) -> Option<u64> {
+    let text = metrics.render().unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{series} ")));
+    line.and_then(|line| line.rsplit_once(' '))
+        .map(|(_, value)| value.parse().unwrap())
+}
+
+#[test]
+fn every_series_is_there_at_zero_before_anything_happens() {
+    let metrics = Metrics::new().unwrap();
+    let text = metrics.render().unwrap();
+    let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(
+        series.len(),
+        6 * 5 + 3 + 10 + 6 + 3 * 4 + 6 + 2 + 1,
+        "{text}"
+    );
+    let (build, rest): (Vec<&str>, Vec<&str>) = series
+        .into_iter()
+        .partition(|line| line.starts_with("headwarden_build_info{"));
+    assert!(build.iter().all(|line| line.ends_with(" 1")));
+    assert!(rest.iter().all(|line| line.ends_with(" 0")), "{text}");
+}
+
+#[test]
+fn each_event_counts_in_its_own_series_and_no_other() {
+    let metrics = Metrics::new().unwrap();
+    metrics.request("guarded", StatusCode::SEE_OTHER);
+    metrics.request("guarded", StatusCode::SEE_OTHER);
+    metrics.request("machine", StatusCode::SWITCHING_PROTOCOLS);
+    metrics.signed_in(SignIn::StepUp);
+    metrics.callback_failed(CallbackFailure::Issuer);
+    metrics.denied(Rule::from(&Denial::UnverifiedEmail {
+        email: "a@b".to_owned(),
+    }));
+    metrics.tunnel_refused(TunnelKind::Derp);
+    metrics.limit_hit(Limit::HeaderTimeout);
+    metrics.relayed(Direction::Up, 7);
+    metrics.relayed(Direction::Up, 3);
+    metrics.relayed(Direction::Down, 1 << 40);
+    for (series, expected) in [
+        (
+            "headwarden_requests_total{door=\"guarded\",status=\"3xx\"}",
+            2,
+        ),
+        (
+            "headwarden_requests_total{door=\"machine\",status=\"1xx\"}",
+            1,
+        ),
+        (
+            "headwarden_requests_total{door=\"guarded\",status=\"2xx\"}",
+            0,
+        ),
+        ("headwarden_sign_ins_total{purpose=\"step_up\"}", 1),
+        ("headwarden_sign_ins_total{purpose=\"session\"}", 0),
+        ("headwarden_callback_failures_total{reason=\"issuer\"}", 1),
+        ("headwarden_denials_total{rule=\"unverified_email\"}", 1),
+        ("headwarden_tunnels_refused_total{kind=\"derp\"}", 1),
+        ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
+        ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
+        (
+            "headwarden_relayed_bytes_total{direction=\"down\"}",
+            1 << 40,
+        ),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+}
+
+#[test]
+fn status_classes_have_their_edges_where_http_has_them() {
+    for (status, class) in [
+        (100, "1xx"),
+        (199, "1xx"),
+        (200, "2xx"),
+        (299, "2xx"),
+        (300, "3xx"),
+        (399, "3xx"),
+        (400, "4xx"),
+        (499, "4xx"),
+        (500, "5xx"),
+        (999, "5xx"),
+    ] {
+        let metrics = Metrics::new().unwrap();
+        metrics.request("open", StatusCode::from_u16(status).unwrap());
+        let series = format!("headwarden_requests_total{{door=\"open\",status=\"{class}\"}}");
+        assert_eq!(value(&metrics, &series), Some(1), "{status}");
+    }
+}
+
+#[test]
+fn a_tunnel_is_open_until_its_guard_is_dropped() {
+    let metrics = Metrics::new().unwrap();
+    let open = "headwarden_tunnels_open{kind=\"control\"}";
+    let opened = "headwarden_tunnels_opened_total{kind=\"control\"}";
+    let first = metrics.tunnel_opened(TunnelKind::Control);
+    let second = metrics.tunnel_opened(TunnelKind::Control);
+    assert_eq!(
+        (value(&metrics, open), value(&metrics, opened)),
+        (Some(2), Some(2))
+    );
+    drop(first);
+    assert_eq!(
+        (value(&metrics, open), value(&metrics, opened)),
+        (Some(1), Some(2))
+    );
+    drop(second);
+    assert_eq!(
+        (value(&metrics, open), value(&metrics, opened)),
+        (Some(0), Some(2))
+    );
+}
+
+#[test]
+fn two_values_share_nothing() {
+    let (one, other) = (Metrics::new().unwrap(), Metrics::new().unwrap());
+    one.limit_hit(Limit::Tunnels);
+    let series = "headwarden_limits_hit_total{kind=\"tunnels\"}";
+    assert_eq!(
+        (value(&one, series), value(&other, series)),
+        (Some(1), Some(0))
+    );
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
+    let text = Metrics::new().unwrap().render().unwrap();
+    let families: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let rows: Vec<&str> = include_str!("../../../docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `headwarden_"))
+        .collect();
+    let documented: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.split('`').nth(1))
+        .collect();
+    assert!(!families.is_empty());
+    assert_eq!(documented, families);
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (family, labels) = line.split_once('{').unwrap();
+        let row = rows
+            .iter()
+            .find(|row| row.contains(&format!("`{family}`")))
+            .unwrap();
+        let (labels, _) = labels.split_once('}').unwrap();
+        for label in labels
+            .split(',')
+            .filter(|label| !label.starts_with("version="))
+        {
+            let (name, value) = label.split_once('=').unwrap();
+            let value = value.trim_matches('"');
+            assert!(row.contains(&format!("`{name}`")), "{family} {name}");
+            assert!(row.contains(&format!("`{value}`")), "{family} {value}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The JSON twin of a page, for requests that are no navigation.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::shell::guarded;
+
+/// `{"error": code, "message": …, "support_id": …}` with the headers of a page. `code` is a stable
+/// word for programs, `message` a sentence for people. A 401's `WWW-Authenticate` is the caller's:
+/// it depends on the door.
+pub fn json(status: StatusCode, code: &str, message: &str, support_id: &str) -> Response<Bytes> {
+    let body = json!({ "error": code, "message": message, "support_id": support_id });
+    guarded(status, "application/json", format!("{body}\n"))
+}

@@ -1,0 +1,313 @@
+//! Pages that say what happened and what to do next.
+
+use askama::Template;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::shell::{Context, Form, Shell, page, retry_after};
+use super::text::tame;
+use super::{SIGN_IN, SWITCH_USER};
+
+/// Where a page leads.
+#[derive(Clone, Copy)]
+struct Link {
+    href: &'static str,
+    text: &'static str,
+}
+
+const TRY_AGAIN: Link = Link {
+    href: SIGN_IN,
+    text: "Try again",
+};
+const SIGN_IN_AGAIN: Link = Link {
+    href: SIGN_IN,
+    text: "Sign in again",
+};
+const SOMEONE_ELSE: Link = Link {
+    href: SWITCH_USER,
+    text: "Sign in as someone else",
+};
+const CONTINUE: Link = Link {
+    href: "/",
+    text: "Continue",
+};
+
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice<'a> {
+    shell: Shell<'a>,
+    title: &'a str,
+    sentence: &'a str,
+    hint: Option<&'a str>,
+    links: &'a [Link],
+}
+
+fn notice(
+    context: &Context<'_>,
+    status: StatusCode,
+    [title, sentence, hint]: [&str; 3],
+    links: &[Link],
+) -> Response<Bytes> {
+    let template = Notice {
+        shell: Shell::new(context, status),
+        title,
+        sentence,
+        hint: Some(hint).filter(|hint| !hint.is_empty()),
+        links,
+    };
+    page(context, status, Form::No, &template)
+}
+
+/// Whatever has no page of its own. The texts are shown to anybody: no source chain, no secret.
+pub fn error(
+    context: &Context<'_>,
+    status: StatusCode,
+    title: &str,
+    sentence: &str,
+    hint: Option<&str>,
+) -> Response<Bytes> {
+    notice(
+        context,
+        status,
+        [title, sentence, hint.unwrap_or_default()],
+        &[],
+    )
+}
+
+/// 400: the sign-in was begun more than ten minutes ago.
+pub fn attempt_expired(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "This sign-in took too long",
+        "A sign-in has to be finished within ten minutes.",
+        "Nothing is wrong with your account. Start once more.",
+    ];
+    notice(context, StatusCode::BAD_REQUEST, words, &[SIGN_IN_AGAIN])
+}
+
+/// 400: the same answer of the provider came a second time.
+pub fn attempt_used(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "This sign-in was already used",
+        "Each sign-in works once. This happens after a reload, or with the browser's Back button.",
+        "If you are signed in already, just continue.",
+    ];
+    notice(
+        context,
+        StatusCode::BAD_REQUEST,
+        words,
+        &[CONTINUE, SIGN_IN_AGAIN],
+    )
+}
+
+/// What the provider's `error` parameter may be (RFC 6749 section 4.1.2.1, OpenID Connect Core
+/// section 3.1.2.6). Never shown as it came: the text of a callback is anybody's to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderError {
+    /// `access_denied`: the person or the provider's own policy refused.
+    AccessDenied,
+    /// `login_required`, `interaction_required`, `consent_required`, `account_selection_required`.
+    NotFinished,
+    /// `temporarily_unavailable`, `server_error`.
+    Unavailable,
+    /// Anything else: the request was wrong, so the configuration is.
+    Misconfigured,
+}
+
+impl ProviderError {
+    /// Sorts the parameter's value.
+    pub fn parse(code: &str) -> Self {
+        match code {
+            "access_denied" => Self::AccessDenied,
+            "login_required"
+            | "interaction_required"
+            | "consent_required"
+            | "account_selection_required" => Self::NotFinished,
+            "temporarily_unavailable" | "server_error" => Self::Unavailable,
+            _ => Self::Misconfigured,
+        }
+    }
+
+    /// A stable word, for metrics and the JSON twin.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "provider_access_denied",
+            Self::NotFinished => "provider_not_finished",
+            Self::Unavailable => "provider_unavailable",
+            Self::Misconfigured => "provider_error",
+        }
+    }
+}
+
+/// The provider answered with an error: 403, 503 or 502.
+pub fn provider_refused(context: &Context<'_>, error: ProviderError) -> Response<Bytes> {
+    match error {
+        ProviderError::AccessDenied => {
+            let words = [
+                "Your identity provider said no",
+                "It did not let your account sign in to this service, or the sign-in was cancelled.",
+                "If you should have access, ask your administrator.",
+            ];
+            notice(
+                context,
+                StatusCode::FORBIDDEN,
+                words,
+                &[TRY_AGAIN, SOMEONE_ELSE],
+            )
+        }
+        ProviderError::NotFinished => {
+            let words = [
+                "The sign-in was not finished",
+                "Your identity provider still needs something from you.",
+                "Start once more and follow its questions to the end.",
+            ];
+            notice(context, StatusCode::FORBIDDEN, words, &[TRY_AGAIN])
+        }
+        ProviderError::Unavailable => provider_unavailable(context, 30),
+        ProviderError::Misconfigured => {
+            let words = [
+                "Your identity provider reported an error",
+                "It could not handle the sign-in request of this service.",
+                "Trying again seldom helps: tell your administrator, with the support id below.",
+            ];
+            notice(context, StatusCode::BAD_GATEWAY, words, &[TRY_AGAIN])
+        }
+    }
+}
+
+/// 502: the provider's answer came and could not be trusted. The reason is in the log.
+pub fn sign_in_failed(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "The sign-in failed",
+        "The answer of your identity provider could not be accepted.",
+        "Try once more. If it fails again, tell your administrator, with the support id below.",
+    ];
+    notice(context, StatusCode::BAD_GATEWAY, words, &[TRY_AGAIN])
+}
+
+/// 503 with `Retry-After` (seconds): nobody new can sign in, whoever is connected stays so.
+pub fn provider_unavailable(context: &Context<'_>, retry_seconds: u32) -> Response<Bytes> {
+    let words = [
+        "Sign-in is not available right now",
+        "The identity provider cannot be reached.",
+        "Devices that are connected stay connected. Try again in a minute.",
+    ];
+    let response = notice(
+        context,
+        StatusCode::SERVICE_UNAVAILABLE,
+        words,
+        &[TRY_AGAIN],
+    );
+    retry_after(response, retry_seconds)
+}
+
+/// How the service behind the proxy failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFailure {
+    /// It answered nonsense, or broke off: 502.
+    BadAnswer,
+    /// No connection: 503.
+    Unreachable,
+    /// No answer in time: 504.
+    Timeout,
+}
+
+/// 502, 503 (with `Retry-After`) or 504: Headscale, or the web UI, is not there.
+pub fn upstream_down(context: &Context<'_>, failure: UpstreamFailure) -> Response<Bytes> {
+    let (status, sentence) = match failure {
+        UpstreamFailure::BadAnswer => (
+            StatusCode::BAD_GATEWAY,
+            "The service behind this address gave no proper answer.",
+        ),
+        UpstreamFailure::Unreachable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The service behind this address cannot be reached.",
+        ),
+        UpstreamFailure::Timeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "The service behind this address took too long.",
+        ),
+    };
+    let hint = "It may be restarting: try again in a moment. If it stays like this, tell your \
+                administrator.";
+    let response = notice(
+        context,
+        status,
+        ["The service is not available", sentence, hint],
+        &[],
+    );
+    match failure {
+        UpstreamFailure::Unreachable => retry_after(response, 5),
+        UpstreamFailure::BadAnswer | UpstreamFailure::Timeout => response,
+    }
+}
+
+/// 400: an answer that belongs to no registration or SSH check begun in this browser.
+pub fn start_again(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "Start again from your device",
+        "This page belongs to no device registration or SSH check that was begun in this browser.",
+        "Run tailscale up (or ssh) again, and open the link that it shows in this browser.",
+    ];
+    notice(context, StatusCode::BAD_REQUEST, words, &[])
+}
+
+/// Headscale no longer knows the link: `status` is its own 404 or 410.
+pub fn newest_link(context: &Context<'_>, status: StatusCode) -> Response<Bytes> {
+    let words = [
+        "This link is no longer valid",
+        "Links from a device work for about 15 minutes, and only until the device shows a new one.",
+        "Go back to the device and open the newest link. If there is none, run tailscale up (or \
+         ssh) again.",
+    ];
+    notice(context, status, words, &[])
+}
+
+/// 403: the sign-in for an SSH check was not fresh, or another person's.
+pub fn step_up_refused(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "The SSH check was not approved",
+        "It needs a fresh sign-in by the person who is signed in here.",
+        "Run ssh again, open its link, and sign in with the same account when you are asked.",
+    ];
+    notice(context, StatusCode::FORBIDDEN, words, &[])
+}
+
+/// 400: the browser came back from the provider without our cookie.
+pub fn cookies_needed(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "Cookies are needed to sign in",
+        "Your browser came back from the identity provider without the cookie it was given here.",
+        "Allow cookies for this site, and finish the sign-in in the window in which it began.",
+    ];
+    notice(context, StatusCode::BAD_REQUEST, words, &[TRY_AGAIN])
+}
+
+/// 404.
+pub fn not_found(context: &Context<'_>) -> Response<Bytes> {
+    let words = ["Page not found", "There is nothing at this address.", ""];
+    notice(context, StatusCode::NOT_FOUND, words, &[])
+}
+
+/// 421: the request named another host (RFC 9110 section 15.5.20).
+pub fn misdirected(context: &Context<'_>) -> Response<Bytes> {
+    let hint = format!("Open {} instead.", tame(context.site));
+    let words = [
+        "Wrong address",
+        "This service does not answer under the name you used.",
+        &hint,
+    ];
+    notice(context, StatusCode::MISDIRECTED_REQUEST, words, &[])
+}
+
+/// 429 with `Retry-After` (seconds).
+pub fn too_many_requests(context: &Context<'_>, retry_seconds: u32) -> Response<Bytes> {
+    let words = [
+        "Too many requests",
+        "Your network address has sent more requests than this service takes at once.",
+        "Wait a moment, then try again.",
+    ];
+    retry_after(
+        notice(context, StatusCode::TOO_MANY_REQUESTS, words, &[]),
+        retry_seconds,
+    )
+}

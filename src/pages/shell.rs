@@ -1,0 +1,159 @@
+//! What all pages share: the frame, the style sheet, and the headers.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+/// What every page needs to know about its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The host of `server_url`, as people know it.
+    pub site: &'a str,
+    /// 8 to 16 characters that find this request in the log.
+    pub support_id: &'a str,
+    /// Origins beside our own at which a form of the page may end, through redirects: the
+    /// provider's. Anything that is no origin is left out of the policy.
+    pub form_action: &'a [String],
+}
+
+/// The one style sheet, in every page's head.
+const STYLE: &str = include_str!("templates/style.css");
+
+/// `style-src` source of [`STYLE`] (CSP Level 3, section 2.3.1).
+static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
+    let digest = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
+    format!("'sha256-{}'", STANDARD.encode(digest))
+});
+
+/// The frame around a page's own words.
+pub(super) struct Shell<'a> {
+    pub(super) site: &'a str,
+    pub(super) support_id: &'a str,
+    pub(super) status: u16,
+}
+
+impl<'a> Shell<'a> {
+    pub(super) fn new(context: &Context<'a>, status: StatusCode) -> Self {
+        Self {
+            site: context.site,
+            support_id: context.support_id,
+            status: status.as_u16(),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "templates call it on the shell")]
+    pub(super) const fn style(&self) -> &'static str {
+        STYLE
+    }
+}
+
+/// Whether a page holds a form, which needs a referrer for its same-origin proof.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Yes,
+    No,
+}
+
+/// Fills `template` and guards it with headers.
+pub(super) fn page(
+    context: &Context<'_>,
+    status: StatusCode,
+    form: Form,
+    template: &impl Template,
+) -> Response<Bytes> {
+    let (status, kind, body) = match template.render() {
+        Ok(html) => (status, "text/html; charset=utf-8", html),
+        // A template fails only where formatting a value fails, and ours are strings.
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "text/plain; charset=utf-8",
+            format!("internal error, support id {}\n", context.support_id),
+        ),
+    };
+    let mut response = guarded(status, kind, body);
+    let headers = response.headers_mut();
+    set(
+        headers,
+        CONTENT_SECURITY_POLICY,
+        &policy(context.form_action),
+    );
+    if form == Form::Yes {
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    }
+    response
+}
+
+/// A response that nobody caches, frames, sniffs or learns a referrer from.
+pub(super) fn guarded(
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let length = response.body().len();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// Adds `Retry-After` in whole seconds (RFC 9110 section 10.2.3).
+pub(super) fn retry_after(mut response: Response<Bytes>, seconds: u32) -> Response<Bytes> {
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn policy(form_action: &[String]) -> String {
+    let mut policy = format!(
+        "default-src 'none'; style-src {}; frame-ancestors 'none'; base-uri 'none'; \
+         form-action 'self'",
+        *STYLE_SOURCE
+    );
+    for origin in form_action.iter().filter(|origin| is_origin(origin)) {
+        policy.push(' ');
+        policy.push_str(origin);
+    }
+    policy
+}
+
+/// Scheme, host and optional port, and nothing that could end or widen a directive.
+fn is_origin(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
+    })
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

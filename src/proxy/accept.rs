@@ -1,0 +1,263 @@
+//! From an accepted socket to a request with a door: TLS, the head, and then either a tunnel or
+//! pingora. A connection comes back here after every request, so that an upgrade on a connection that
+//! has been used before is treated the same.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora::apps::HttpServerApp as _;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v1::server::HttpSession;
+use pingora::proxy::HttpProxy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::drain::{Drain, Open};
+use super::head::{Head, HeadError, Patience, read_head};
+use super::phases::Phases;
+use super::plain::{self, Status};
+use super::slots::{Slot, Slots};
+use super::stream::{Connection, Transport};
+use super::tunnel::Tunnels;
+use super::visit::Visit;
+use crate::config::{ClientLimits, ServerUrl};
+use crate::domain::client_ip::{client_ip, is_trusted};
+use crate::domain::door::{self, Asked, Door, Tunnel};
+use crate::domain::policy::Permit;
+use crate::domain::random::Random;
+use crate::ops::metrics::{Limit, Metrics};
+use crate::ops::rate::RateLimiter;
+
+/// Longest wait for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Pause after the kernel refused to accept (no file descriptors left, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every public listener shares.
+pub struct Front {
+    /// The public origin.
+    pub server_url: ServerUrl,
+    /// Peers whose forwarding fields count.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Bounds on clients.
+    pub limits: ClientLimits,
+    /// Connections by address.
+    pub slots: Arc<Slots>,
+    /// New tunnels by address.
+    pub tunnel_rate: RateLimiter,
+    /// Where tunnels go.
+    pub tunnels: Arc<Tunnels>,
+    /// Where everything else goes.
+    pub proxy: Arc<HttpProxy<Phases>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Request ids.
+    pub random: Arc<dyn Random>,
+    /// Stopping and draining.
+    pub drain: Drain,
+}
+
+/// What a connection task holds until its connection has ended, tunnel included.
+struct Guards {
+    _slot: Option<Slot>,
+    _open: Open,
+}
+
+impl Front {
+    /// Accepts on `listener` until the process stops.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let mut stopping = self.drain.stopping();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((tcp, peer)) => self.welcome(tcp, peer, tls.clone()),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+        // A trusted proxy speaks for many people; its own connections are not counted.
+        let trusted = is_trusted(peer.ip(), &self.trusted_proxies);
+        let slot = if trusted { None } else { self.slots.take(peer.ip()) };
+        if slot.is_none() && !trusted {
+            self.metrics.limit_hit(Limit::Connections);
+            return;
+        }
+        let guards = Guards { _slot: slot, _open: self.drain.hold() };
+        let front = Arc::clone(self);
+        let _ = tcp.set_nodelay(true);
+        tokio::spawn(async move {
+            let secure = tls.is_some();
+            let transport = match handshake(tcp, tls).await {
+                Ok(transport) => transport,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "no TLS");
+                    return;
+                }
+            };
+            let connection = Connection::new(transport, peer);
+            let mut cutting = front.drain.cutting();
+            let tunnel = tokio::select! {
+                tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
+                _ = cutting.wait_for(|cut| *cut) => None,
+            };
+            if let Some((permit, kind, visit, connection)) = tunnel {
+                let tunnels = Arc::clone(&front.tunnels);
+                drop(front);
+                drop(cutting);
+                // A task of its own: it is as small as a tunnel can be made.
+                tokio::spawn(async move {
+                    tunnels.carry(permit, kind, visit, connection).await;
+                    drop(guards);
+                });
+            }
+        });
+    }
+
+    /// Serves one request after the other until the connection ends or becomes a tunnel.
+    async fn requests(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        secure: bool,
+    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+        let mut stopping = self.drain.stopping();
+        let mut patience = Patience {
+            first_byte: self.limits.header_timeout,
+            head: self.limits.header_timeout,
+        };
+        loop {
+            let read = tokio::select! {
+                read = read_head(&mut connection, patience) => read,
+                _ = stopping.wait_for(|stop| *stop) => return None,
+            };
+            let (head, length, bytes) = match read {
+                Ok(read) => read,
+                Err(why) => {
+                    self.refuse(&mut connection, &why).await;
+                    return None;
+                }
+            };
+            let visit = self.visit(head, connection.peer());
+            if !secure && !self.counts_as_secure(&visit) && !served_in_clear(&visit.door) {
+                self.send_to_https(&mut connection, &visit).await;
+                return None;
+            }
+            if let Door::Machine(kind) = visit.door {
+                connection.give_back(bytes.slice(length..));
+                return self.admit_tunnel(kind, visit, connection).await;
+            }
+            connection.give_back(bytes);
+            connection = self.proxied(connection, visit).await?;
+            patience.first_byte = self.limits.keepalive_timeout;
+        }
+    }
+
+    /// What is known about a request, before anybody acts on it.
+    fn visit(&self, head: Head, peer: SocketAddr) -> Visit {
+        let door = door::decide(
+            &Asked {
+                method: &head.method,
+                target: &head.target,
+                upgrade: head.upgrade.as_deref(),
+            },
+            &[],
+        );
+        let forwarded: Vec<&str> = head
+            .headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or("?"))
+            .collect();
+        let client = client_ip(peer.ip(), &forwarded, &self.trusted_proxies);
+        let mut id = self.random.token();
+        id.truncate(12);
+        Visit { head, door, client, peer, id, started: Instant::now() }
+    }
+
+    async fn admit_tunnel(
+        &self,
+        kind: Tunnel,
+        visit: Visit,
+        mut connection: Connection,
+    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+        if !self.tunnel_rate.allow(visit.client, visit.started) {
+            self.metrics.limit_hit(Limit::Tunnels);
+            let text = format!("too many new tunnels (request {})", visit.id);
+            let status = Status(429, "Too Many Requests");
+            plain::answer(&mut connection, status, "Retry-After: 10\r\n", &text).await;
+            return None;
+        }
+        let permit = Permit::for_open_door(&visit.door)?;
+        Some((permit, kind, visit, connection))
+    }
+
+    /// Hands one request to pingora; the connection comes back when it may be used again.
+    async fn proxied(&self, connection: Connection, visit: Visit) -> Option<Connection> {
+        let mut session = HttpSession::new(Box::new(connection));
+        session.set_connection_user_context(Some(Box::new(visit)));
+        let stopping = self.drain.stopping();
+        let session = ServerSession::H1(session);
+        let reused = self.proxy.process_new_http(session, &stopping).await?;
+        let (stream, _) = reused.consume();
+        stream.into_any().downcast::<Connection>().ok().map(|connection| *connection)
+    }
+
+    /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be
+    /// secure at all, or because a trusted proxy says that it took the TLS off.
+    fn counts_as_secure(&self, visit: &Visit) -> bool {
+        !self.server_url.secure
+            || (is_trusted(visit.peer.ip(), &self.trusted_proxies)
+                && visit.only("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
+    }
+
+    /// A plaintext listener beside an https origin: GET and HEAD are sent there, the rest refused,
+    /// so that nothing a person types goes over it twice.
+    async fn send_to_https(&self, connection: &mut Connection, visit: &Visit) {
+        if visit.is_safe() {
+            let location = self.server_url.join(visit.head.target.as_str());
+            let extra = format!("Location: {location}\r\n");
+            let status = Status(308, "Permanent Redirect");
+            plain::answer(connection, status, &extra, "use https").await;
+        } else {
+            plain::answer(connection, Status(403, "Forbidden"), "", "use https").await;
+        }
+    }
+
+    async fn refuse(&self, connection: &mut Connection, why: &HeadError) {
+        let status = match why {
+            HeadError::Gone | HeadError::Idle => return,
+            HeadError::Slow => Status(408, "Request Timeout"),
+            HeadError::TooLarge => Status(431, "Request Header Fields Too Large"),
+            HeadError::TargetTooLong => Status(414, "URI Too Long"),
+            HeadError::Target(_) | HeadError::Malformed(_) => Status(400, "Bad Request"),
+        };
+        self.metrics.head_refused(status.0);
+        tracing::info!(peer = %connection.peer(), status = status.0, reason = %why, "request refused");
+        plain::answer(connection, status, "", &why.to_string()).await;
+    }
+}
+
+/// Doors that a plaintext listener serves beside an https origin.
+fn served_in_clear(door: &Door) -> bool {
+    matches!(door, Door::Machine(_) | Door::NoContent)
+}
+
+async fn handshake(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Transport> {
+    match tls {
+        None => Ok(Transport::Plain(tcp)),
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
+            Ok(accepted) => Ok(Transport::Accepted(Box::new(accepted?))),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        },
+    }
+}
+

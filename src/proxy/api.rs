@@ -1,0 +1,126 @@
+//! Headscale's API: a caller's own credentials, which Headscale checks, or a session whose role
+//! allows the method, for which our API key is put in.
+
+use http::StatusCode;
+
+use super::gate::{Authorization, CookieRule, Route, Verdict};
+use super::house::House;
+use super::visit::Visit;
+use crate::domain::door::ApiKind;
+use crate::domain::policy::Permit;
+use crate::pages;
+use crate::session::Live;
+
+/// What a session may do on the API.
+enum Role {
+    Admin,
+    Viewer,
+    None,
+}
+
+impl House {
+    /// With a live session and a same-origin proof the session's role decides; otherwise the session
+    /// is ignored and credentials pass unchanged. Without either it is a 401, never a redirect.
+    pub(super) fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
+        let proven = visit.is_same_origin(&self.settings.server_url.origin);
+        let keyed = self.settings.headscale.api_key.is_some();
+        match self.session(visit) {
+            Some(live) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
+                self.api_by_role(visit, &live)
+            }
+            _ => self.api_by_credentials(visit, kind),
+        }
+    }
+
+    fn api_by_role(&self, visit: &Visit, live: &Live) -> Verdict {
+        let permit = match self.admit(visit, live) {
+            Ok(permit) => permit,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
+        let allowed = match self.role(live) {
+            Role::Admin => true,
+            Role::Viewer => visit.is_safe(),
+            Role::None => false,
+        };
+        if !allowed {
+            self.metrics.denied("api_role");
+            tracing::info!(
+                request_id = visit.id, subject = %live.session.identity.subject,
+                method = visit.head.method, "denied: no api role for this method"
+            );
+            let message = "your account has no role for this on the API";
+            return Verdict::Answer(pages::json(StatusCode::FORBIDDEN, "forbidden", message, &visit.id));
+        }
+        if !visit.is_safe() {
+            tracing::info!(
+                request_id = visit.id, subject = %live.session.identity.subject,
+                method = visit.head.method, path = visit.head.target.path(), "api write by session"
+            );
+        }
+        Verdict::Forward(Box::new(Route {
+            authorization: Authorization::ApiKey,
+            cookies: CookieRule::None,
+            ..self.route_to_headscale(permit)
+        }))
+    }
+
+    fn api_by_credentials(&self, visit: &Visit, kind: ApiKind) -> Verdict {
+        let scheme = visit.only("authorization").and_then(|value| value.split_once(' '));
+        let scheme = scheme.map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let has_credentials = match (kind, scheme.as_deref()) {
+            (ApiKind::V1, Some("bearer")) | (ApiKind::V2, Some("bearer" | "basic")) => true,
+            (ApiKind::V2Token, _) => true,
+            (ApiKind::V1 | ApiKind::V2, _) => false,
+        };
+        if !has_credentials || !self.settings.api.bearer {
+            let message = "an API key, or a signed-in page of this site, is needed";
+            let mut response =
+                pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
+            let challenge = http::HeaderValue::from_static("Bearer realm=\"headscale\"");
+            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+            return Verdict::Answer(response);
+        }
+        if !self.open_request_allowed(visit.client, visit.started) {
+            return self.too_many(visit);
+        }
+        match Permit::for_api_credentials(&visit.door) {
+            Some(permit) => Verdict::Forward(Box::new(Route {
+                authorization: Authorization::Keep,
+                cookies: CookieRule::None,
+                ..self.route_to_headscale(permit)
+            })),
+            None => Verdict::Answer(self.not_found(visit)),
+        }
+    }
+
+    /// The API's documentation is public at Headscale; here it takes a session with an API role.
+    pub(super) fn api_docs(&self, visit: &Visit) -> Verdict {
+        let Some(live) = self.session(visit) else {
+            return Verdict::Answer(self.ask_to_sign_in(visit));
+        };
+        let permit = match self.admit(visit, &live) {
+            Ok(permit) => permit,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
+        match self.role(&live) {
+            Role::Admin | Role::Viewer => self.forward_to_headscale(permit),
+            Role::None => {
+                self.metrics.denied("api_role");
+                let who = &live.session.identity;
+                Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
+            }
+        }
+    }
+
+    fn role(&self, live: &Live) -> Role {
+        let (rules, api) = (&self.settings.rules, &self.settings.api);
+        let who = &live.session.identity;
+        if rules.has_any_group(who, &api.admins) {
+            Role::Admin
+        } else if rules.has_any_group(who, &api.viewers) {
+            Role::Viewer
+        } else {
+            Role::None
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The public half of the issuer: the authorization endpoint that Headscale's redirects lead to, and
+//! the callback they share with our own sign-in.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::gate::{CookieRule, Route, Verdict};
+use super::house::{House, see_other};
+use super::standing::{self, ClaimsError};
+use super::visit::Visit;
+use crate::config::SignIn;
+use crate::domain::identity::Identity;
+use crate::domain::username::UsernameError;
+use crate::issuer::Issuer;
+use crate::pages;
+
+impl House {
+    /// Answers Headscale's authorization request at once, from the session: only a request equal to
+    /// one that was recorded in it, once. Everything else is a page, never a redirect.
+    pub(super) fn authorize(&self, visit: &Visit) -> Response<Bytes> {
+        let Some(issuer) = &self.issuer else { return self.not_found(visit) };
+        if visit.head.method != "GET" {
+            return self.method_not_allowed(visit, "GET");
+        }
+        let query: Vec<(String, String)> = visit
+            .head
+            .target
+            .query()
+            .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+            .unwrap_or_default();
+        let request = match issuer.authorize(&query) {
+            Ok(request) => request,
+            Err(why) => {
+                tracing::warn!(request_id = visit.id, reason = %why, "authorization request refused");
+                return self.page(visit, pages::start_again);
+            }
+        };
+        let Some(live) = self.session(visit) else {
+            return self.page(visit, pages::start_again);
+        };
+        if let Err(refusal) = self.admit(visit, &live) {
+            return refusal;
+        }
+        let now = self.clock.now();
+        let answered = live.legs().answer(&request, now);
+        if let Err(why) = answered {
+            tracing::info!(
+                request_id = visit.id, reason = %why, "authorization request belongs to no leg"
+            );
+            return self.page(visit, pages::start_again);
+        }
+        let claims = match standing::claims(&self.settings, &live.session) {
+            Ok(claims) => claims,
+            Err(why) => return self.no_claims(visit, &why, &live.session.identity),
+        };
+        match issuer.issue(&request, &live.key.to_hex(), &claims) {
+            Ok(code) => {
+                live.legs().issued(&request.state, &code, now);
+                tracing::info!(
+                    request_id = visit.id, subject = %live.session.identity.subject,
+                    "authorization code issued to headscale"
+                );
+                see_other(&Issuer::callback_location(&request, &code))
+            }
+            Err(why) => {
+                tracing::warn!(request_id = visit.id, reason = %why, "no code issued");
+                let sentence = "Your sign-in cannot be passed on to the tailnet.";
+                self.page(visit, |context| {
+                    let hint = Some("Sign out, sign in again, and start again from your device.");
+                    pages::error(context, StatusCode::FORBIDDEN, "Not passed on", sentence, hint)
+                })
+            }
+        }
+    }
+
+    fn no_claims(&self, visit: &Visit, why: &ClaimsError, who: &Identity) -> Response<Bytes> {
+        self.metrics.denied("username");
+        tracing::info!(request_id = visit.id, subject = %who.subject, reason = %why, "no claims");
+        match why {
+            ClaimsError::Username(why) => self.denied_page(visit, pages::Refusal::Username(why), who),
+            ClaimsError::Subject(_) => self.page(visit, |context| {
+                let sentence = "Headscale cannot tell your account from others.";
+                let hint = Some("Tell your administrator, with the support id below.");
+                pages::error(context, StatusCode::FORBIDDEN, "Not passed on", sentence, hint)
+            }),
+        }
+    }
+
+    /// The name Headscale would know a person by.
+    pub(super) fn username(&self, who: &Identity) -> Result<String, UsernameError> {
+        standing::username(&self.settings, who)
+    }
+
+    /// A callback whose state is not ours: Headscale's. It never starts a sign-in, and only the
+    /// cookies of Headscale's own sign-in go along.
+    pub(super) fn foreign_callback(&self, visit: &Visit, state: &str) -> Verdict {
+        let start_again = || Verdict::Answer(self.page(visit, pages::start_again));
+        if !visit.head.target.query_values("error").is_empty() {
+            return start_again();
+        }
+        let Some(live) = self.session(visit) else { return start_again() };
+        let permit = match self.admit(visit, &live) {
+            Ok(permit) => permit,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
+        match &self.settings.headscale.sign_in {
+            SignIn::None => return Verdict::Answer(self.not_found(visit)),
+            // The prefix decides; Headscale checks its own state.
+            SignIn::Own => {}
+            SignIn::Issuer(_) => {
+                let codes = visit.head.target.query_values("code");
+                let [code] = codes.as_slice() else { return start_again() };
+                if !live.legs().take_callback(state, code, self.clock.now()) {
+                    return start_again();
+                }
+            }
+        }
+        Verdict::Forward(Box::new(Route {
+            cookies: CookieRule::HeadscaleSignIn,
+            ..self.route_to_headscale(permit)
+        }))
+    }
+}

@@ -1,0 +1,204 @@
+//! Devices and SSH checks: asked about before Headscale is, then tied to the session that asked.
+//!
+//! Headscale approves an SSH check without asking, and before 0.29 a registration too; a link that
+//! somebody else sent would be enough. So we ask first: a form of ours, answered by a POST with a
+//! same-origin proof and a one-time token bound to session and id, lets the link through once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Response, StatusCode};
+
+use super::gate::{Purpose, Verdict};
+use super::house::{House, see_other};
+use super::visit::Visit;
+use crate::config::SignIn;
+use crate::domain::door::AuthId;
+use crate::domain::leg::LegKind;
+use crate::domain::policy::Permit;
+use crate::headscale::parse_authorize_redirect;
+use crate::pages;
+use crate::session::{Live, Purpose as Question};
+
+impl Purpose {
+    const fn question(self) -> Question {
+        match self {
+            Self::Register => Question::Register,
+            Self::SshCheck => Question::Ssh,
+        }
+    }
+
+    fn path(self, id: &AuthId) -> String {
+        match self {
+            Self::Register => format!("/register/{id}"),
+            Self::SshCheck => format!("/auth/{id}"),
+        }
+    }
+}
+
+impl House {
+    /// `/register/{id}`: confirmed by us unless Headscale is known to ask itself (0.29 and newer).
+    pub(super) fn register(
+        &self,
+        visit: &Visit,
+        id: &AuthId,
+        permit: Permit,
+        live: Arc<Live>,
+    ) -> Verdict {
+        if !self.headscale_signs_in() {
+            return self.forward_to_headscale(permit);
+        }
+        if visit.head.method != "GET" {
+            return Verdict::Answer(self.method_not_allowed(visit, "GET"));
+        }
+        if !self.versions.confirms_registration() && !self.was_confirmed(Purpose::Register, id, &live) {
+            return Verdict::Answer(self.ask(visit, Purpose::Register, id, &live));
+        }
+        self.forward_leg(permit, LegKind::Register(id.clone()), live)
+    }
+
+    /// `/auth/{id}`: a fresh sign-in, then our question, then Headscale.
+    pub(super) fn ssh_check(
+        &self,
+        visit: &Visit,
+        id: &AuthId,
+        permit: Permit,
+        live: Arc<Live>,
+    ) -> Verdict {
+        if !self.headscale_signs_in() {
+            return self.forward_to_headscale(permit);
+        }
+        if visit.head.method != "GET" {
+            return Verdict::Answer(self.method_not_allowed(visit, "GET"));
+        }
+        if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
+            && self.clock.now().since(live.session.auth_time) > issuer.ssh_max_age
+        {
+            return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
+        }
+        if !self.was_confirmed(Purpose::SshCheck, id, &live) {
+            return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
+        }
+        self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
+    }
+
+    fn was_confirmed(&self, purpose: Purpose, id: &AuthId, live: &Live) -> bool {
+        live.confirmations().use_approval(purpose.question(), id, self.clock.now())
+    }
+
+    fn forward_leg(&self, permit: Permit, kind: LegKind, live: Arc<Live>) -> Verdict {
+        let mut route = self.route_to_headscale(permit);
+        if matches!(self.settings.headscale.sign_in, SignIn::Issuer(_)) {
+            route.leg = Some((kind, live));
+        }
+        Verdict::Forward(Box::new(route))
+    }
+
+    /// The page that asks.
+    fn ask(&self, visit: &Visit, purpose: Purpose, id: &AuthId, live: &Live) -> Response<Bytes> {
+        if !visit.wants_page() {
+            let message = "open this link in a browser";
+            return pages::json(StatusCode::FORBIDDEN, "confirmation_needed", message, &visit.id);
+        }
+        let who = &live.session.identity;
+        let username = match (&self.settings.headscale.sign_in, self.username(who)) {
+            (SignIn::Issuer(_), Err(why)) => {
+                return self.denied_page(visit, pages::Refusal::Username(&why), who);
+            }
+            (SignIn::Issuer(_), Ok(name)) => Some(name),
+            (SignIn::Own | SignIn::None, _) => None,
+        };
+        let now = self.clock.now();
+        let token =
+            live.confirmations().issue(purpose.question(), id, self.random.as_ref(), now);
+        let confirmation = pages::Confirmation {
+            auth_id: id.as_str(),
+            who,
+            username: username.as_deref(),
+            token: &token,
+        };
+        self.page(visit, |context| match purpose {
+            Purpose::Register => pages::confirm_register(context, &confirmation),
+            Purpose::SshCheck => pages::confirm_ssh(context, &confirmation),
+        })
+    }
+
+    /// The answer to that page.
+    pub(super) fn confirm(&self, visit: &Visit, purpose: Purpose, body: &Bytes) -> Response<Bytes> {
+        if visit.head.method != "POST" {
+            return self.method_not_allowed(visit, "POST");
+        }
+        if !visit.is_same_origin(&self.settings.server_url.origin) {
+            return self.cross_site(visit);
+        }
+        let Some(live) = self.session(visit) else {
+            return self.page(visit, pages::start_again);
+        };
+        if let Err(refusal) = self.admit(visit, &live) {
+            return refusal;
+        }
+        let form = Form::parse(body);
+        let (Some(id), Some(token)) = (form.one("auth_id").and_then(AuthId::parse), form.one("token"))
+        else {
+            return self.page(visit, pages::start_again);
+        };
+        let now = self.clock.now();
+        let question = purpose.question();
+        let mut confirmations = live.confirmations();
+        if !confirmations.take(question, &id, token, now) {
+            return self.page(visit, pages::start_again);
+        }
+        confirmations.approve(question, &id, now);
+        drop(confirmations);
+        tracing::info!(
+            request_id = visit.id, subject = %live.session.identity.subject, ?purpose,
+            "confirmed by the person"
+        );
+        see_other(&purpose.path(&id))
+    }
+
+    /// Headscale answered a forwarded link: if it sends the browser to our authorization endpoint,
+    /// what it asks there is recorded, for this session alone.
+    pub(super) fn remember_leg(
+        &self,
+        visit: &Visit,
+        kind: &LegKind,
+        live: &Live,
+        status: StatusCode,
+        location: Option<&HeaderValue>,
+    ) {
+        let Some(issuer) = &self.issuer else { return };
+        let Some(location) = location.and_then(|value| value.to_str().ok()) else { return };
+        if !status.is_redirection() {
+            return;
+        }
+        let now = self.clock.now();
+        match parse_authorize_redirect(location, issuer.authorization_endpoint(), kind.clone(), now) {
+            Ok(leg) => live.legs().record(leg, now),
+            Err(why) => tracing::warn!(
+                request_id = visit.id, reason = %why,
+                "headscale's redirect does not lead to our issuer; compare its oidc block with \
+                 `headwarden headscale-config`"
+            ),
+        }
+    }
+}
+
+/// A form's fields, `application/x-www-form-urlencoded`.
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    /// The value of a field that is there exactly once.
+    pub(super) fn one(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().filter(|(field, _)| field == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
+    }
+}

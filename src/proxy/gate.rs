@@ -1,0 +1,350 @@
+//! Door, session and rules become a verdict: an answer of ours, or a route that carries a permit.
+//!
+//! Everything here fails closed: a path that is not spelled out ends in a refusal, and nothing is
+//! forwarded without the [`Permit`] that only the rules, or an open door, can give.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::house::House;
+use super::upstream::Origin;
+use super::visit::Visit;
+use crate::config::{Access, IdentityHeaders};
+use crate::domain::access::path_matches;
+use crate::domain::door::{Door, Guarded, Own};
+use crate::domain::identity::Identity;
+use crate::domain::leg::LegKind;
+use crate::domain::policy::{Denial, Permit};
+use crate::ops::metrics::Limit;
+use crate::pages;
+use crate::session::Live;
+
+/// Longest silence between two pieces of a web UI's answer: long enough for long polls.
+const WEB_UI_SILENCE: Duration = Duration::from_secs(300);
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// We answer it.
+    Answer(Response<Bytes>),
+    /// It goes on.
+    Forward(Box<Route>),
+}
+
+/// Where a request goes, and what goes with it.
+#[derive(Debug)]
+pub struct Route {
+    /// Proof that it may.
+    pub permit: Permit,
+    /// To whom.
+    pub origin: Arc<Origin>,
+    /// Whether that is Headscale, whose cookies for its own sign-in may pass.
+    pub to_headscale: bool,
+    /// Identity fields for the upstream.
+    pub identity: Vec<(&'static str, String)>,
+    /// What becomes of `Authorization`.
+    pub authorization: Authorization,
+    /// Which cookies go on.
+    pub cookies: CookieRule,
+    /// Headscale's answer begins a leg that this session will be asked about.
+    pub leg: Option<(LegKind, Arc<Live>)>,
+    /// Longest wait for each piece of the answer.
+    pub read_timeout: Duration,
+}
+
+/// What becomes of a client's `Authorization` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// It ends here.
+    Drop,
+    /// It goes on as it is; it is the upstream's business.
+    Keep,
+    /// Ours takes its place.
+    ApiKey,
+}
+
+/// Which cookies go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CookieRule {
+    /// None.
+    None,
+    /// All but ours.
+    Others,
+    /// Only those of Headscale's own sign-in.
+    HeadscaleSignIn,
+}
+
+impl House {
+    /// Decides about a request. `body` is the whole body of a request to one of our own endpoints,
+    /// and empty otherwise.
+    pub async fn decide(&self, visit: &Visit, body: &Bytes) -> Verdict {
+        let any_host = matches!(visit.door, Door::Open | Door::NoContent);
+        if !any_host && !self.is_our_host(visit) {
+            return Verdict::Answer(self.page_or_json(
+                visit,
+                pages::misdirected,
+                "misdirected_request",
+                "this service does not answer under that host name",
+            ));
+        }
+        match &visit.door {
+            Door::Open => self.open(visit),
+            Door::NoContent => Verdict::Answer(no_content(visit)),
+            Door::Verify => self.verify(visit),
+            Door::Own(own) => self.own(visit, *own, body).await,
+            Door::Api(kind) => self.api(visit, *kind),
+            Door::ApiDocs => self.api_docs(visit),
+            Door::Guarded(guarded) => self.guarded(visit, guarded),
+            // A tunnel never comes this far; if one does, something is wrong, and it ends here.
+            Door::Closed | Door::Machine(_) => Verdict::Answer(self.not_found(visit)),
+        }
+    }
+
+    /// The host of `server_url`, without case, port ignored (tailscale-rs sends none).
+    fn is_our_host(&self, visit: &Visit) -> bool {
+        let ours = self.settings.server_url.authority.host();
+        visit
+            .head
+            .host
+            .as_deref()
+            .and_then(|host| host.parse::<http::uri::Authority>().ok())
+            .is_some_and(|host| host.host().eq_ignore_ascii_case(ours))
+    }
+
+    fn open(&self, visit: &Visit) -> Verdict {
+        if !self.open_request_allowed(visit.client, visit.started) {
+            return self.too_many(visit);
+        }
+        match Permit::for_open_door(&visit.door) {
+            Some(permit) => Verdict::Forward(Box::new(Route {
+                cookies: CookieRule::None,
+                ..self.route_to_headscale(permit)
+            })),
+            None => Verdict::Answer(self.not_found(visit)),
+        }
+    }
+
+    fn verify(&self, visit: &Visit) -> Verdict {
+        let client = visit.client.to_canonical();
+        if !self.settings.headscale.verify_from.iter().any(|net| net.contains(&client)) {
+            return Verdict::Answer(self.not_found(visit));
+        }
+        self.open(visit)
+    }
+
+    async fn own(&self, visit: &Visit, own: Own, body: &Bytes) -> Verdict {
+        match own {
+            Own::Callback => self.callback(visit).await,
+            Own::Authorize => Verdict::Answer(self.authorize(visit)),
+            Own::SignIn => Verdict::Answer(self.sign_in(visit)),
+            Own::Logout => Verdict::Answer(self.logout(visit, body)),
+            Own::SignedOut => Verdict::Answer(self.signed_out(visit)),
+            Own::ConfirmRegister => Verdict::Answer(self.confirm(visit, Purpose::Register, body)),
+            Own::ConfirmSsh => Verdict::Answer(self.confirm(visit, Purpose::SshCheck, body)),
+            Own::Unknown => Verdict::Answer(self.not_found(visit)),
+        }
+    }
+
+    fn guarded(&self, visit: &Visit, guarded: &Guarded) -> Verdict {
+        let Some(live) = self.session(visit) else {
+            return Verdict::Answer(self.ask_to_sign_in(visit));
+        };
+        let permit = match self.admit(visit, &live) {
+            Ok(permit) => permit,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
+        match guarded {
+            Guarded::Register(id) => self.register(visit, id, permit, live),
+            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
+            Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
+                Verdict::Answer(self.cross_site(visit))
+            }
+            Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
+            Guarded::Page => self.page_behind(visit, permit, &live),
+        }
+    }
+
+    /// The permit of a session, or the page that says why there is none.
+    pub(super) fn admit(&self, visit: &Visit, live: &Live) -> Result<Permit, Response<Bytes>> {
+        Permit::for_identity(&self.settings.rules, &live.session.identity)
+            .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
+    }
+
+    /// A path that `access` may send elsewhere or ask more for.
+    fn page_behind(&self, visit: &Visit, permit: Permit, live: &Arc<Live>) -> Verdict {
+        if visit.head.upgrade.is_some() && self.is_foreign_origin(visit) {
+            return Verdict::Answer(self.cross_site(visit));
+        }
+        let path = visit.head.target.path();
+        let rules = self.settings.access.iter().zip(&self.web_uis);
+        for (access, origin) in rules {
+            if !path_matches(&access.path, path) {
+                continue;
+            }
+            let who = &live.session.identity;
+            if !self.access_admits(access, who) {
+                self.metrics.denied("access");
+                tracing::info!(
+                    request_id = visit.id, subject = %who.subject, rule = access.path,
+                    "denied: in none of the groups or users of this access rule"
+                );
+                return Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who));
+            }
+            return match origin {
+                Some(origin) => Verdict::Forward(Box::new(Route {
+                    origin: Arc::clone(origin),
+                    to_headscale: false,
+                    identity: self.identity_fields(access.identity_headers, who),
+                    authorization: Authorization::Keep,
+                    read_timeout: WEB_UI_SILENCE,
+                    ..self.route_to_headscale(permit)
+                })),
+                None => self.forward_to_headscale(permit),
+            };
+        }
+        self.forward_to_headscale(permit)
+    }
+
+    fn access_admits(&self, access: &Access, who: &Identity) -> bool {
+        let rules = &self.settings.rules;
+        (access.groups.is_empty() || rules.has_any_group(who, &access.groups))
+            && (access.users.is_empty() || rules.is_any_user(who, &access.users))
+    }
+
+    /// A WebSocket takes cookies along from any page, so its `Origin` must be ours where a browser
+    /// sends one.
+    fn is_foreign_origin(&self, visit: &Visit) -> bool {
+        visit.has("origin") && visit.only("origin") != Some(&self.settings.server_url.origin)
+    }
+
+    fn identity_fields(
+        &self,
+        preset: IdentityHeaders,
+        who: &Identity,
+    ) -> Vec<(&'static str, String)> {
+        use super::headers::encode_claim;
+        match preset {
+            IdentityHeaders::None => Vec::new(),
+            IdentityHeaders::Remote => {
+                let trusted = who.email_verified || !self.settings.rules.email_verified_required;
+                let email = who.email.as_ref().filter(|_| trusted);
+                let groups: Vec<String> = who.groups.iter().map(|g| encode_claim(g)).collect();
+                let user = who.username.as_deref().unwrap_or(who.subject.as_str());
+                let mut fields = vec![("Remote-User", encode_claim(user))];
+                fields.extend(email.map(|email| ("Remote-Email", encode_claim(email.as_str()))));
+                fields.extend(who.name.as_ref().map(|name| ("Remote-Name", encode_claim(name))));
+                fields.push(("Remote-Groups", groups.join(",")));
+                fields
+            }
+        }
+    }
+
+    pub(super) fn route_to_headscale(&self, permit: Permit) -> Route {
+        Route {
+            permit,
+            origin: Arc::clone(&self.headscale),
+            to_headscale: true,
+            identity: Vec::new(),
+            authorization: Authorization::Drop,
+            cookies: CookieRule::Others,
+            leg: None,
+            read_timeout: self.settings.headscale.response_timeout,
+        }
+    }
+
+    pub(super) fn forward_to_headscale(&self, permit: Permit) -> Verdict {
+        Verdict::Forward(Box::new(self.route_to_headscale(permit)))
+    }
+
+    // ---- refusals -------------------------------------------------------------------------
+
+    pub(super) fn denied(
+        &self,
+        visit: &Visit,
+        denial: &Denial,
+        who: &Identity,
+    ) -> Response<Bytes> {
+        self.metrics.denied(denial.kind());
+        tracing::info!(
+            request_id = visit.id, subject = %who.subject, rule = denial.kind(), "denied by a rule"
+        );
+        tracing::debug!(request_id = visit.id, reason = %denial, "denied, exactly");
+        self.denied_page(visit, pages::Refusal::Rule(denial), who)
+    }
+
+    pub(super) fn denied_page(
+        &self,
+        visit: &Visit,
+        refusal: pages::Refusal<'_>,
+        who: &Identity,
+    ) -> Response<Bytes> {
+        let sentence = refusal.sentence();
+        let page = |context: &pages::Context<'_>| pages::denied(context, refusal, who, None);
+        self.page_or_json(visit, page, "forbidden", &sentence)
+    }
+
+    pub(super) fn not_found(&self, visit: &Visit) -> Response<Bytes> {
+        self.page_or_json(visit, pages::not_found, "not_found", "there is nothing at this address")
+    }
+
+    pub(super) fn cross_site(&self, visit: &Visit) -> Response<Bytes> {
+        let page = |context: &pages::Context<'_>| {
+            pages::error(
+                context,
+                StatusCode::FORBIDDEN,
+                "Refused",
+                "This request came from another site, or did not prove that it came from this one.",
+                Some("Open the page again and use its own button."),
+            )
+        };
+        self.page_or_json(visit, page, "cross_site", "a same-origin proof is missing")
+    }
+
+    pub(super) fn too_many(&self, visit: &Visit) -> Verdict {
+        self.metrics.limit_hit(Limit::Requests);
+        let page = |context: &pages::Context<'_>| pages::too_many_requests(context, 10);
+        Verdict::Answer(self.page_or_json(visit, page, "too_many_requests", "slow down"))
+    }
+
+    pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &'static str) -> Response<Bytes> {
+        let page = |context: &pages::Context<'_>| {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            pages::error(context, status, "Not like this", "This address takes other requests.", None)
+        };
+        let mut response =
+            self.page_or_json(visit, page, "method_not_allowed", "this method is not for this address");
+        response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allow));
+        response
+    }
+}
+
+/// What one of our confirmations is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A device that wants to join.
+    Register,
+    /// An SSH session that wants to begin.
+    SshCheck,
+}
+
+/// `/generate_204`, as Tailscale's captive-portal check wants it: the challenge comes back, if it is
+/// of the form that the client sends.
+fn no_content(visit: &Visit) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(challenge) = visit.only("x-tailscale-challenge") {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        if (1..=64).contains(&challenge.len()) && challenge.bytes().all(plain) {
+            let echoed = HeaderValue::from_str(&format!("response {challenge}"));
+            if let Ok(echoed) = echoed {
+                headers.insert("x-tailscale-response", echoed);
+            }
+        }
+    }
+    response
+}

@@ -1,0 +1,301 @@
+//! The porch: the head of a request, read with a deadline and judged before anything acts on it.
+//!
+//! Whatever two HTTP/1.1 parsers could read differently is refused here, because pingora is lenient
+//! where a gate must not be: bare line feeds, folded lines, `Content-Length` beside
+//! `Transfer-Encoding`, repeated lengths, a missing or repeated `Host` (RFC 9112 sections 2.2, 3.2,
+//! 5.2, 6.3). Bytes behind the head are kept and given back to whoever serves the request.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::path::{Target, TargetError};
+
+/// The longest head we read, in bytes.
+pub const MAX_HEAD: usize = 32 * 1024;
+/// The most header fields a request may have.
+pub const MAX_FIELDS: usize = 100;
+/// How much one read may bring.
+const CHUNK: usize = 8 * 1024;
+
+/// A request's head, canonical or refused.
+#[derive(Debug)]
+pub struct Head {
+    /// The method token as sent.
+    pub method: String,
+    /// The request target in origin form.
+    pub target: Target,
+    /// HTTP/1.1 rather than 1.0.
+    pub http11: bool,
+    /// The one `Host` field, when there was one.
+    pub host: Option<String>,
+    /// The `Upgrade` token, when there is exactly one and `Connection` nominates it.
+    pub upgrade: Option<String>,
+    /// Whether a body follows.
+    pub body: Framing,
+    /// Every field; repeated ones in order.
+    pub headers: HeaderMap,
+}
+
+/// How the body of a request is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none (or `Content-Length: 0`).
+    None,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// Why there is no head.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The connection ended or broke before a whole head; nothing is owed.
+    #[error("the connection ended")]
+    Gone,
+    /// No request came within the keep-alive time; nothing is owed.
+    #[error("no request came")]
+    Idle,
+    /// The head did not arrive in time: 408.
+    #[error("the head did not arrive in time")]
+    Slow,
+    /// The request line or the fields are too large: 431.
+    #[error("the head is too large")]
+    TooLarge,
+    /// The target is too long: 414.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// The target is not canonical: 400.
+    #[error("the request target is refused: {0}")]
+    Target(TargetError),
+    /// The head can be read in more than one way, or not at all: 400.
+    #[error("the head is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+/// When a head must have arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Longest wait for the first byte.
+    pub first_byte: Duration,
+    /// Longest wait from then to the end of the head.
+    pub head: Duration,
+}
+
+impl Head {
+    /// Parses a whole head: `raw` ends with the empty line.
+    ///
+    /// # Errors
+    /// Whatever is ambiguous, see the module's words.
+    pub fn parse(raw: &[u8]) -> Result<Self, HeadError> {
+        check_line_ends(raw)?;
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(raw) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("incomplete")),
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+            Err(_) => return Err(HeadError::Malformed("not HTTP/1.1")),
+        }
+        let (Some(method), Some(path), Some(version)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(HeadError::Malformed("no request line"));
+        };
+        let target = Target::parse(path.as_bytes()).map_err(|why| match why {
+            TargetError::TooLong => HeadError::TargetTooLong,
+            why => HeadError::Target(why),
+        })?;
+        let mut headers = HeaderMap::with_capacity(request.headers.len());
+        for field in request.headers.iter() {
+            let name = HeaderName::from_bytes(field.name.as_bytes());
+            let value = HeaderValue::from_bytes(field.value);
+            let (Ok(name), Ok(value)) = (name, value) else {
+                return Err(HeadError::Malformed("an unusable field"));
+            };
+            headers.append(name, value);
+        }
+        let http11 = version == 1;
+        Ok(Self {
+            method: method.to_owned(),
+            target,
+            http11,
+            host: the_host(&headers, http11)?,
+            upgrade: the_upgrade(&headers, http11),
+            body: the_framing(&headers, http11)?,
+            headers,
+        })
+    }
+}
+
+/// Every line ends with CR LF, no line is folded, no byte is NUL.
+fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
+    let mut before = b'\n';
+    for (&byte, &after) in raw.iter().zip(raw.iter().skip(1).chain(std::iter::once(&0))) {
+        match byte {
+            b'\n' if before != b'\r' => return Err(HeadError::Malformed("a bare line feed")),
+            b'\r' if after != b'\n' => return Err(HeadError::Malformed("a bare carriage return")),
+            b'\n' if after == b' ' || after == b'\t' => {
+                return Err(HeadError::Malformed("a folded line"));
+            }
+            0 => return Err(HeadError::Malformed("a NUL byte")),
+            _ => {}
+        }
+        before = byte;
+    }
+    Ok(())
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+}
+
+fn the_host(headers: &HeaderMap, http11: bool) -> Result<Option<String>, HeadError> {
+    match values(headers, "host").as_slice() {
+        [] if http11 => Err(HeadError::Malformed("no Host")),
+        [] => Ok(None),
+        [host] => match std::str::from_utf8(host) {
+            Ok(host) if is_host(host) => Ok(Some(host.to_owned())),
+            _ => Err(HeadError::Malformed("an unusable Host")),
+        },
+        _ => Err(HeadError::Malformed("more than one Host")),
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), of the characters that names and addresses have.
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => return address.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some((address, rest)) => match rest.strip_prefix(':') {
+            Some(port) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", Some(port)),
+            _ => return false,
+        },
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && port.is_none_or(|port| {
+            port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit())
+        })
+}
+
+fn the_upgrade(headers: &HeaderMap, http11: bool) -> Option<String> {
+    let nominated = values(headers, "connection").iter().any(|value| {
+        value
+            .split(|&b| b == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    match values(headers, "upgrade").as_slice() {
+        [token] if nominated && http11 => {
+            let token = std::str::from_utf8(token).ok()?.trim();
+            let one = !token.is_empty() && !token.contains([',', ' ', '\t']);
+            one.then(|| token.to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn the_framing(headers: &HeaderMap, http11: bool) -> Result<Framing, HeadError> {
+    let lengths = values(headers, "content-length");
+    let codings = values(headers, "transfer-encoding");
+    match (lengths.as_slice(), codings.as_slice()) {
+        ([], []) => Ok(Framing::None),
+        ([length], []) => {
+            let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+            let length = std::str::from_utf8(length).ok().filter(|_| digits);
+            match length.and_then(|length| length.parse().ok()) {
+                Some(0) => Ok(Framing::None),
+                Some(length) => Ok(Framing::Length(length)),
+                None => Err(HeadError::Malformed("an unusable Content-Length")),
+            }
+        }
+        ([], [coding]) if http11 && coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+        ([], _) => Err(HeadError::Malformed("an unusable Transfer-Encoding")),
+        ([_, ..], [_, ..]) => Err(HeadError::Malformed("two ways of framing")),
+        ([_, _, ..], []) => Err(HeadError::Malformed("more than one Content-Length")),
+    }
+}
+
+/// Reads one head from `stream`. Gives it back with all bytes read, head included: the head's
+/// length, and everything.
+///
+/// # Errors
+/// See [`HeadError`]; what was read is lost then, and the connection must end.
+pub async fn read_head<S>(stream: &mut S, patience: Patience) -> Result<(Head, usize, Bytes), HeadError>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut raw = BytesMut::new();
+    let first = Instant::now() + patience.first_byte;
+    match timeout_at(first, read_some(stream, &mut raw)).await {
+        Err(_) => return Err(HeadError::Idle),
+        Ok(Err(_) | Ok(0)) => return Err(HeadError::Gone),
+        Ok(Ok(_)) => {}
+    }
+    let deadline = Instant::now() + patience.head;
+    let mut searched = 0_usize;
+    loop {
+        // RFC 9112 section 2.2 lets a server skip empty lines before a request; we do not need to.
+        let from = searched.saturating_sub(3);
+        if let Some(end) = find_end(raw.get(from..).unwrap_or_default()) {
+            let length = from + end;
+            if length > MAX_HEAD {
+                return Err(HeadError::TooLarge);
+            }
+            let head = Head::parse(raw.get(..length).unwrap_or_default())?;
+            return Ok((head, length, raw.freeze()));
+        }
+        searched = raw.len();
+        if searched > MAX_HEAD {
+            return Err(HeadError::TooLarge);
+        }
+        match timeout_at(deadline, read_some(stream, &mut raw)).await {
+            Err(_) => return Err(HeadError::Slow),
+            Ok(Err(_) | Ok(0)) => return Err(HeadError::Gone),
+            Ok(Ok(_)) => {}
+        }
+    }
+}
+
+/// The offset just behind the first empty line. A bare line feed ends lines here too, so that such a
+/// head is found, and refused, at once.
+fn find_end(raw: &[u8]) -> Option<usize> {
+    let mut line_is_empty = false;
+    for (at, &byte) in raw.iter().enumerate() {
+        match byte {
+            b'\n' if line_is_empty => return Some(at + 1),
+            b'\n' => line_is_empty = true,
+            b'\r' => {}
+            _ => line_is_empty = false,
+        }
+    }
+    None
+}
+
+/// One read appended to `into`; only what came is allocated, so a silent connection owns nothing.
+pub async fn read_some<S>(stream: &mut S, into: &mut BytesMut) -> io::Result<usize>
+where
+    S: AsyncRead + Unpin,
+{
+    poll_fn(|cx| {
+        let mut chunk = [0_u8; CHUNK];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        into.extend_from_slice(buffer.filled());
+        std::task::Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

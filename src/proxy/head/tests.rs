@@ -1,0 +1,135 @@
+use super::*;
+
+fn parse(raw: &str) -> Result<Head, HeadError> {
+    Head::parse(raw.as_bytes())
+}
+
+#[test]
+fn an_ordinary_request_is_read_whole() {
+    let head = parse(concat!(
+        "POST /ts2021 HTTP/1.1\r\nHost: hs.example:443\r\nConnection: keep-alive, Upgrade\r\n",
+        "Upgrade: tailscale-control-protocol\r\nContent-Length: 0\r\n\r\n"
+    ))
+    .unwrap();
+    assert_eq!(head.method, "POST");
+    assert_eq!(head.target.path(), "/ts2021");
+    assert_eq!(head.host.as_deref(), Some("hs.example:443"));
+    assert_eq!(head.upgrade.as_deref(), Some("tailscale-control-protocol"));
+    assert_eq!(head.body, Framing::None);
+}
+
+#[test]
+fn an_upgrade_counts_only_when_it_is_nominated_and_alone() {
+    for fields in [
+        "Upgrade: websocket\r\n",
+        "Connection: close\r\nUpgrade: websocket\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: DERP\r\n",
+        "Connection: upgrade\r\nUpgrade:\r\n",
+        "Connection: xupgrade\r\nUpgrade: websocket\r\n",
+    ] {
+        let head = parse(&format!("GET /derp HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).unwrap();
+        assert_eq!(head.upgrade, None, "{fields:?}");
+    }
+    let head = parse("GET /derp HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: DERP\r\n\r\n").unwrap();
+    assert_eq!(head.upgrade, None, "HTTP/1.0 cannot upgrade");
+}
+
+#[test]
+fn what_two_parsers_could_read_differently_is_refused() {
+    let rows = [
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n folded\r\n\r\n",
+        "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    ];
+    for raw in rows {
+        let refused = parse(raw);
+        assert!(
+            matches!(refused, Err(HeadError::Malformed(_) | HeadError::Target(_))),
+            "{raw:?} gave {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn too_many_fields_are_too_large() {
+    let fields: String = (0..=MAX_FIELDS).map(|n| format!("X-{n}: a\r\n")).collect();
+    let refused = parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert!(matches!(refused, Err(HeadError::TooLarge)), "{refused:?}");
+}
+
+const SOON: Patience = Patience {
+    first_byte: Duration::from_secs(5),
+    head: Duration::from_secs(5),
+};
+
+#[tokio::test]
+async fn bytes_behind_the_head_are_given_back() {
+    let mut raw: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nEARLY\r\n\r\n";
+    let (head, length, bytes) = read_head(&mut raw, SOON).await.unwrap();
+    assert_eq!(head.target.path(), "/");
+    assert_eq!(&bytes[length..], b"EARLY\r\n\r\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_ends_at_the_deadline_and_not_later() {
+    use tokio::io::AsyncWriteExt as _;
+    let (mut client, mut ours) = tokio::io::duplex(1024);
+    let trickle = tokio::spawn(async move {
+        for byte in b"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaa\r\n\r\n" {
+            client.write_all(&[*byte]).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        io::Result::Ok(())
+    });
+    let started = Instant::now();
+    let refused = read_head(&mut ours, SOON).await;
+    assert!(matches!(refused, Err(HeadError::Slow)), "{refused:?}");
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
+    trickle.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_is_idle_and_owes_nothing() {
+    let (_client, mut ours) = tokio::io::duplex(1024);
+    assert!(matches!(read_head(&mut ours, SOON).await, Err(HeadError::Idle)));
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_too_large() {
+    let raw = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(MAX_HEAD + CHUNK));
+    let refused = read_head(&mut raw.as_bytes(), SOON).await;
+    assert!(matches!(refused, Err(HeadError::TooLarge)), "{refused:?}");
+}

@@ -1,0 +1,137 @@
+//! What the phases of a request share: the rooms, built once by `app`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{ALLOW, LOCATION, SET_COOKIE};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::upstream::Origin;
+use super::visit::Visit;
+use crate::config::{Settings, SignIn};
+use crate::domain::random::Random;
+use crate::domain::time::Clock;
+use crate::headscale::Versions;
+use crate::issuer::Issuer;
+use crate::oidc::Provider;
+use crate::ops::metrics::Metrics;
+use crate::ops::rate::RateLimiter;
+use crate::pages;
+use crate::session::{Attempts, Cookies, Live, Sessions, UsedStates};
+
+/// Everything a request may need.
+pub struct House {
+    /// What the operator configured.
+    pub settings: Arc<Settings>,
+    /// The provider people sign in with.
+    pub provider: Arc<Provider>,
+    /// Who is signed in.
+    pub sessions: Arc<Sessions>,
+    /// Sign-ins on their way.
+    pub attempts: Attempts,
+    /// Login attempts that came back already.
+    pub used: UsedStates,
+    /// The issuer that Headscale trusts, in that mode.
+    pub issuer: Option<Arc<Issuer>>,
+    /// Which Headscale it is.
+    pub versions: Arc<Versions>,
+    /// Cookie names and attributes.
+    pub cookies: Cookies,
+    /// Headscale's main listener.
+    pub headscale: Arc<Origin>,
+    /// The web UIs, beside `settings.access`; `None` is Headscale.
+    pub web_uis: Vec<Option<Arc<Origin>>>,
+    /// Requests through open and API-key doors, by address.
+    pub open_rate: RateLimiter,
+    /// Sign-ins begun, by address.
+    pub sign_in_rate: RateLimiter,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+impl House {
+    /// The session of a request's cookie, if it has one that is alive.
+    pub fn session(&self, visit: &Visit) -> Option<Arc<Live>> {
+        let id = self.cookies.session_id(&visit.head.headers)?;
+        self.sessions.find(&id)
+    }
+
+    /// Whether Headscale's own sign-in passes through us (so that its legs are worth a confirmation).
+    pub fn headscale_signs_in(&self) -> bool {
+        match self.settings.headscale.sign_in {
+            SignIn::Issuer(_) | SignIn::Own => true,
+            SignIn::None => false,
+        }
+    }
+
+    /// Renders a page for `visit`.
+    pub fn page(
+        &self,
+        visit: &Visit,
+        page: impl FnOnce(&pages::Context<'_>) -> Response<Bytes>,
+    ) -> Response<Bytes> {
+        let origins = self.provider.origins();
+        page(&pages::Context {
+            site: self.settings.server_url.authority.as_str(),
+            support_id: &visit.id,
+            form_action: &origins,
+        })
+    }
+
+    /// A page for a person, or its JSON twin for everybody else.
+    pub fn page_or_json(
+        &self,
+        visit: &Visit,
+        page: impl FnOnce(&pages::Context<'_>) -> Response<Bytes>,
+        code: &str,
+        message: &str,
+    ) -> Response<Bytes> {
+        let page = self.page(visit, page);
+        if visit.wants_page() {
+            return page;
+        }
+        let mut twin = pages::json(page.status(), code, message, &visit.id);
+        for name in [http::header::RETRY_AFTER, ALLOW] {
+            if let Some(value) = page.headers().get(&name) {
+                twin.headers_mut().insert(name, value.clone());
+            }
+        }
+        twin
+    }
+
+    /// Whether `client` may make another request through an open or API-key door now.
+    pub fn open_request_allowed(&self, client: IpAddr, now: Instant) -> bool {
+        self.open_rate.allow(client, now)
+    }
+}
+
+/// 303 See Other (RFC 9110 section 15.4.4): whatever the method was, a GET follows and no body is
+/// sent again.
+pub fn see_other(location: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    match HeaderValue::from_str(location) {
+        Ok(location) => {
+            headers.insert(LOCATION, location);
+        }
+        // Locations are built from URLs and canonical targets, which hold nothing a field cannot.
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}
+
+/// Adds a `Set-Cookie` field.
+pub fn set_cookie(response: &mut Response<Bytes>, cookie: &str) {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}

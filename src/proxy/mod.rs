@@ -1,0 +1,32 @@
+//! The walk of a request: from an accepted socket to an answer. The one room that knows pingora
+//! (beside `app`), and the one that imports all others.
+//!
+//! [`accept`] reads a head ([`head`]) and finds its door. A tunnel is carried outside pingora
+//! ([`tunnel`], [`relay`]). Everything else goes to pingora, whose [`phases`] carry out what the
+//! [`gate`] decides: an answer of ours, or a [`gate::Route`] that holds the rules' permit. What
+//! belongs elsewhere: the rules and doors themselves (`domain`), what pages say (`pages`).
+
+pub mod accept;
+mod api;
+mod authorize;
+mod confirm;
+pub mod drain;
+pub mod gate;
+pub mod head;
+mod headers;
+pub mod house;
+mod logout;
+pub mod phases;
+mod plain;
+pub mod private;
+mod relay;
+mod reply;
+mod response;
+mod sign_in;
+pub mod slots;
+mod standing;
+pub mod stream;
+pub mod tunnel;
+pub mod upstream;
+mod visit;
+mod websocket;

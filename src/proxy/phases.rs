@@ -1,0 +1,354 @@
+//! pingora's phases, a few lines each: the gate's verdict is carried out here, nothing is decided.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::{HeaderValue, Response, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::gate::{Authorization, CookieRule, Route, Verdict};
+use super::head::Framing;
+use super::house::House;
+use super::reply::{self, BodyError};
+use super::visit::Visit;
+use super::{headers, websocket};
+use crate::domain::door::{Door, Guarded};
+use crate::pages::{self, UpstreamFailure};
+
+/// The proxy's logic, as pingora calls it.
+pub struct Phases {
+    house: Arc<House>,
+}
+
+impl Phases {
+    /// Phases over `house`.
+    pub const fn new(house: Arc<House>) -> Self {
+        Self { house }
+    }
+}
+
+/// What one request carries from phase to phase.
+#[derive(Default)]
+pub struct Context {
+    visit: Option<Box<Visit>>,
+    route: Option<Box<Route>>,
+    /// An answer that takes the place of the upstream's.
+    instead: Option<Response<Bytes>>,
+    status: Option<StatusCode>,
+}
+
+/// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
+/// does.
+fn unseen() -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(500), "a request came past the porch")
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
+
+    /// Fires right after pingora parsed the head: takes over what the porch knows of the request.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+        porch: Box<dyn Any + Send + Sync>,
+    ) {
+        ctx.visit = porch.downcast::<Visit>().ok();
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let visit = ctx.visit.as_ref().ok_or_else(unseen)?;
+        if !is_the_same(visit, session.req_header()) {
+            return Err(unseen());
+        }
+        let body = match self.own_body(session, visit).await {
+            Ok(body) => body,
+            Err(answer) => {
+                session.set_keepalive(None);
+                ctx.status = Some(answer.status());
+                reply::write(session.as_downstream_mut(), answer, false).await?;
+                return Ok(true);
+            }
+        };
+        match self.house.decide(visit, &body).await {
+            Verdict::Answer(answer) => {
+                // A body that nobody read would be taken for the next request.
+                if visit.head.body != Framing::None && body.is_empty() {
+                    session.set_keepalive(None);
+                }
+                ctx.status = Some(answer.status());
+                let is_head = visit.head.method == "HEAD";
+                reply::write(session.as_downstream_mut(), answer, is_head).await?;
+                Ok(true)
+            }
+            Verdict::Forward(route) => {
+                // A long poll's client says nothing for as long as it waits.
+                if visit.head.body == Framing::None {
+                    session.set_read_timeout(None);
+                }
+                ctx.route = Some(route);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
+        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+            return Err(unseen());
+        };
+        let websocket = is_websocket(visit);
+        let timeout = (!websocket).then_some(route.read_timeout);
+        let mut peer = route.origin.peer(timeout).await.map_err(|why| {
+            Error::because(ErrorType::ConnectError, "cannot resolve the upstream", why)
+        })?;
+        if websocket {
+            websocket::prepare(&mut peer);
+        }
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+            return Err(unseen());
+        };
+        self.scrub(request, is_websocket(visit));
+        self.say_who(request, visit, route)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+            return Err(unseen());
+        };
+        self.keep_cookies_apart(response, route)?;
+        if let Some(answer) = self.newer_link(visit, response) {
+            ctx.instead = Some(answer);
+            return Err(Error::explain(ErrorType::HTTPStatus(404), "replaced by our own page"));
+        }
+        if let Some((kind, live)) = &route.leg {
+            self.house.remember_leg(visit, kind, live, response.status, response.headers.get(LOCATION));
+        }
+        ctx.status = Some(response.status);
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        let answer = match (ctx.instead.take(), &ctx.visit) {
+            (Some(answer), _) => Some(answer),
+            (None, Some(visit)) => self.answer_for(visit, error),
+            (None, None) => None,
+        };
+        let written = session.response_written().is_some();
+        let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
+        if let Some(answer) = answer
+            && !written
+        {
+            session.set_keepalive(None);
+            ctx.status = Some(answer.status());
+            let is_head = ctx.visit.as_ref().is_some_and(|visit| visit.head.method == "HEAD");
+            let _ = reply::write(session.as_downstream_mut(), answer, is_head).await;
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
+        // `logging` writes the one line about it.
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        let Some(visit) = &ctx.visit else { return };
+        let status = session.response_written().map(|response| response.status).or(ctx.status);
+        let status = status.map_or(0, |status| status.as_u16());
+        self.house.metrics.request(&visit.door, status, visit.started.elapsed());
+        let duration_ms = visit.started.elapsed().as_millis();
+        // Of a callback, the path alone: its query holds a code.
+        let path = visit.head.target.path();
+        match error.filter(|_| ctx.route.is_some()) {
+            Some(error) if status >= 500 => tracing::warn!(
+                request_id = visit.id, client = %visit.client, method = visit.head.method, path,
+                door = visit.door.label(), status, duration_ms, reason = %error, "request failed"
+            ),
+            _ => tracing::info!(
+                request_id = visit.id, client = %visit.client, method = visit.head.method, path,
+                door = visit.door.label(), status, duration_ms, "request"
+            ),
+        }
+    }
+}
+
+impl Phases {
+    /// The body of a form sent to one of our own endpoints; empty for everything else.
+    async fn own_body(
+        &self,
+        session: &mut Session,
+        visit: &Visit,
+    ) -> std::result::Result<Bytes, Response<Bytes>> {
+        let is_form = matches!(visit.door, Door::Own(_)) && visit.head.method == "POST";
+        if !is_form {
+            return Ok(Bytes::new());
+        }
+        let status = match reply::read_body(session.as_downstream_mut()).await {
+            Ok(body) => return Ok(body),
+            Err(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
+        };
+        Err(self.house.page(visit, |context| {
+            pages::error(context, status, "Not like this", "This form cannot be read.", None)
+        }))
+    }
+
+    /// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
+    /// put `Upgrade: websocket` back where it belongs.
+    fn scrub(&self, request: &mut RequestHeader, websocket: bool) {
+        let names: Vec<String> = request
+            .headers
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .filter(|name| headers::is_dropped(name))
+            .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
+            .collect();
+        for name in names {
+            request.remove_header(name.as_str());
+        }
+    }
+
+    /// Says what is true of the request, and of the person where a rule wants it said.
+    fn say_who(&self, request: &mut RequestHeader, visit: &Visit, route: &Route) -> Result<()> {
+        let settings = &self.house.settings;
+        let (authority, secure) = (settings.server_url.authority.as_str(), settings.server_url.secure);
+        request.insert_header(HOST, authority)?;
+        for (name, value) in headers::truth(visit.client, authority, secure, &visit.id) {
+            request.insert_header(name, value)?;
+        }
+        for (name, value) in &route.identity {
+            request.insert_header(*name, value)?;
+        }
+        match route.authorization {
+            Authorization::Keep => {}
+            Authorization::Drop => {
+                request.remove_header(&AUTHORIZATION);
+            }
+            Authorization::ApiKey => {
+                request.remove_header(&AUTHORIZATION);
+                if let Some(key) = &settings.headscale.api_key {
+                    request.insert_header(AUTHORIZATION, format!("Bearer {}", key.expose()))?;
+                }
+            }
+        }
+        self.pass_cookies(request, route.cookies)
+    }
+
+    fn pass_cookies(&self, request: &mut RequestHeader, rule: CookieRule) -> Result<()> {
+        let all: Vec<HeaderValue> = request.headers.get_all(COOKIE).iter().cloned().collect();
+        request.remove_header(&COOKIE);
+        for cookies in all {
+            let kept = match rule {
+                CookieRule::None => None,
+                CookieRule::Others => self.house.cookies.strip_ours(cookies.as_bytes()),
+                CookieRule::HeadscaleSignIn => {
+                    crate::session::cookie::only_named(cookies.as_bytes(), &["state_", "nonce_"])
+                }
+            };
+            if let Some(kept) = kept
+                && let Ok(kept) = HeaderValue::from_bytes(&kept)
+            {
+                request.append_header(COOKIE, kept)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Our cookies are never set by an upstream, and Headscale's own only by Headscale.
+    fn keep_cookies_apart(&self, response: &mut ResponseHeader, route: &Route) -> Result<()> {
+        let all: Vec<HeaderValue> = response.headers.get_all(SET_COOKIE).iter().cloned().collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        response.remove_header(&SET_COOKIE);
+        for cookie in all {
+            let name = cookie.as_bytes().split(|&b| b == b'=' || b == b';').next();
+            let name = name.unwrap_or_default().trim_ascii().to_ascii_lowercase();
+            let of_headscale = name.starts_with(b"__host-")
+                || name.starts_with(b"state")
+                || name.starts_with(b"nonce")
+                || name == b"headscale_register_confirm";
+            if !self.house.cookies.is_ours(&name) && (route.to_headscale || !of_headscale) {
+                response.append_header(SET_COOKIE, cookie)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Headscale's 404 and 410 for a device's link: the link is old, and the client shows a newer
+    /// one.
+    fn newer_link(&self, visit: &Visit, response: &ResponseHeader) -> Option<Response<Bytes>> {
+        let is_link = match &visit.door {
+            Door::Guarded(guarded) => !matches!(guarded, Guarded::Page),
+            Door::Own(crate::domain::door::Own::Callback) => true,
+            _ => false,
+        };
+        let is_gone = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        (is_link && is_gone && visit.wants_page()).then(|| {
+            self.house.page(visit, |context| pages::newest_link(context, response.status))
+        })
+    }
+
+    /// The answer to a failure on the way, or none when the client has gone.
+    fn answer_for(&self, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
+        if let ErrorType::HTTPStatus(500) = error.etype {
+            return Some(self.house.page(visit, |context| {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                pages::error(context, status, "Something went wrong", "This request was not served.", None)
+            }));
+        }
+        let failure = reply::upstream_failure(error)?;
+        let message = match failure {
+            UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
+            UpstreamFailure::Unreachable => "the upstream cannot be reached",
+            UpstreamFailure::Timeout => "the upstream did not answer in time",
+        };
+        let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
+        Some(self.house.page_or_json(visit, page, "upstream_unavailable", message))
+    }
+}
+
+/// Whether pingora parsed what the porch parsed.
+fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
+    request.raw_path() == visit.head.target.as_str().as_bytes()
+        && request.method.as_str() == visit.head.method
+}
+
+/// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
+fn is_websocket(visit: &Visit) -> bool {
+    visit.head.upgrade.as_deref().is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+}

@@ -1,0 +1,104 @@
+//! Answers of ours, written to pingora's session; and errors of the way there, turned into answers
+//! in one place.
+
+use std::error::Error as _;
+use std::io;
+
+use bytes::Bytes;
+use http::Response;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::pages::UpstreamFailure;
+
+/// The largest body one of our own endpoints reads, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// Writes a whole response. The answer to a HEAD has no body, but the length it would have had.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn write(
+    session: &mut ServerSession,
+    response: Response<Bytes>,
+    is_head: bool,
+) -> Result<(), Box<Error>> {
+    let (parts, body) = response.into_parts();
+    let mut header = ResponseHeader::build(parts.status, Some(parts.headers.len() + 1))?;
+    for (name, value) in &parts.headers {
+        header.append_header(name, value)?;
+    }
+    let no_body = body.is_empty() || is_head || matches!(parts.status.as_u16(), 204 | 304);
+    if parts.status.as_u16() != 204 {
+        header.insert_header(http::header::CONTENT_LENGTH, body.len().to_string())?;
+    }
+    session.write_response_header(Box::new(header)).await?;
+    if !no_body {
+        session.write_response_body(body, true).await?;
+    }
+    session.finish_body().await
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// More than [`MAX_BODY`].
+    TooLarge,
+    /// The client did not send it.
+    Broken,
+}
+
+/// Reads the whole body of a request to one of our own endpoints.
+///
+/// # Errors
+/// See [`BodyError`]; the connection must not be used again then.
+pub async fn read_body(session: &mut ServerSession) -> Result<Bytes, BodyError> {
+    let mut body = bytes::BytesMut::new();
+    while let Some(piece) = session.read_request_body().await.map_err(|_| BodyError::Broken)? {
+        if body.len() + piece.len() > MAX_BODY {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// What an error of the way to an upstream means. `None` when it was not the upstream's fault: the
+/// client broke off, or sent what cannot be sent on.
+pub fn upstream_failure(error: &Error) -> Option<UpstreamFailure> {
+    match (&error.esource, &error.etype) {
+        (ErrorSource::Downstream, _) => None,
+        (
+            _,
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout,
+        ) => Some(UpstreamFailure::Timeout),
+        (
+            _,
+            ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::InvalidCert
+            | ErrorType::SocketError,
+        ) => Some(UpstreamFailure::Unreachable),
+        _ if is_timeout(error) => Some(UpstreamFailure::Timeout),
+        _ => Some(UpstreamFailure::BadAnswer),
+    }
+}
+
+fn is_timeout(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::TimedOut
+        {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}

@@ -1,0 +1,250 @@
+//! A person's sign-in: sent to the provider, and back through the callback, which reads as a column
+//! of early returns. State, age and issuer are checked before the code is redeemed; a session begins
+//! only behind the rules.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::gate::Verdict;
+use super::house::{House, see_other, set_cookie};
+use super::visit::Visit;
+use crate::domain::login::{self, Attempt, AttemptKind};
+use crate::domain::policy::Permit;
+use crate::domain::return_to::ReturnTo;
+use crate::domain::secret::Secret;
+use crate::domain::session::Session;
+use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
+use crate::ops::metrics::CallbackFailure;
+use crate::pages;
+use crate::session::{AttemptError, Live, SessionKey};
+
+/// When a browser may try again while the provider is not known.
+const RETRY_SECONDS: u32 = 15;
+
+impl House {
+    /// A request without a session: a person is sent to the provider, everybody else gets a 401. No
+    /// network.
+    pub(super) fn ask_to_sign_in(&self, visit: &Visit) -> Response<Bytes> {
+        if !visit.is_navigation() {
+            let message = "sign in first";
+            return pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
+        }
+        let return_to =
+            ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
+        self.begin(visit, return_to, AttemptKind::SignIn, &AuthorizeOptions::default())
+    }
+
+    /// `/.headwarden/sign-in`: asked for by a link of ours. `switch=1` makes the provider ask for the
+    /// account again.
+    pub(super) fn sign_in(&self, visit: &Visit) -> Response<Bytes> {
+        if visit.head.method != "GET" {
+            return self.method_not_allowed(visit, "GET");
+        }
+        if !visit.is_navigation() {
+            let message = "open this address in a browser";
+            return pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
+        }
+        let switch = visit.head.target.query_values("switch") == ["1"];
+        let (kind, options) = if switch {
+            let options = AuthorizeOptions { prompt_login: true, ..AuthorizeOptions::default() };
+            (AttemptKind::SwitchUser, options)
+        } else {
+            (AttemptKind::SignIn, AuthorizeOptions::default())
+        };
+        self.begin(visit, ReturnTo::root(), kind, &options)
+    }
+
+    /// Asks the provider for a fresh proof that the person of `live` is there.
+    pub(super) fn step_up(&self, visit: &Visit, live: &Live, max_age: Duration) -> Response<Bytes> {
+        if !visit.is_navigation() {
+            let message = "open this link in a browser";
+            return pages::json(StatusCode::UNAUTHORIZED, "step_up_needed", message, &visit.id);
+        }
+        let kind = AttemptKind::StepUp {
+            session: live.key.to_hex(),
+            subject: live.session.identity.subject.as_str().to_owned(),
+            since: self.clock.now(),
+        };
+        let return_to =
+            ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
+        let options = AuthorizeOptions {
+            prompt_login: true,
+            max_age: Some(max_age),
+            ..AuthorizeOptions::default()
+        };
+        self.begin(visit, return_to, kind, &options)
+    }
+
+    fn begin(
+        &self,
+        visit: &Visit,
+        return_to: ReturnTo,
+        kind: AttemptKind,
+        options: &AuthorizeOptions,
+    ) -> Response<Bytes> {
+        if !self.sign_in_rate.allow(visit.client, visit.started) {
+            self.metrics.limit_hit(crate::ops::metrics::Limit::SignIns);
+            return self.page(visit, |context| pages::too_many_requests(context, 10));
+        }
+        let now = self.clock.now();
+        let attempt = Attempt::begin(self.random.as_ref(), return_to, kind, now);
+        let Ok(location) = self.provider.authorization_url(&attempt, options) else {
+            return self.page(visit, |c| pages::provider_unavailable(c, RETRY_SECONDS));
+        };
+        let Ok(cookies) = self.attempts.plant(&attempt, &visit.head.headers, now) else {
+            return self.page(visit, pages::sign_in_failed);
+        };
+        let mut response = see_other(location.as_str());
+        for cookie in &cookies {
+            set_cookie(&mut response, cookie);
+        }
+        response
+    }
+
+    /// `/oidc/callback`, which Headscale's own sign-in shares. The prefix of the state decides whose
+    /// it is.
+    pub(super) async fn callback(&self, visit: &Visit) -> Verdict {
+        if visit.head.method != "GET" {
+            return Verdict::Answer(self.method_not_allowed(visit, "GET"));
+        }
+        let target = &visit.head.target;
+        let states = target.query_values("state");
+        let [state] = states.as_slice() else {
+            return Verdict::Answer(self.bad_callback(visit, CallbackFailure::State));
+        };
+        if !login::is_ours(state) {
+            return self.foreign_callback(visit, state);
+        }
+        if visit.only("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
+            return Verdict::Answer(self.bad_callback(visit, CallbackFailure::State));
+        }
+        Verdict::Answer(self.our_callback(visit, state).await)
+    }
+
+    async fn our_callback(&self, visit: &Visit, state: &str) -> Response<Bytes> {
+        let attempt = match self.attempts.find(state, &visit.head.headers, self.clock.now()) {
+            Ok(attempt) => attempt,
+            Err(AttemptError::Missing) => {
+                self.failed(visit, CallbackFailure::NoAttempt, "the browser brought no attempt");
+                return self.page(visit, pages::cookies_needed);
+            }
+            Err(AttemptError::Expired) => {
+                self.failed(visit, CallbackFailure::Expired, "the attempt has expired");
+                return self.finished(state, self.page(visit, pages::attempt_expired));
+            }
+        };
+        let query = |name: &str| visit.head.target.query_values(name);
+        let (codes, issuers, errors) = (query("code"), query("iss"), query("error"));
+        if codes.len() > 1 || issuers.len() > 1 || errors.len() > 1 {
+            return self.finished(state, self.bad_callback(visit, CallbackFailure::Duplicate));
+        }
+        let iss = issuers.first().cloned();
+        if let Err(why) = self.provider.check_iss(iss.as_deref()) {
+            self.failed(visit, CallbackFailure::Issuer, &why);
+            return self.finished(state, self.page(visit, pages::sign_in_failed));
+        }
+        if !self.used.first_use(state) {
+            self.failed(visit, CallbackFailure::Used, "the state was used before");
+            return self.finished(state, self.page(visit, pages::attempt_used));
+        }
+        if let Some(error) = errors.first() {
+            let error = pages::ProviderError::parse(error);
+            self.failed(visit, CallbackFailure::ProviderError, format_args!("{error:?}"));
+            return self.finished(state, self.page(visit, |c| pages::provider_refused(c, error)));
+        }
+        let Some(code) = codes.first().filter(|code| !code.is_empty()) else {
+            return self.finished(state, self.bad_callback(visit, CallbackFailure::NoCode));
+        };
+        let callback =
+            Callback { state: state.to_owned(), code: Secret::new(code.clone()), iss };
+        let response = match self.provider.redeem(&attempt, &callback).await {
+            Ok(person) => self.welcome(visit, &attempt, person),
+            Err(why) => self.not_redeemed(visit, &why),
+        };
+        self.finished(state, response)
+    }
+
+    /// The provider vouches for a person: now the rules, and then a session under a new id.
+    fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
+        let now = self.clock.now();
+        if let AttemptKind::StepUp { session, subject, since } = &attempt.kind {
+            let alive = SessionKey::parse(session)
+                .is_ok_and(|key| self.session(visit).is_some_and(|live| live.key == key));
+            let proven = person.check_step_up(subject, *since);
+            if !alive || proven.is_err() {
+                let why = proven.err().map_or("its session is over".to_owned(), |e| e.to_string());
+                self.failed(visit, CallbackFailure::StepUp, why);
+                return self.page(visit, pages::step_up_refused);
+            }
+        }
+        if let Err(denial) = Permit::for_identity(&self.settings.rules, &person.identity) {
+            self.metrics.callback_failed(CallbackFailure::Denied);
+            return self.denied(visit, &denial, &person.identity);
+        }
+        let subject = person.identity.subject.clone();
+        let session = Session {
+            identity: person.identity,
+            provider_session: person.provider_session,
+            auth_time: person.auth_time.unwrap_or(now),
+            id_token: person.id_token,
+            token_expires_at: person.token_expires_at,
+            started_at: now,
+        };
+        let before = self.cookies.session_id(&visit.head.headers).map(|id| id.key());
+        let (id, live) = self.sessions.replace(before.as_ref(), session);
+        self.metrics.signed_in();
+        tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
+        let mut response = see_other(attempt.return_to.as_str());
+        set_cookie(&mut response, &self.cookies.set_session(&id));
+        response
+    }
+
+    fn not_redeemed(&self, visit: &Visit, why: &CallbackError) -> Response<Bytes> {
+        let (failure, is_outage) = match why {
+            CallbackError::ProviderUnknown(_) | CallbackError::ProviderUnavailable { .. } => {
+                (CallbackFailure::ProviderUnavailable, true)
+            }
+            CallbackError::CodeRefused { .. } => (CallbackFailure::CodeRefused, false),
+            CallbackError::StateMismatch | CallbackError::AttemptExpired => {
+                (CallbackFailure::State, false)
+            }
+            CallbackError::IssMismatch(_) => (CallbackFailure::Issuer, false),
+            CallbackError::AnswerInvalid(_)
+            | CallbackError::Encrypted
+            | CallbackError::SubjectMissing
+            | CallbackError::TokenInvalid { .. } => (CallbackFailure::Token, false),
+            CallbackError::UserinfoRefused(_) | CallbackError::UserinfoSubject => {
+                (CallbackFailure::Userinfo, false)
+            }
+        };
+        self.metrics.callback_failed(failure);
+        tracing::warn!(request_id = visit.id, reason = %why, "sign-in failed");
+        if is_outage {
+            self.page(visit, |c| pages::provider_unavailable(c, RETRY_SECONDS))
+        } else {
+            self.page(visit, pages::sign_in_failed)
+        }
+    }
+
+    fn bad_callback(&self, visit: &Visit, failure: CallbackFailure) -> Response<Bytes> {
+        self.failed(visit, failure, "the callback's parameters are not those of an answer");
+        self.page(visit, |context| {
+            let sentence = "This address is visited at the end of a sign-in, and only then.";
+            let hint = Some("Open the page you want, and sign in from there.");
+            pages::error(context, StatusCode::BAD_REQUEST, "Not a sign-in", sentence, hint)
+        })
+    }
+
+    fn failed(&self, visit: &Visit, failure: CallbackFailure, why: impl std::fmt::Display) {
+        self.metrics.callback_failed(failure);
+        tracing::info!(request_id = visit.id, reason = %why, "callback refused");
+    }
+
+    /// An attempt that came back is over, whatever became of it.
+    fn finished(&self, state: &str, mut response: Response<Bytes>) -> Response<Bytes> {
+        set_cookie(&mut response, &self.attempts.forget(state));
+        response
+    }
+}

@@ -1,0 +1,57 @@
+//! Where sessions and rules meet: what Headscale may be told about a person, at the moment it asks.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::domain::identity::Identity;
+use crate::domain::policy::Permit;
+use crate::domain::session::Session;
+use crate::domain::username::{self, UsernameError};
+use crate::issuer::{Claims, Standing};
+use crate::session::{SessionKey, Sessions};
+
+/// Answers for the sessions of this process.
+pub struct Standings {
+    /// Who is signed in.
+    pub sessions: Arc<Sessions>,
+    /// The rules and the naming.
+    pub settings: Arc<Settings>,
+}
+
+impl Standing for Standings {
+    fn claims(&self, holder: &str) -> Option<Claims> {
+        let key = SessionKey::parse(holder).ok()?;
+        let live = self.sessions.find_by_key(&key)?;
+        Permit::for_identity(&self.settings.rules, &live.session.identity).ok()?;
+        claims(&self.settings, &live.session).ok()
+    }
+}
+
+/// Why Headscale cannot be told about a person.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimsError {
+    /// Headscale would not take the name.
+    #[error(transparent)]
+    Username(#[from] UsernameError),
+    /// Headscale could take the account for another one.
+    #[error(transparent)]
+    Subject(#[from] crate::issuer::SubjectError),
+}
+
+/// The user name that Headscale would know this person by.
+pub fn username(settings: &Settings, who: &Identity) -> Result<String, UsernameError> {
+    username::for_headscale(who, settings.oidc.strip_email_domain)
+}
+
+/// What Headscale may be told about the person of `session`.
+pub fn claims(settings: &Settings, session: &Session) -> Result<Claims, ClaimsError> {
+    let who = &session.identity;
+    let expires_at = settings.oidc.use_expiry_from_token.then_some(session.token_expires_at);
+    Ok(Claims::new(
+        who,
+        username(settings, who)?,
+        settings.rules.email_verified_required,
+        session.auth_time,
+        expires_at,
+    )?)
+}

@@ -1,0 +1,290 @@
+//! Tailscale's own connections: the control protocol and DERP, each in its native form and over a
+//! WebSocket. Decided at the head of the request, then carried here, outside pingora's proxy loop,
+//! which tears down some upgrades right after the 101, closes quiet ones after a minute, and cannot
+//! half-close.
+//!
+//! No session, no cookie, no rule: the protocols inside authenticate their own peers. What the
+//! client sends before the 101 waits, and is never taken for a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use super::head::{Framing, read_some};
+use super::plain::{self, Status};
+use super::relay::{Carried, relay};
+use super::stream::{Connection, Transport};
+use super::upstream::{Origin, keep_alive};
+use super::visit::Visit;
+use super::{headers, response::ResponseHead};
+use crate::domain::door::Tunnel;
+use crate::domain::policy::Permit;
+use crate::ops::metrics::Metrics;
+
+/// The largest response head we read from Headscale.
+const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+
+/// Opens and carries tunnels to one Headscale.
+#[derive(Debug)]
+pub struct Tunnels {
+    /// Headscale's main listener.
+    pub origin: Arc<Origin>,
+    /// Longest wait for its answer to an upgrade.
+    pub response_timeout: Duration,
+    /// Our public authority, for `Host` and `X-Forwarded-Host`.
+    pub authority: String,
+    /// Whether our public origin is https.
+    pub secure: bool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Turns true when whatever is still open must end.
+    pub cut: watch::Receiver<bool>,
+}
+
+/// An upgrade that Headscale accepted: nothing left to do but carry bytes.
+struct Opened {
+    client: Transport,
+    upstream: Transport,
+    early: Bytes,
+    late: Bytes,
+}
+
+/// Why an upgrade did not become a tunnel. The client has its answer already.
+#[derive(Debug, thiserror::Error)]
+enum NotOpened {
+    #[error("headscale answered {0}")]
+    Refused(u16),
+    #[error("headscale cannot be reached: {0}")]
+    Unreachable(#[from] super::upstream::ConnectError),
+    #[error("headscale did not answer in time")]
+    Hung,
+    #[error("headscale's answer cannot be used: {0}")]
+    Unusable(&'static str),
+    #[error("the client's request has a body")]
+    Body,
+    #[error("a connection broke: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Tunnels {
+    /// Opens a tunnel for `visit` and carries it to its end. The caller's task holds nothing else
+    /// while it lives.
+    pub async fn carry(
+        self: Arc<Self>,
+        _permit: Permit,
+        kind: Tunnel,
+        visit: Visit,
+        connection: Connection,
+    ) {
+        let (client, early) = connection.into_parts();
+        let opened = Box::pin(self.open(kind, &visit, client, early)).await;
+        match opened {
+            Ok(opened) => {
+                tracing::debug!(request_id = visit.id, tunnel = kind.label(), "tunnel opened");
+                drop(visit);
+                self.hold(kind, opened).await;
+            }
+            Err(why) => {
+                self.metrics.tunnel_refused(kind);
+                tracing::info!(
+                    request_id = visit.id, client = %visit.client, tunnel = kind.label(),
+                    reason = %why, "tunnel not opened"
+                );
+            }
+        }
+    }
+
+    /// Carries bytes until both sides have ended or the process must.
+    async fn hold(&self, kind: Tunnel, opened: Opened) {
+        let Opened { mut client, mut upstream, early, late } = opened;
+        let open = self.metrics.tunnel_opened(kind);
+        let carried = Carried::default();
+        let mut cut = self.cut.clone();
+        let ended = tokio::select! {
+            ended = relay(&mut client, &mut upstream, early, late, &carried) => Some(ended),
+            _ = cut.wait_for(|cut| *cut) => None,
+        };
+        open.finish(&carried.upward, &carried.downward);
+        match ended {
+            Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
+            Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),
+            None => tracing::debug!(tunnel = kind.label(), "tunnel cut at shutdown"),
+        }
+    }
+
+    async fn open(
+        &self,
+        kind: Tunnel,
+        visit: &Visit,
+        mut client: Transport,
+        early: Bytes,
+    ) -> Result<Opened, NotOpened> {
+        if visit.head.body != Framing::None {
+            plain::answer(&mut client, Status(400, "Bad Request"), "", "an upgrade has no body").await;
+            return Err(NotOpened::Body);
+        }
+        keep_alive(client.tcp());
+        match self.ask(kind, visit).await {
+            Ok((head, mut upstream, late)) if head.status == 101 => {
+                if let Err(why) = check_switch(kind, &head) {
+                    bad_gateway(&mut client, &visit.id).await;
+                    return Err(why);
+                }
+                client.write_all(&head.switching()).await?;
+                client.flush().await?;
+                upstream.flush().await?;
+                Ok(Opened { client, upstream, early, late })
+            }
+            Ok((head, upstream, late)) => {
+                pass_on(&mut client, &head, upstream, late).await?;
+                Err(NotOpened::Refused(head.status))
+            }
+            Err(why @ NotOpened::Hung) => {
+                let text = format!("headscale did not answer in time (request {})", visit.id);
+                plain::answer(&mut client, Status(504, "Gateway Timeout"), "", &text).await;
+                Err(why)
+            }
+            Err(why) => {
+                bad_gateway(&mut client, &visit.id).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Sends the upgrade to Headscale and reads the head of its final answer.
+    async fn ask(
+        &self,
+        kind: Tunnel,
+        visit: &Visit,
+    ) -> Result<(ResponseHead, Transport, Bytes), NotOpened> {
+        let mut upstream = self.origin.connect().await?;
+        upstream.write_all(&self.request(kind, visit)).await?;
+        upstream.flush().await?;
+        let answer = tokio::time::timeout(self.response_timeout, final_head(&mut upstream)).await;
+        match answer {
+            Ok(answer) => {
+                let (head, late) = answer?;
+                Ok((head, upstream, late))
+            }
+            Err(_) => Err(NotOpened::Hung),
+        }
+    }
+
+    /// The upgrade request as Headscale gets it: the client's own fields, scrubbed, and ours. No
+    /// cookie and no `Authorization`: a tunnel carries no identity.
+    fn request(&self, kind: Tunnel, visit: &Visit) -> Vec<u8> {
+        let mut request = Vec::with_capacity(1024);
+        let mut line = |name: &str, value: &[u8]| {
+            request.extend_from_slice(name.as_bytes());
+            request.extend_from_slice(b": ");
+            request.extend_from_slice(value);
+            request.extend_from_slice(b"\r\n");
+        };
+        line("Host", self.authority.as_bytes());
+        for (name, value) in headers::passed(&visit.head.headers) {
+            line(name.as_str(), value.as_bytes());
+        }
+        if visit.has("content-length") {
+            line("Content-Length", b"0");
+        }
+        for (name, value) in headers::truth(visit.client, &self.authority, self.secure, &visit.id) {
+            line(name, value.as_bytes());
+        }
+        line("Connection", b"Upgrade");
+        line("Upgrade", kind.upgrade_token().as_bytes());
+        request.extend_from_slice(b"\r\n");
+        let mut whole =
+            format!("{} {} HTTP/1.1\r\n", visit.head.method, visit.head.target.as_str()).into_bytes();
+        whole.append(&mut request);
+        whole
+    }
+}
+
+/// Reads response heads, past interim ones, until the one that counts; and what came behind it.
+async fn final_head(upstream: &mut Transport) -> Result<(ResponseHead, Bytes), NotOpened> {
+    let mut raw = BytesMut::new();
+    loop {
+        while let Some((head, length)) = ResponseHead::parse(&raw).map_err(NotOpened::Unusable)? {
+            let rest = raw.split_off(length);
+            raw = rest;
+            let interim = (100..200).contains(&head.status) && head.status != 101;
+            if !interim {
+                return Ok((head, raw.freeze()));
+            }
+        }
+        if raw.len() > MAX_RESPONSE_HEAD {
+            return Err(NotOpened::Unusable("its head is too large"));
+        }
+        if read_some(upstream, &mut raw).await? == 0 {
+            return Err(NotOpened::Unusable("it closed the connection"));
+        }
+    }
+}
+
+/// A 101 opens a tunnel only when it switches to what was asked for: Tailscale's client compares the
+/// value, and a mismatch means that somebody on the way did not understand.
+fn check_switch(kind: Tunnel, head: &ResponseHead) -> Result<(), NotOpened> {
+    match head.only("upgrade") {
+        Some(token) if token.eq_ignore_ascii_case(kind.upgrade_token()) => Ok(()),
+        Some(_) => Err(NotOpened::Unusable("it switched to another protocol")),
+        None => Err(NotOpened::Unusable("its 101 names no protocol")),
+    }
+}
+
+async fn bad_gateway(client: &mut Transport, request_id: &str) {
+    let text = format!("headscale cannot be reached (request {request_id})");
+    plain::answer(client, Status(502, "Bad Gateway"), "", &text).await;
+}
+
+/// Passes an answer that is no 101 on to the client, then ends both connections: it opens nothing.
+async fn pass_on(
+    client: &mut Transport,
+    head: &ResponseHead,
+    mut upstream: Transport,
+    late: Bytes,
+) -> Result<(), NotOpened> {
+    client.write_all(&head.closing()).await?;
+    match head.length() {
+        Some(length) => {
+            let mut body = AsyncReadExt::chain(late.as_ref(), &mut upstream).take(length);
+            tokio::io::copy(&mut body, client).await?;
+        }
+        None => copy_until_end(client, &mut upstream, &late, head.is_chunked()).await?,
+    }
+    client.flush().await?;
+    plain::end(client).await;
+    Ok(())
+}
+
+/// A body without a length: to its last chunk, or to the end of the connection.
+async fn copy_until_end<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    late: &[u8],
+    chunked: bool,
+) -> Result<(), NotOpened>
+where
+    C: AsyncWrite + Unpin,
+    U: AsyncRead + Unpin,
+{
+    let mut chunks = super::response::Chunks::default();
+    let mut piece = BytesMut::from(late);
+    loop {
+        if chunked {
+            let done = chunks.feed(&piece).map_err(NotOpened::Unusable)?;
+            client.write_all(&piece).await?;
+            if done {
+                return Ok(());
+            }
+        } else {
+            client.write_all(&piece).await?;
+        }
+        piece.clear();
+        if read_some(upstream, &mut piece).await? == 0 {
+            return Ok(());
+        }
+    }
+}

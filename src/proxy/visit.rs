@@ -1,0 +1,85 @@
+//! One request on its way through the house: parsed once, and shared by the door, the rules, the log
+//! and what is sent upstream.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::head::Head;
+use crate::domain::door::Door;
+
+/// What is known about a request before anybody acts on it.
+#[derive(Debug)]
+pub struct Visit {
+    /// The request's head.
+    pub head: Head,
+    /// The door its method, path and upgrade token lead to.
+    pub door: Door,
+    /// Who sent it, as far as trusted proxies let us see.
+    pub client: IpAddr,
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// Named in the log, on error pages and to the upstream.
+    pub id: String,
+    /// When its first byte was complete as a head.
+    pub started: Instant,
+}
+
+impl Visit {
+    /// The value of the field `name` when it is there exactly once and is text.
+    pub fn only(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => std::str::from_utf8(value.as_bytes()).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the field `name` is there at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.head.headers.contains_key(name)
+    }
+
+    /// GET or HEAD.
+    pub fn is_safe(&self) -> bool {
+        matches!(self.head.method.as_str(), "GET" | "HEAD")
+    }
+
+    /// Whether a person is looking: a top-level navigation by Fetch Metadata, or, from a browser that
+    /// does not send it, a GET that asks for HTML. Prefetches are not.
+    pub fn is_navigation(&self) -> bool {
+        if self.head.method != "GET" || self.has("sec-purpose") || self.has("purpose") {
+            return false;
+        }
+        match (self.only("sec-fetch-mode"), self.only("sec-fetch-dest")) {
+            (Some(mode), dest) => mode == "navigate" && dest.is_none_or(|dest| dest == "document"),
+            (None, Some(_)) => false,
+            (None, None) => self.accepts_html(),
+        }
+    }
+
+    /// Whether an answer should be a page rather than JSON.
+    pub fn wants_page(&self) -> bool {
+        match self.only("sec-fetch-dest") {
+            Some(dest) => dest == "document",
+            None => self.accepts_html(),
+        }
+    }
+
+    fn accepts_html(&self) -> bool {
+        self.only("accept").is_some_and(|accept| {
+            accept.split(',').any(|range| {
+                range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+            })
+        })
+    }
+
+    /// The same-origin proof: `Sec-Fetch-Site: same-origin`; only without that field must `Origin`
+    /// equal ours. `Origin: null` proves nothing.
+    pub fn is_same_origin(&self, origin: &str) -> bool {
+        if self.has("sec-fetch-site") {
+            self.only("sec-fetch-site") == Some("same-origin")
+        } else {
+            self.only("origin") == Some(origin)
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// Drives Debian's Chromium for the tests: one fresh profile, commands as JSON lines on stdin, one
+// JSON line in answer to each; ends when stdin ends. BROWSER_CONFIG (JSON): cookies, hosts,
+// trust_any_certificate, dark, phone.
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+// The packages are installed beside the provider.
+const { chromium } = createRequire(new URL('../provider/package.json', import.meta.url))('playwright-core');
+
+const BLOCK = 2; // Chromium's content setting "block"
+const settings = { cookies: true, hosts: {}, trust_any_certificate: false, dark: false, phone: false, ...JSON.parse(process.env.BROWSER_CONFIG ?? '{}') };
+
+const profile = mkdtempSync(join(tmpdir(), 'profile-'));
+if (!settings.cookies) {
+  // The same switch that a person finds in the settings. Command line flags only block third parties.
+  mkdirSync(join(profile, 'Default'));
+  writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify({
+    profile: { default_content_setting_values: { cookies: BLOCK } },
+  }));
+}
+
+const rules = Object.entries(settings.hosts).map(([name, address]) => `MAP ${name} ${address}`).join(',');
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath: '/usr/bin/chromium',
+  headless: true,
+  chromiumSandbox: false,
+  args: [
+    '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ...(rules ? [`--host-resolver-rules=${rules}`] : []),
+  ],
+  ignoreHTTPSErrors: settings.trust_any_certificate,
+  colorScheme: settings.dark ? 'dark' : 'light',
+  viewport: settings.phone ? { width: 390, height: 844 } : { width: 1100, height: 800 },
+});
+context.setDefaultTimeout(20_000);
+
+const requests = [];
+const messages = [];
+const statuses = new WeakMap();
+context.on('request', (request) => {
+  const entry = { method: request.method(), url: request.url() };
+  requests.push(entry);
+  request.response().then((response) => { entry.status = response?.status(); }, () => {});
+});
+context.on('response', (response) => {
+  const request = response.request();
+  if (!request.isNavigationRequest()) return;
+  const frame = request.frame();
+  if (frame.parentFrame() === null) statuses.set(frame.page(), response.status());
+});
+context.on('console', (message) => messages.push(message.text()));
+
+let page = context.pages()[0] ?? await context.newPage();
+
+async function look() {
+  await page.waitForLoadState('load');
+  return {
+    url: page.url(),
+    title: await page.title(),
+    text: await page.locator('body').innerText(),
+    status: statuses.get(page) ?? 0,
+  };
+}
+
+async function open({ url }) {
+  // Chromium calls an error status without a body a failure, but shows its own page for it.
+  await page.goto(url).catch((error) => { if (!error.message.includes('ERR_HTTP_RESPONSE_CODE_FAILURE')) throw error; });
+  return look();
+}
+
+async function press({ text }) {
+  const target = page.getByRole('button', { name: text }).or(page.getByRole('link', { name: text })).first();
+  // A press that leads nowhere (a blocked form, say) must end too: the page as it is then.
+  const arrived = page.waitForEvent('framenavigated', { predicate: (frame) => frame === page.mainFrame(), timeout: 5_000 }).catch(() => {});
+  await target.click();
+  await arrived;
+  return look();
+}
+
+const commands = {
+  open,
+  fill: async ({ name, value }) => { await page.locator(`[name="${name}"]`).fill(value); },
+  press,
+  look,
+  wait_for: async ({ prefix }) => { await page.waitForURL((url) => url.href.startsWith(prefix)); return look(); },
+  new_tab: async () => { page = await context.newPage(); },
+  evaluate: async ({ script }) => ({ value: await page.evaluate(script) }),
+  cookies: async ({ url }) => ({ cookies: await context.cookies(url) }),
+  requests: () => ({ requests }),
+  console: () => ({ console: messages }),
+  screenshot: async ({ path }) => { await page.screenshot({ path, fullPage: true }); },
+};
+
+const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+print({ ready: true });
+for await (const line of createInterface({ input: process.stdin })) {
+  try {
+    const command = JSON.parse(line);
+    print({ ok: true, ...await commands[command.do](command) });
+  } catch (error) {
+    print({ ok: false, error: error.message });
+  }
+}
+await context.close();
+process.exit(0);

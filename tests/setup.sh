@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust, on a fresh Debian machine. Run it as often as you like:
+# it says what it does, and does nothing when nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer first"
+
+# Command and the Debian package that has it.
+missing=()
+while read -r command package; do
+    command -v "$command" >/dev/null || missing+=("$package")
+done <<'END'
+cmake cmake
+gcc gcc
+g++ g++
+pkg-config pkg-config
+chromium chromium
+node nodejs
+npm npm
+END
+
+if ((${#missing[@]})); then
+    say "installing Debian packages: ${missing[*]}"
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+fi
+
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' ||
+    fail "node $(node --version) is too old for the tests' OpenID provider: 20 or newer is needed"
+
+# npm writes no lock file into what it installs that could be compared, so we keep our own copy.
+rig=tests/rig/provider
+stamp=$rig/node_modules/.installed-package-lock.json
+if ! cmp -s "$rig/package-lock.json" "$stamp"; then
+    say "installing the npm packages of $rig"
+    npm ci --prefix "$rig" --no-audit --no-fund --loglevel=error
+    cp "$rig/package-lock.json" "$stamp"
+fi
+say "everything is there"

@@ -1,0 +1,133 @@
+//! A real browser: Debian's Chromium, driven by `tests/rig/browser/driver.mjs`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::child::JsonChild;
+
+/// A running Chromium with one fresh profile. Everything it wrote goes when this is dropped.
+pub(crate) struct Browser {
+    // Dropped first, so that nobody writes into the directory while it goes.
+    child: JsonChild,
+    _directory: TempDir,
+}
+
+/// What a tab shows.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) url: String,
+    pub(crate) title: String,
+    /// The visible text.
+    pub(crate) text: String,
+    /// Status of the last main document.
+    pub(crate) status: u16,
+}
+
+impl Browser {
+    /// Starts it with default settings.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&json!({}))
+    }
+
+    /// Starts it with: `cookies` (`false` blocks all of them, as the setting in the browser's own
+    /// preferences does), `hosts` (name → address, resolved so), `trust_any_certificate`,
+    /// `dark`, `phone`.
+    pub(crate) fn start_with(settings: &Value) -> Self {
+        let directory = TempDir::new().expect("a directory for the browser");
+        let place = directory.path().display().to_string();
+        let environment = [("BROWSER_CONFIG", settings.to_string()), ("TMPDIR", place)];
+        let mut child = JsonChild::node("browser/driver.mjs", &environment);
+        child.hear();
+        Self {
+            child,
+            _directory: directory,
+        }
+    }
+
+    /// Types an address into the current tab.
+    pub(crate) fn open(&mut self, url: &str) -> View {
+        self.view(&json!({ "do": "open", "url": url }))
+    }
+
+    /// Fills in the field with this name.
+    pub(crate) fn fill(&mut self, name: &str, value: &str) {
+        self.child
+            .ask(&json!({ "do": "fill", "name": name, "value": value }));
+    }
+
+    /// Presses the button or link with this text, and waits until the page that it leads to is
+    /// there.
+    pub(crate) fn press(&mut self, text: &str) -> View {
+        self.view(&json!({ "do": "press", "text": text }))
+    }
+
+    /// Fills in the provider's login form.
+    pub(crate) fn sign_in(&mut self, username: &str) -> View {
+        self.fill("username", username);
+        self.press("Sign in")
+    }
+
+    /// What the current tab shows now.
+    pub(crate) fn look(&mut self) -> View {
+        self.view(&json!({ "do": "look" }))
+    }
+
+    /// Waits until the address in the current tab begins with `prefix`.
+    pub(crate) fn wait_for(&mut self, prefix: &str) -> View {
+        self.view(&json!({ "do": "wait_for", "prefix": prefix }))
+    }
+
+    /// Opens another tab of the same profile and goes on there.
+    pub(crate) fn new_tab(&mut self) {
+        self.child.ask(&json!({ "do": "new_tab" }));
+    }
+
+    /// Runs a script in the page, without its CSP in the way; its value.
+    pub(crate) fn evaluate(&mut self, script: &str) -> Value {
+        self.child
+            .ask(&json!({ "do": "evaluate", "script": script }))["value"]
+            .clone()
+    }
+
+    /// Cookies that would go to `url`: objects with `name`, `value`, `path`, `secure`, `httpOnly`,
+    /// `sameSite`.
+    pub(crate) fn cookies(&mut self, url: &str) -> Vec<Value> {
+        let answer = self.child.ask(&json!({ "do": "cookies", "url": url }));
+        answer["cookies"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Every request of the current profile: objects with `method`, `url`, `status` (absent when it
+    /// was blocked or failed).
+    pub(crate) fn requests(&mut self) -> Vec<Value> {
+        let answer = self.child.ask(&json!({ "do": "requests" }));
+        answer["requests"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the console said so far: violations of the content security policy among it.
+    pub(crate) fn console(&mut self) -> Vec<String> {
+        let answer = self.child.ask(&json!({ "do": "console" }));
+        serde_json::from_value(answer["console"].clone()).unwrap_or_default()
+    }
+
+    /// Writes `<directory>/<name>.png`.
+    pub(crate) fn screenshot(&mut self, directory: &Path, name: &str) {
+        let path = directory.join(format!("{name}.png")).display().to_string();
+        self.child.ask(&json!({ "do": "screenshot", "path": path }));
+    }
+
+    fn view(&mut self, command: &Value) -> View {
+        let answer = self.child.ask(command);
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let status = answer["status"]
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok());
+        View {
+            url: text("url"),
+            title: text("title"),
+            text: text("text"),
+            status: status.unwrap_or_default(),
+        }
+    }
+}
