@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use super::cookie::{Cookies, LoginCookie};
 use super::keyring::{KeyRing, SealError};
 use crate::domain::login::{self, Attempt};
+use crate::domain::return_to::ReturnTo;
 use crate::domain::time::Timestamp;
 
 const PURPOSE: &str = "login attempt";
@@ -58,22 +59,26 @@ impl Attempts {
     /// A return path that would make the cookie longer than browsers take is replaced by `/`.
     ///
     /// # Errors
-    /// [`SealError`] when the attempt cannot be written at all.
+    /// [`SealError`] when the attempt cannot be written at all: its state is not one of ours.
     pub fn plant(
         &self,
         attempt: &Attempt,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Vec<String>, SealError> {
-        let tag = attempt.tag();
-        let name = self.cookies.login_name(tag);
+        let tag = tag_of(&attempt.state).ok_or(SealError)?;
+        let name = self.cookies.login_name(&tag);
         let mut sealed = self.seal(&name, attempt)?;
         if name.len() + sealed.len() > LONGEST_COOKIE {
-            sealed = self.seal(&name, &attempt.ending_at_root())?;
+            let ending_at_root = Attempt {
+                return_to: ReturnTo::root(),
+                ..attempt.clone()
+            };
+            sealed = self.seal(&name, &ending_at_root)?;
         }
         let size = name.len() + sealed.len();
-        let surplus = self.surplus(headers, tag, size, now);
-        let set = self.cookies.set_login(tag, &sealed, login::LIFETIME);
+        let surplus = self.surplus(headers, &tag, size, now);
+        let set = self.cookies.set_login(&tag, &sealed, login::LIFETIME);
         Ok(std::iter::once(set).chain(surplus).collect())
     }
 
@@ -87,7 +92,7 @@ impl Attempts {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Attempt, AttemptError> {
-        let tag = login::tag(state).ok_or(AttemptError::Missing)?;
+        let tag = tag_of(state).ok_or(AttemptError::Missing)?;
         let mut cookies = self
             .cookies
             .login_cookies(headers)
@@ -97,7 +102,7 @@ impl Attempts {
             return Err(AttemptError::Missing);
         };
         let attempt = self.open(&cookie).ok_or(AttemptError::Missing)?;
-        if !bool::from(attempt.state().as_bytes().ct_eq(state.as_bytes())) {
+        if !bool::from(attempt.state.as_bytes().ct_eq(state.as_bytes())) {
             return Err(AttemptError::Missing);
         }
         if attempt.expired(now) {
@@ -110,7 +115,7 @@ impl Attempts {
     /// The `Set-Cookie` value that takes the attempt with this `state` out of the browser; `None` for
     /// a state that is none of ours.
     pub fn forget(&self, state: &str) -> Option<String> {
-        login::tag(state).map(|tag| self.cookies.delete_login(tag))
+        tag_of(state).map(|tag| self.cookies.delete_login(&tag))
     }
 
     fn seal(&self, name: &str, attempt: &Attempt) -> Result<String, SealError> {
@@ -142,7 +147,7 @@ impl Attempts {
             let size = self.cookies.login_name(cookie.tag).len() + cookie.value.len();
             held.entry(cookie.tag)
                 .and_modify(|twice| *twice = (None, twice.1 + size))
-                .or_insert((open.map(|attempt| attempt.started_at()), size));
+                .or_insert((open.map(|attempt| attempt.started_at), size));
         }
         let mut newest_first: Vec<_> = held.into_iter().collect();
         newest_first.sort_unstable_by_key(|(tag, (started_at, _))| (Reverse(*started_at), *tag));
@@ -155,6 +160,11 @@ impl Attempts {
         let oldest_first = newest_first.into_iter().rev().take(MOST_DELETIONS);
         oldest_first.map(|(tag, _)| self.cookies.delete_login(tag))
     }
+}
+
+/// The name of the attempt that `state` belongs to; `None` for a state that we cannot have made.
+fn tag_of(state: &str) -> Option<String> {
+    Some(login::tag(state)).filter(|tag| !tag.is_empty())
 }
 
 #[cfg(test)]

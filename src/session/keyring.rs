@@ -39,7 +39,7 @@ struct Key {
     key: LessSafeKey,
 }
 
-/// Sealing failed: the plaintext is too long for AES-GCM.
+/// Nothing may be sealed: the value is too long for AES-GCM, or not what belongs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the value could not be sealed")]
 pub struct SealError;

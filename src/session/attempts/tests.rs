@@ -77,14 +77,14 @@ fn an_attempt_comes_back_from_its_own_cookie() {
         "{}",
         set[0]
     );
-    assert!(!set[0].contains("admin") && !set[0].contains(attempt.state()));
+    assert!(!set[0].contains("admin") && !set[0].contains(&attempt.state));
     jar.take(&set);
     let found = attempts
-        .find(attempt.state(), &jar.headers(), at(599))
+        .find(&attempt.state, &jar.headers(), at(599))
         .unwrap();
-    assert_eq!(found.state(), attempt.state());
-    assert_eq!(found.return_to().as_str(), "/admin?tab=2");
-    jar.take(&[attempts.forget(attempt.state()).unwrap()]);
+    assert_eq!(found.state, attempt.state);
+    assert_eq!(found.return_to.as_str(), "/admin?tab=2");
+    jar.take(&[attempts.forget(&attempt.state).unwrap()]);
     assert!(jar.0.is_empty());
 }
 
@@ -98,9 +98,9 @@ fn several_tabs_each_find_their_own_attempt() {
     }
     for (n, attempt) in begun.iter().enumerate() {
         let found = attempts
-            .find(attempt.state(), &jar.headers(), at(9))
+            .find(&attempt.state, &jar.headers(), at(9))
             .unwrap();
-        assert_eq!(found.return_to().as_str(), format!("/tab-{n}"));
+        assert_eq!(found.return_to.as_str(), format!("/tab-{n}"));
     }
 }
 
@@ -112,21 +112,21 @@ fn one_tabs_cookie_cannot_finish_another_tabs_attempt() {
     let (_, sealed) = set[0].split_once('=').unwrap();
     let sealed = sealed.split(';').next().unwrap();
     // The cookie of A under the name of B's, and a state that shares A's tag.
-    let moved = format!("{}={sealed}", TLS.login_name(b.tag()));
+    let moved = format!("{}={sealed}", TLS.login_name(&login::tag(&b.state)));
     assert_eq!(
-        attempts.find(b.state(), &headers(&moved), NOW).unwrap_err(),
+        attempts.find(&b.state, &headers(&moved), NOW).unwrap_err(),
         AttemptError::Missing
     );
     let mut jar = Jar::default();
     jar.take(&set);
-    let changed = format!("{}x", &a.state()[..a.state().len() - 1]);
-    if changed != a.state() {
+    let changed = format!("{}x", &a.state[..a.state.len() - 1]);
+    if changed != a.state {
         assert_eq!(
             attempts.find(&changed, &jar.headers(), NOW).unwrap_err(),
             AttemptError::Missing
         );
     }
-    assert!(attempts.find(a.state(), &jar.headers(), NOW).is_ok());
+    assert!(attempts.find(&a.state, &jar.headers(), NOW).is_ok());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_attempt_of_another_browser_deployment_or_scheme_is_missing() {
     let mut jar = Jar::default();
     jar.take(&ours.plant(&attempt, &HeaderMap::new(), NOW).unwrap());
     let missing = |attempts: &Attempts, headers: &HeaderMap| {
-        attempts.find(attempt.state(), headers, NOW).unwrap_err() == AttemptError::Missing
+        attempts.find(&attempt.state, headers, NOW).unwrap_err() == AttemptError::Missing
     };
     assert!(missing(&ours, &HeaderMap::new()));
     assert!(missing(&attempts(), &jar.headers()));
@@ -157,7 +157,7 @@ fn an_expired_attempt_says_so() {
     let attempt = begin("/", NOW);
     let mut jar = Jar::default();
     jar.take(&attempts.plant(&attempt, &HeaderMap::new(), NOW).unwrap());
-    let found = attempts.find(attempt.state(), &jar.headers(), at(3600));
+    let found = attempts.find(&attempt.state, &jar.headers(), at(3600));
     assert_eq!(found.unwrap_err(), AttemptError::Expired);
 }
 
@@ -165,11 +165,11 @@ fn an_expired_attempt_says_so() {
 fn a_state_or_cookie_of_nonsense_is_missing_and_never_a_panic() {
     let attempts = attempts();
     let attempt = begin("/", NOW);
-    let name = TLS.login_name(attempt.tag());
+    let name = TLS.login_name(&login::tag(&attempt.state));
     for value in ["", "A", "=", "\"x\"", "%00", &"A".repeat(65_536)] {
         let headers = headers(&format!("{name}={value}"));
         assert_eq!(
-            attempts.find(attempt.state(), &headers, NOW).unwrap_err(),
+            attempts.find(&attempt.state, &headers, NOW).unwrap_err(),
             AttemptError::Missing
         );
     }
@@ -182,7 +182,7 @@ fn a_state_or_cookie_of_nonsense_is_missing_and_never_a_panic() {
         "hw1.éééééééé",
         "x",
         "é",
-        &attempt.state()[4..],
+        &attempt.state[4..],
         &"A".repeat(10_000),
     ] {
         assert_eq!(
@@ -197,11 +197,11 @@ fn a_state_or_cookie_of_nonsense_is_missing_and_never_a_panic() {
 fn what_is_sealed_for_another_purpose_is_no_attempt() {
     let attempts = attempts();
     let attempt = begin("/", NOW);
-    let name = TLS.login_name(attempt.tag());
+    let name = TLS.login_name(&login::tag(&attempt.state));
     let text = serde_json::to_vec(&attempt).unwrap();
     let right = attempts.keys.seal(&name, PURPOSE, &text).unwrap();
     let wrong = attempts.keys.seal(&name, "something else", &text).unwrap();
-    let find = |sealed| attempts.find(attempt.state(), &headers(&format!("{name}={sealed}")), NOW);
+    let find = |sealed| attempts.find(&attempt.state, &headers(&format!("{name}={sealed}")), NOW);
     assert!(find(right).is_ok());
     assert_eq!(find(wrong).unwrap_err(), AttemptError::Missing);
 }
@@ -230,14 +230,14 @@ fn fifty_login_cookies_become_the_eight_newest() {
     for attempt in begun[43..].iter().chain([&newest]) {
         assert!(
             attempts
-                .find(attempt.state(), &jar.headers(), at(51))
+                .find(&attempt.state, &jar.headers(), at(51))
                 .is_ok()
         );
     }
 }
 
 fn n_of(attempt: &Attempt) -> u64 {
-    attempt.started_at().unix() - START
+    attempt.started_at.unix() - START
 }
 
 #[test]
@@ -254,11 +254,13 @@ fn garbage_and_expired_attempts_go_before_any_live_one() {
     }
     jar.0.push(("other".to_owned(), "1".to_owned()));
     let new = begin("/new", at(800));
-    jar.0
-        .push((TLS.login_name(new.tag()), "replaced".to_owned()));
+    jar.0.push((
+        TLS.login_name(&login::tag(&new.state)),
+        "replaced".to_owned(),
+    ));
     jar.take(&attempts.plant(&new, &jar.headers(), at(800)).unwrap());
     let left: Vec<_> = jar.0.iter().map(|(name, _)| name.clone()).collect();
-    let name = |attempt: &Attempt| TLS.login_name(attempt.tag());
+    let name = |attempt: &Attempt| TLS.login_name(&login::tag(&attempt.state));
     assert_eq!(left, [name(&live), "other".to_owned(), name(&new)]);
 }
 
@@ -278,7 +280,7 @@ fn a_thousand_attempts_never_outgrow_a_request_head() {
         assert!(jar.header().len() < 7 * 1024, "{}", jar.header().len());
         assert!(
             attempts
-                .find(attempt.state(), &jar.headers(), at(n as u64 / 10))
+                .find(&attempt.state, &jar.headers(), at(n as u64 / 10))
                 .is_ok()
         );
     }
@@ -302,8 +304,8 @@ fn the_longest_return_path_still_fits_a_cookie_or_gives_way_to_the_root() {
             "{}",
             jar.header().len()
         );
-        let found = attempts.find(attempt.state(), &jar.headers(), NOW).unwrap();
-        assert!(["/", path.as_str()].contains(&found.return_to().as_str()));
+        let found = attempts.find(&attempt.state, &jar.headers(), NOW).unwrap();
+        assert!(["/", path.as_str()].contains(&found.return_to.as_str()));
     }
 }
 
@@ -325,4 +327,13 @@ fn a_flood_of_planted_cookies_is_cleared_in_portions() {
         left.push(jar.0.len());
     }
     assert_eq!(left, [87, 24, 3]);
+}
+
+#[test]
+fn an_attempt_whose_state_is_not_one_of_ours_cannot_be_planted() {
+    let attempt = Attempt {
+        state: "hw1.short".to_owned(),
+        ..begin("/", NOW)
+    };
+    assert!(attempts().plant(&attempt, &HeaderMap::new(), NOW).is_err());
 }
