@@ -20,12 +20,18 @@ const TAG: usize = 8;
 /// One sign-in on its way. Kept by the browser, sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    state: String,
-    nonce: String,
-    verifier: String,
-    return_to: ReturnTo,
-    kind: AttemptKind,
-    started_at: u64,
+    /// `state`; begins with our prefix.
+    pub state: String,
+    /// `nonce`.
+    pub nonce: String,
+    /// The PKCE verifier.
+    pub verifier: String,
+    /// Where the person wanted to go.
+    pub return_to: ReturnTo,
+    /// What it is for.
+    pub kind: AttemptKind,
+    /// When it began.
+    pub started_at: Timestamp,
 }
 
 /// What a sign-in is for.
@@ -41,8 +47,8 @@ pub enum AttemptKind {
         session: String,
         /// Whom the new sign-in must name.
         subject: String,
-        /// When the proof was asked for (Unix seconds); `auth_time` must not be earlier.
-        since: u64,
+        /// When the proof was asked for; `auth_time` must not be earlier.
+        since: Timestamp,
     },
 }
 
@@ -61,48 +67,13 @@ impl Attempt {
             verifier: random.token(),
             return_to,
             kind,
-            started_at: now.unix(),
+            started_at: now,
         }
-    }
-
-    /// `state`.
-    pub fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// `nonce`.
-    pub fn nonce(&self) -> &str {
-        &self.nonce
-    }
-
-    /// The PKCE verifier.
-    pub fn verifier(&self) -> &str {
-        &self.verifier
-    }
-
-    /// Where the person wanted to go.
-    pub const fn return_to(&self) -> &ReturnTo {
-        &self.return_to
-    }
-
-    /// What it is for.
-    pub const fn kind(&self) -> &AttemptKind {
-        &self.kind
-    }
-
-    /// When it began.
-    pub const fn started_at(&self) -> Timestamp {
-        Timestamp::from_unix(self.started_at)
     }
 
     /// Whether it took too long, or claims to begin in the future.
     pub fn expired(&self, now: Timestamp) -> bool {
-        now.since(self.started_at()) >= LIFETIME || self.started_at() > now.plus(LIFETIME)
-    }
-
-    /// The short name of this attempt, for its cookie.
-    pub fn tag(&self) -> &str {
-        tag(&self.state).unwrap_or_default()
+        now.since(self.started_at) >= LIFETIME || self.started_at > now.plus(LIFETIME)
     }
 }
 
@@ -111,11 +82,16 @@ pub fn is_ours(state: &str) -> bool {
     state.starts_with(PREFIX)
 }
 
-/// The short name of the attempt that `state` belongs to; `None` for a state that we did not make.
-pub fn tag(state: &str) -> Option<&str> {
-    let rest = state.strip_prefix(PREFIX)?;
+/// The short name of the attempt that `state` belongs to, for its cookie; empty for a state that we
+/// cannot have made.
+pub fn tag(state: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (rest.len() == 43 && rest.bytes().all(plain)).then(|| rest.get(..TAG))?
+    match state.strip_prefix(PREFIX) {
+        Some(rest) if rest.len() == 43 && rest.bytes().all(plain) => {
+            rest.chars().take(TAG).collect()
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -141,12 +117,12 @@ mod tests {
     #[test]
     fn an_attempt_has_three_different_values_and_a_name_of_its_own() {
         let attempt = attempt(1000);
-        assert!(is_ours(attempt.state()));
-        assert_ne!(attempt.nonce(), attempt.verifier());
-        assert_ne!(&attempt.state()[4..], attempt.nonce());
-        assert_eq!(attempt.tag(), &attempt.state()[4..12]);
+        assert!(is_ours(&attempt.state));
+        assert_ne!(attempt.nonce, attempt.verifier);
+        assert_ne!(attempt.state[4..], attempt.nonce);
+        assert_eq!(tag(&attempt.state), &attempt.state[4..12]);
         assert_eq!(
-            attempt.verifier().len(),
+            attempt.verifier.len(),
             43,
             "RFC 7636 asks for at least 43 characters"
         );
@@ -176,7 +152,7 @@ mod tests {
             &"a".repeat(64),
             &format!("hw1.{}", "é".repeat(22)),
         ] {
-            assert_eq!(tag(state), None, "{state}");
+            assert_eq!(tag(state), "", "{state}");
         }
     }
 

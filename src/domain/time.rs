@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 /// Whole seconds since the Unix epoch, as in a JWT's `NumericDate` (RFC 7519 section 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
