@@ -176,7 +176,6 @@ async fn the_watch_asks_at_once_and_ends_with_the_process() {
 
 #[tokio::test]
 async fn an_https_headscale_is_verified_with_its_bundle_and_refused_without() {
-    let _ = rustls::crypto::ring::default_provider();
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ca_path = directory.path().join("ca.pem");

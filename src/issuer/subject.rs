@@ -1,12 +1,12 @@
 //! Which `sub` values can be told to Headscale.
 //!
 //! Headscale's key for a person is `<issuer>/<sub>`, and it tidies that text up as a URL first:
-//! empty path segments and blanks around them go, percent sequences are decoded and encoded again,
-//! an empty fragment disappears; before 0.29 dot segments were resolved, too. Two accounts with
-//! different `sub`s could become one user, and at a provider where people choose the text that
-//! becomes their `sub` (a user name, for instance) that is a way into somebody else's devices. The
-//! issuer therefore vouches only for a `sub` that comes out of the tidying as it went in, or encoded
-//! in a way that no other `sub` shares.
+//! empty path segments and blanks around them go, percent sequences are decoded and encoded again, a
+//! query begins in the middle, an empty fragment disappears; before 0.29 dot segments were resolved,
+//! too. Two accounts with different `sub`s could become one user, and at a provider where people
+//! choose the text that becomes their `sub` (a user name, for instance) that is a way into somebody
+//! else's devices. The issuer therefore vouches only for a `sub` that comes out of the tidying as it
+//! went in, or encoded in a way that no other `sub` shares.
 
 /// Why an account cannot be told to Headscale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +23,8 @@ pub enum SubjectError {
     /// A blank at the edge of a segment: Headscale trims it.
     #[error("the subject has a blank at its beginning or end, or beside a slash")]
     Blank,
-    /// `%` or `#`, which have a meaning of their own in a URL, or a control character, which none
-    /// may contain.
+    /// `%`, `?` or `#`, which have a meaning of their own in a URL (what stands before a `?` is tidied
+    /// as if the text ended there), or a control character, which none may contain.
     #[error("the subject has a character that headscale cannot keep apart: {0:?}")]
     Character(char),
 }
@@ -34,7 +34,7 @@ pub(crate) fn check_subject(sub: &str) -> Result<(), SubjectError> {
     if sub.is_empty() {
         return Err(SubjectError::Empty);
     }
-    let odd = |c: &char| matches!(c, '%' | '#') || c.is_control();
+    let odd = |c: &char| matches!(c, '%' | '?' | '#') || c.is_control();
     if let Some(character) = sub.chars().find(odd) {
         return Err(SubjectError::Character(character));
     }
@@ -66,7 +66,7 @@ mod tests {
             "tenant/ann",
             "Ann B.",
             "zo\u{eb}",
-            "a?b=c&d",
+            "a=b&c+d",
         ] {
             assert_eq!(check_subject(sub), Ok(()), "{sub:?}");
         }
@@ -92,6 +92,8 @@ mod tests {
             ("%61nn", SubjectError::Character('%')),
             ("ann%2F", SubjectError::Character('%')),
             ("ann#", SubjectError::Character('#')),
+            ("ann /?", SubjectError::Character('?')),
+            ("?", SubjectError::Character('?')),
             ("ann\n", SubjectError::Character('\n')),
             ("\u{85}ann", SubjectError::Character('\u{85}')),
             ("a\0nn", SubjectError::Character('\0')),
