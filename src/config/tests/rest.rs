@@ -1,0 +1,126 @@
+//! Sessions, access rules, API roles, limits and logging.
+
+use super::*;
+
+#[test]
+fn sessions_have_limits_and_live_in_memory() {
+    refused(
+        r#"
+        session | {"store": "redis"} | session.store | not there yet
+        session | {"store": "disk"} | session.store | write memory
+        session | {"idle_timeout": "8"} | session.idle_timeout | not a duration
+        session | {"idle_timeout": "1s"} | session.idle_timeout | between 1m and
+        session | {"idle_timeout": "8d"} | session.idle_timeout | longer than session.lifetime
+        session | {"lifetime": "-1h"} | session.lifetime | not a duration
+        session | {"recheck": "often"} | session.recheck | not a duration
+        session | {"capacity": 0} | session.capacity | between 100 and
+        session | {"capacity": -5} | session.capacity | whole number
+        session | {"capacity": 1.5} | session.capacity | whole number
+        "#,
+    );
+    warned(
+        &[("session", json!({"store": "memory", "recheck": "5m"}))],
+        "not yet in effect",
+    );
+    let session = good(&[(
+        "session",
+        json!({"idle_timeout": "30m", "lifetime": "1d 12h"}),
+    )])
+    .session;
+    assert_eq!(session.limits.lifetime, Duration::from_hours(36));
+}
+
+#[test]
+fn access_rules_name_paths_and_origins() {
+    refused(
+        r#"
+        access | [{}] | access[0].path | is required
+        access | [{"path": "admin/**"}] | access[0].path | must begin with /
+        access | [{"path": "/a*"}] | access[0].path | last segment
+        access | [{"path": "/a/../b"}] | access[0].path | never match
+        access | [{"path": "/a?b"}] | access[0].path | not plain
+        access | [{"path": "/api/v1/**"}] | access[0].path | see the api section
+        access | [{"path": "/.headwarden/*"}] | access[0].path | no rule is looked at
+        access | [{"path": "/ts2021"}] | access[0].path | no rule is looked at
+        access | [{"path": "/register/**", "upstream": "http://127.0.0.1:3000"}] | access[0].path | only Headscale
+        access | [{"path": "/a", "upstream": "127.0.0.1:3000"}] | access[0].upstream | must begin with
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000/a"}] | access[0].upstream | write http://127.0.0.1:3000
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:8000"}] | access[0].upstream | Headwarden itself
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "ca_path": "/ca"}] | access[0].upstream | not https
+        access | [{"path": "/a", "ca_path": "/ca"}] | access[0].ca_path | without an upstream
+        access | [{"path": "/a", "identity_headers": "yes"}] | access[0].identity_headers | none or remote
+        access | [{"path": "/a", "groups": [""]}] | access[0].groups[0] | an empty entry
+        access | [{"path": "/a", "groups": "x"}] | access[0].groups | must be a list
+        "#,
+    );
+    let rules = good(&[(
+        "access",
+        json!([
+            {"path": "/admin/**", "upstream": "http://127.0.0.1:3000", "groups": ["a"], "identity_headers": "remote"},
+            {"path": "/register/**", "users": ["a@b.example"]},
+        ]),
+    )]);
+    assert!(rules.warnings.is_empty());
+    assert_eq!(
+        rules.access[0].upstream.as_ref().unwrap().authority(),
+        "127.0.0.1:3000"
+    );
+    assert_eq!(rules.access[0].identity_headers, IdentityHeaders::Remote);
+    assert_eq!(rules.access[1].identity_headers, IdentityHeaders::None);
+    warned(
+        &[("access", json!([{"path": "/a/**"}, {"path": "/a/b"}]))],
+        "/a/b is never reached",
+    );
+}
+
+#[test]
+fn api_roles_need_a_key() {
+    refused(
+        r#"
+        api | {"bearer": "maybe"} | api.bearer | allow or deny
+        api | {"bearer": true} | api.bearer | put it in quotes
+        api | {"admins": "x"} | api.admins | must be a list
+        "#,
+    );
+    let api = good(&[(
+        "api",
+        json!({"admins": ["a"], "viewers": ["b"], "bearer": "deny"}),
+    )])
+    .api;
+    assert_eq!(
+        (api.admins, api.viewers, api.bearer),
+        (vec!["a".into()], vec!["b".into()], false)
+    );
+    warned(
+        &[
+            ("api", json!({"admins": ["a"]})),
+            ("headscale.api_key", json!(null)),
+        ],
+        "mean nothing without",
+    );
+}
+
+#[test]
+fn numbers_and_logging_have_bounds() {
+    refused(
+        r#"
+        workers | 0 | workers | between 1 and 1024
+        shutdown | {"grace": "2h"} | shutdown.grace | between 0s and 1h
+        limits | {"connections_per_address": 0} | limits.connections_per_address | between 1 and
+        limits | {"tunnels_per_minute": "x"} | limits.tunnels_per_minute | whole number
+        limits | {"open_requests_per_minute": 9999999} | limits.open_requests_per_minute | between 1 and
+        limits | {"header_timeout": "1h"} | limits.header_timeout | between 1s and 2m
+        limits | {"keepalive_timeout": "0s"} | limits.keepalive_timeout | between 1s and 1h
+        log | {"format": "xml"} | log.format | human or json
+        log | {"level": "infoo"} | log.level | error, warn, info
+        log | {"level": "info,x=loud"} | log.level | error, warn, info
+        "#,
+    );
+    let log = good(&[(
+        "log",
+        json!({"format": "json", "level": "warn,headwarden::oidc=debug"}),
+    )])
+    .log;
+    assert!(log.json);
+    assert_eq!(good(&[("workers", json!(8))]).workers, Some(8));
+}
