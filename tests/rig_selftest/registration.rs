@@ -127,6 +127,18 @@ fn headscale_refuses_a_callback_that_does_not_belong_to_this_browser() {
     let callback = page.redirect().expect("the callback").clone();
     let mut thief = Person::new();
     assert_eq!(thief.get(callback.as_str()).status(), 400);
+    let state = callback
+        .query_pairs()
+        .find(|(name, _)| name == "state")
+        .expect("a state")
+        .1;
+    let guess = format!(
+        "state_{}={}; Path=/",
+        &state[..6],
+        state.replace(&state[6..], "guess")
+    );
+    thief.jar.set(&callback, &guess);
+    assert_eq!(thief.get(callback.as_str()).status(), 403);
     assert_eq!(
         victim
             .get(&format!("{}/oidc/callback", standin.url()))

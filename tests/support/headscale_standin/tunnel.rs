@@ -185,7 +185,6 @@ pub(super) fn open(
     tunnel.change(|state| state.end = Some(end));
     if end == End::Finished && !tunnel.state().closed {
         writer.write_all(&farewell)?;
-        writer.shutdown(Shutdown::Write)?;
     }
     Ok(())
 }
