@@ -39,7 +39,7 @@ use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedSta
 /// Addresses that the limits remember at once.
 const LIMITED_ADDRESSES: u64 = 100_000;
 /// Login attempts that came back, remembered until they would have expired anyway.
-const USED_STATES: u64 = 100_000;
+const USED_STATES: usize = 100_000;
 /// Sign-ins a minute that one address may begin: an office behind one address, not a flood.
 const SIGN_INS_PER_MINUTE: u32 = 120;
 /// Connections to the issuer's private listener, and to the operator's.
@@ -134,10 +134,12 @@ impl App {
         let settings = Arc::new(settings);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-        let metrics =
-            Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
         let cookies = Cookies::new(settings.server_url.secure);
-        let keyring = Arc::new(KeyRing::load_or_create(&settings.keys_path, Arc::clone(&random))?);
+        let keyring = Arc::new(KeyRing::load_or_create(
+            &settings.keys_path,
+            Arc::clone(&random),
+        )?);
         let sessions = Arc::new(Sessions::new(
             settings.session.limits,
             settings.session.capacity,
@@ -194,7 +196,17 @@ impl App {
             random: Arc::clone(&random),
             drain: drain.clone(),
         });
-        Ok(Self { settings, house, front, provider, issuer, probe, versions, random, drain })
+        Ok(Self {
+            settings,
+            house,
+            front,
+            provider,
+            issuer,
+            probe,
+            versions,
+            random,
+            drain,
+        })
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -281,10 +293,16 @@ impl App {
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
         });
-        tasks.spawn(private::serve(listener, None, PRIVATE_CONNECTIONS, stop, move |request, _| {
-            let admin = Arc::clone(&admin);
-            async move { admin.answer(&request).await }
-        }));
+        tasks.spawn(private::serve(
+            listener,
+            None,
+            PRIVATE_CONNECTIONS,
+            stop,
+            move |request, _| {
+                let admin = Arc::clone(&admin);
+                async move { admin.answer(&request).await }
+            },
+        ));
         Ok(())
     }
 
@@ -306,7 +324,10 @@ impl App {
     {
         self.drain.stop();
         let open = self.drain.open();
-        tracing::info!(open, "stopping: nothing new begins, what is open may finish");
+        tracing::info!(
+            open,
+            "stopping: nothing new begins, what is open may finish"
+        );
         tokio::select! {
             ended = self.drain.wait(self.settings.shutdown_grace) => {
                 if !ended {
@@ -329,14 +350,18 @@ fn build_issuer(
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
 ) -> Result<Option<Arc<Issuer>>, StartError> {
-    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else { return Ok(None) };
+    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
+        return Ok(None);
+    };
     let identity = KeyIdentity {
         issuer: issuer.url.clone(),
         provider_issuer: settings.oidc.issuer.clone(),
     };
     let key = SigningKey::load_or_create(&issuer.key_path, &identity, accept_new_identity)?;
-    let standing =
-        Arc::new(Standings { sessions: Arc::clone(sessions), settings: Arc::clone(settings) });
+    let standing = Arc::new(Standings {
+        sessions: Arc::clone(sessions),
+        settings: Arc::clone(settings),
+    });
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     let issuer = Issuer::new(issuer, &settings.server_url, key, standing, clock, random)?;
     Ok(Some(Arc::new(issuer)))
@@ -345,6 +370,9 @@ fn build_issuer(
 fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
     let origin = |upstream| Origin::new(upstream, timeout).map(Arc::new);
-    settings.access.iter().map(|access| access.upstream.clone().map(origin).transpose()).collect()
+    settings
+        .access
+        .iter()
+        .map(|access| access.upstream.clone().map(origin).transpose())
+        .collect()
 }
-

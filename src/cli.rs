@@ -24,7 +24,12 @@ const FAILED: u8 = 1;
 #[command(version, about)]
 pub struct Cli {
     /// The configuration file
-    #[arg(long, short, global = true, default_value = "/etc/headwarden/config.yaml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "/etc/headwarden/config.yaml"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,13 +71,17 @@ enum DatabaseKind {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::from_process();
-    let command = cli.command.unwrap_or(Command::Serve { accept_new_identity: false });
+    let command = cli.command.unwrap_or(Command::Serve {
+        accept_new_identity: false,
+    });
     let settings = match config::load(&cli.config, &environment) {
         Ok(settings) => settings,
         Err(problems) => return report(&problems),
     };
     let done = match command {
-        Command::Serve { accept_new_identity } => return serve(settings, accept_new_identity),
+        Command::Serve {
+            accept_new_identity,
+        } => return serve(settings, accept_new_identity),
         Command::Check => check(&settings),
         Command::Health => return health(&settings),
         Command::HeadscaleConfig => headscale_config(&settings),
@@ -99,12 +108,19 @@ fn report(problems: &[Problem]) -> ExitCode {
         let _ = writeln!(io::stderr().lock(), "{problem}\n");
     }
     let count = problems.len();
-    complain(&format!("the configuration has {count} mistake{}", if count == 1 { "" } else { "s" }));
+    complain(&format!(
+        "the configuration has {count} mistake{}",
+        if count == 1 { "" } else { "s" }
+    ));
     ExitCode::from(BAD_CONFIG)
 }
 
 fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
-    let format = if settings.log.json { Format::Json } else { Format::Human };
+    let format = if settings.log.json {
+        Format::Json
+    } else {
+        Format::Human
+    };
     if let Err(why) = log::init(format, &settings.log.level) {
         complain(&why.to_string());
         return ExitCode::from(BAD_CONFIG);
@@ -157,8 +173,10 @@ mod futures {
     pub(super) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     pub(super) fn signals() -> io::Result<impl FnMut() -> Stop> {
-        let both: (Signal, Signal) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let both: (Signal, Signal) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let both = Arc::new(Mutex::new(both));
         Ok(move || -> Stop {
             let both = Arc::clone(&both);

@@ -36,15 +36,26 @@ impl Sockets {
             SignIn::Own | SignIn::None => None,
         };
         let admin = settings.admin.map(Socket::bind).transpose()?;
-        let public = settings.listen.iter().map(|listener| Socket::bind(listener.address));
-        Ok(Self { issuer, admin, public: public.collect::<Result<_, _>>()? })
+        let public = settings
+            .listen
+            .iter()
+            .map(|listener| Socket::bind(listener.address));
+        Ok(Self {
+            issuer,
+            admin,
+            public: public.collect::<Result<_, _>>()?,
+        })
     }
 }
 
 impl Socket {
     fn bind(address: SocketAddr) -> Result<Self, StartError> {
         let bind = || -> io::Result<TcpSocket> {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
             // Restarting must not wait for old connections to be forgotten; another listener on the
             // same port is still an error.
             socket.set_reuseaddr(true)?;
@@ -58,6 +69,8 @@ impl Socket {
     /// Begins to accept.
     pub fn listen(self) -> Result<TcpListener, StartError> {
         let address = self.address;
-        self.socket.listen(BACKLOG).map_err(|source| StartError::Bind { address, source })
+        self.socket
+            .listen(BACKLOG)
+            .map_err(|source| StartError::Bind { address, source })
     }
 }

@@ -30,7 +30,11 @@ impl Admin {
     /// Answers one request.
     pub async fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "text/plain",
+                "GET only\n".to_owned(),
+            );
         }
         match request.uri().path() {
             // Alive is whoever answers.
@@ -48,13 +52,21 @@ impl Admin {
                     text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
                 }
             },
-            _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "text/plain",
+                "not found\n".to_owned(),
+            ),
         }
     }
 
     async fn readiness(&self) -> Checks {
         let stopping = *self.drain.stopping().borrow();
-        let shutdown = if stopping { fail("stopping") } else { Outcome::Pass };
+        let shutdown = if stopping {
+            fail("stopping")
+        } else {
+            Outcome::Pass
+        };
         let provider = match self.provider.snapshot() {
             Some(_) => Outcome::Pass,
             None => fail("its discovery document was not fetched yet"),

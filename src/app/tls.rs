@@ -43,8 +43,10 @@ pub enum TlsError {
 /// See [`TlsError`].
 pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let chain = read_chain(&files.cert_path)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_path)
-        .map_err(|source| TlsError::File { path: files.key_path.clone(), source })?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_path).map_err(|source| TlsError::File {
+        path: files.key_path.clone(),
+        source,
+    })?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
@@ -60,6 +62,13 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|source| TlsError::File { path: path.to_owned(), source })?;
-    if chain.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(chain) }
+        .map_err(|source| TlsError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    if chain.is_empty() {
+        Err(TlsError::Empty(path.to_owned()))
+    } else {
+        Ok(chain)
+    }
 }

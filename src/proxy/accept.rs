@@ -87,12 +87,19 @@ impl Front {
     fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         // A trusted proxy speaks for many people; its own connections are not counted.
         let trusted = is_trusted(peer.ip(), &self.trusted_proxies);
-        let slot = if trusted { None } else { self.slots.take(peer.ip()) };
+        let slot = if trusted {
+            None
+        } else {
+            self.slots.take(peer.ip())
+        };
         if slot.is_none() && !trusted {
             self.metrics.limit_hit(Limit::Connections);
             return;
         }
-        let guards = Guards { _slot: slot, _open: self.drain.hold() };
+        let guards = Guards {
+            _slot: slot,
+            _open: self.drain.hold(),
+        };
         let front = Arc::clone(self);
         let _ = tcp.set_nodelay(true);
         tokio::spawn(async move {
@@ -180,7 +187,14 @@ impl Front {
         let client = client_ip(peer.ip(), &forwarded, &self.trusted_proxies);
         let mut id = self.random.token();
         id.truncate(12);
-        Visit { head, door, client, peer, id, started: Instant::now() }
+        Visit {
+            head,
+            door,
+            client,
+            peer,
+            id,
+            started: Instant::now(),
+        }
     }
 
     async fn admit_tunnel(
@@ -208,7 +222,11 @@ impl Front {
         let session = ServerSession::H1(session);
         let reused = self.proxy.process_new_http(session, &stopping).await?;
         let (stream, _) = reused.consume();
-        stream.into_any().downcast::<Connection>().ok().map(|connection| *connection)
+        stream
+            .into_any()
+            .downcast::<Connection>()
+            .ok()
+            .map(|connection| *connection)
     }
 
     /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be
@@ -216,7 +234,9 @@ impl Front {
     fn counts_as_secure(&self, visit: &Visit) -> bool {
         !self.server_url.secure
             || (is_trusted(visit.peer.ip(), &self.trusted_proxies)
-                && visit.only("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
+                && visit
+                    .only("x-forwarded-proto")
+                    .is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
     }
 
     /// A plaintext listener beside an https origin: GET and HEAD are sent there, the rest refused,
@@ -262,4 +282,3 @@ async fn handshake(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Trans
         },
     }
 }
-

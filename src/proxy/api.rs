@@ -50,7 +50,12 @@ impl House {
                 method = visit.head.method, "denied: no api role for this method"
             );
             let message = "your account has no role for this on the API";
-            return Verdict::Answer(pages::json(StatusCode::FORBIDDEN, "forbidden", message, &visit.id));
+            return Verdict::Answer(pages::json(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                message,
+                &visit.id,
+            ));
         }
         if !visit.is_safe() {
             tracing::info!(
@@ -73,7 +78,9 @@ impl House {
             let mut response =
                 pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
             let challenge = http::HeaderValue::from_static("Bearer realm=\"headscale\"");
-            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, challenge);
             return Verdict::Answer(response);
         };
         if !self.open_request_allowed(visit.client, visit.started) {

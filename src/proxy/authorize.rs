@@ -19,7 +19,9 @@ impl House {
     /// Answers Headscale's authorization request at once, from the session: only a request equal to
     /// one that was recorded in it, once. Everything else is a page, never a redirect.
     pub(super) fn authorize(&self, visit: &Visit) -> Response<Bytes> {
-        let Some(issuer) = &self.issuer else { return self.not_found(visit) };
+        let Some(issuer) = &self.issuer else {
+            return self.not_found(visit);
+        };
         if visit.head.method != "GET" {
             return self.method_not_allowed(visit, "GET");
         }
@@ -27,7 +29,11 @@ impl House {
             .head
             .target
             .query()
-            .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+            .map(|query| {
+                url::form_urlencoded::parse(query.as_bytes())
+                    .into_owned()
+                    .collect()
+            })
             .unwrap_or_default();
         let request = match issuer.authorize(&query) {
             Ok(request) => request,
@@ -68,7 +74,13 @@ impl House {
                 let sentence = "Your sign-in cannot be passed on to the tailnet.";
                 self.page(visit, |context| {
                     let hint = Some("Sign out, sign in again, and start again from your device.");
-                    pages::error(context, StatusCode::FORBIDDEN, "Not passed on", sentence, hint)
+                    pages::error(
+                        context,
+                        StatusCode::FORBIDDEN,
+                        "Not passed on",
+                        sentence,
+                        hint,
+                    )
                 })
             }
         }
@@ -78,11 +90,19 @@ impl House {
         self.metrics.denied(Rule::Username);
         tracing::info!(request_id = visit.id, subject = %who.subject, reason = %why, "no claims");
         match why {
-            ClaimsError::Username(why) => self.denied_page(visit, pages::Refusal::Username(why), who),
+            ClaimsError::Username(why) => {
+                self.denied_page(visit, pages::Refusal::Username(why), who)
+            }
             ClaimsError::Subject(_) => self.page(visit, |context| {
                 let sentence = "Headscale cannot tell your account from others.";
                 let hint = Some("Tell your administrator, with the support id below.");
-                pages::error(context, StatusCode::FORBIDDEN, "Not passed on", sentence, hint)
+                pages::error(
+                    context,
+                    StatusCode::FORBIDDEN,
+                    "Not passed on",
+                    sentence,
+                    hint,
+                )
             }),
         }
     }
@@ -99,7 +119,9 @@ impl House {
         if !visit.head.target.query_values("error").is_empty() {
             return start_again();
         }
-        let Some(live) = self.session(visit) else { return start_again() };
+        let Some(live) = self.session(visit) else {
+            return start_again();
+        };
         let permit = match self.admit(visit, &live) {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
@@ -110,7 +132,9 @@ impl House {
             SignIn::Own => {}
             SignIn::Issuer(_) => {
                 let codes = visit.head.target.query_values("code");
-                let [code] = codes.as_slice() else { return start_again() };
+                let [code] = codes.as_slice() else {
+                    return start_again();
+                };
                 if !live.legs().take_callback(state, code, self.clock.now()) {
                     return start_again();
                 }

@@ -52,7 +52,9 @@ impl House {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
-        if !self.versions.current().confirms_registration() && !self.was_confirmed(Purpose::Register, id, &live) {
+        if !self.versions.current().confirms_registration()
+            && !self.was_confirmed(Purpose::Register, id, &live)
+        {
             return Verdict::Answer(self.ask(visit, Purpose::Register, id, &live));
         }
         self.forward_leg(permit, LegKind::Register(id.clone()), live)
@@ -84,7 +86,8 @@ impl House {
     }
 
     fn was_confirmed(&self, purpose: Purpose, id: &AuthId, live: &Live) -> bool {
-        live.confirmations().use_approval(purpose.question(), id, self.clock.now())
+        live.confirmations()
+            .use_approval(purpose.question(), id, self.clock.now())
     }
 
     fn forward_leg(&self, permit: Permit, kind: LegKind, live: Arc<Live>) -> Verdict {
@@ -99,7 +102,12 @@ impl House {
     fn ask(&self, visit: &Visit, purpose: Purpose, id: &AuthId, live: &Live) -> Response<Bytes> {
         if !visit.wants_page() {
             let message = "open this link in a browser";
-            return pages::json(StatusCode::FORBIDDEN, "confirmation_needed", message, &visit.id);
+            return pages::json(
+                StatusCode::FORBIDDEN,
+                "confirmation_needed",
+                message,
+                &visit.id,
+            );
         }
         let who = &live.session.identity;
         let username = match (&self.settings.headscale.sign_in, self.username(who)) {
@@ -110,8 +118,9 @@ impl House {
             (SignIn::Own | SignIn::None, _) => None,
         };
         let now = self.clock.now();
-        let token =
-            live.confirmations().issue(purpose.question(), id, self.random.as_ref(), now);
+        let token = live
+            .confirmations()
+            .issue(purpose.question(), id, self.random.as_ref(), now);
         let confirmation = pages::Confirmation {
             auth_id: id,
             who,
@@ -169,12 +178,15 @@ impl House {
         location: Option<&HeaderValue>,
     ) {
         let Some(issuer) = &self.issuer else { return };
-        let Some(location) = location.and_then(|value| value.to_str().ok()) else { return };
+        let Some(location) = location.and_then(|value| value.to_str().ok()) else {
+            return;
+        };
         if !status.is_redirection() {
             return;
         }
         let now = self.clock.now();
-        match parse_authorize_redirect(location, issuer.authorization_endpoint(), kind.clone(), now) {
+        match parse_authorize_redirect(location, issuer.authorization_endpoint(), kind.clone(), now)
+        {
             Ok(leg) => live.legs().record(leg, now),
             Err(why) => tracing::warn!(
                 request_id = visit.id, reason = %why,

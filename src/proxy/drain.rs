@@ -68,7 +68,9 @@ impl Drain {
     /// Waits until nothing is open, at most `grace`. True when nothing is.
     pub async fn wait(&self, grace: Duration) -> bool {
         let mut open = self.open.subscribe();
-        tokio::time::timeout(grace, open.wait_for(|open| *open == 0)).await.is_ok()
+        tokio::time::timeout(grace, open.wait_for(|open| *open == 0))
+            .await
+            .is_ok()
     }
 }
 

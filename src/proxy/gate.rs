@@ -129,7 +129,13 @@ impl House {
 
     fn verify(&self, visit: &Visit) -> Verdict {
         let client = visit.client.to_canonical();
-        if !self.settings.headscale.verify_from.iter().any(|net| net.contains(&client)) {
+        if !self
+            .settings
+            .headscale
+            .verify_from
+            .iter()
+            .any(|net| net.contains(&client))
+        {
             return Verdict::Answer(self.not_found(visit));
         }
         self.open(visit)
@@ -235,7 +241,11 @@ impl House {
                 let user = who.username.as_deref().unwrap_or(who.subject.as_str());
                 let mut fields = vec![("Remote-User", encode_claim(user))];
                 fields.extend(email.map(|email| ("Remote-Email", encode_claim(email.as_str()))));
-                fields.extend(who.name.as_ref().map(|name| ("Remote-Name", encode_claim(name))));
+                fields.extend(
+                    who.name
+                        .as_ref()
+                        .map(|name| ("Remote-Name", encode_claim(name))),
+                );
                 fields.push(("Remote-Groups", groups.join(",")));
                 fields
             }
@@ -261,12 +271,7 @@ impl House {
 
     // ---- refusals -------------------------------------------------------------------------
 
-    pub(super) fn denied(
-        &self,
-        visit: &Visit,
-        denial: &Denial,
-        who: &Identity,
-    ) -> Response<Bytes> {
+    pub(super) fn denied(&self, visit: &Visit, denial: &Denial, who: &Identity) -> Response<Bytes> {
         self.metrics.denied(denial.into());
         tracing::info!(
             request_id = visit.id, subject = %who.subject, rule = denial.kind(), "denied by a rule"
@@ -287,7 +292,12 @@ impl House {
     }
 
     pub(super) fn not_found(&self, visit: &Visit) -> Response<Bytes> {
-        self.page_or_json(visit, pages::not_found, "not_found", "there is nothing at this address")
+        self.page_or_json(
+            visit,
+            pages::not_found,
+            "not_found",
+            "there is nothing at this address",
+        )
     }
 
     pub(super) fn cross_site(&self, visit: &Visit) -> Response<Bytes> {
@@ -312,11 +322,23 @@ impl House {
     pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &'static str) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            pages::error(context, status, "Not like this", "This address takes other requests.", None)
+            pages::error(
+                context,
+                status,
+                "Not like this",
+                "This address takes other requests.",
+                None,
+            )
         };
-        let mut response =
-            self.page_or_json(visit, page, "method_not_allowed", "this method is not for this address");
-        response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allow));
+        let mut response = self.page_or_json(
+            visit,
+            page,
+            "method_not_allowed",
+            "this method is not for this address",
+        );
+        response
+            .headers_mut()
+            .insert(http::header::ALLOW, HeaderValue::from_static(allow));
         response
     }
 }
@@ -336,7 +358,10 @@ fn no_content(visit: &Visit) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
     if let Some(challenge) = visit.only("x-tailscale-challenge") {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         if (1..=64).contains(&challenge.len()) && challenge.bytes().all(plain) {

@@ -138,7 +138,10 @@ impl Head {
 /// Every line ends with CR LF, no line is folded, no byte is NUL.
 fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
     let mut before = b'\n';
-    for (&byte, &after) in raw.iter().zip(raw.iter().skip(1).chain(std::iter::once(&0))) {
+    for (&byte, &after) in raw
+        .iter()
+        .zip(raw.iter().skip(1).chain(std::iter::once(&0)))
+    {
         match byte {
             b'\n' if before != b'\r' => return Err(HeadError::Malformed("a bare line feed")),
             b'\r' if after != b'\n' => return Err(HeadError::Malformed("a bare carriage return")),
@@ -154,7 +157,11 @@ fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
-    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect()
 }
 
 fn the_host(headers: &HeaderMap, http11: bool) -> Result<Option<String>, HeadError> {
@@ -183,7 +190,9 @@ fn is_host(host: &str) -> bool {
         },
     };
     !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
         && port.is_none_or(|port| {
             port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit())
         })
@@ -231,7 +240,10 @@ fn the_framing(headers: &HeaderMap, http11: bool) -> Result<Framing, HeadError> 
 ///
 /// # Errors
 /// See [`HeadError`]; what was read is lost then, and the connection must end.
-pub async fn read_head<S>(stream: &mut S, patience: Patience) -> Result<(Head, usize, Bytes), HeadError>
+pub async fn read_head<S>(
+    stream: &mut S,
+    patience: Patience,
+) -> Result<(Head, usize, Bytes), HeadError>
 where
     S: AsyncRead + Unpin,
 {

@@ -64,7 +64,9 @@ pub fn is_dropped(name: &str) -> bool {
     }
     let name = name.to_ascii_lowercase();
     DROPPED.binary_search(&name.as_str()).is_ok()
-        || DROPPED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || DROPPED_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
         || name == "x-forwarded"
 }
 
@@ -92,7 +94,10 @@ pub fn truth(
         ("X-Forwarded-For", client.clone()),
         ("X-Real-IP", client.clone()),
         ("True-Client-IP", client),
-        ("X-Forwarded-Proto", if secure { "https" } else { "http" }.to_owned()),
+        (
+            "X-Forwarded-Proto",
+            if secure { "https" } else { "http" }.to_owned(),
+        ),
         ("X-Forwarded-Host", authority.to_owned()),
         ("X-Request-Id", request_id.to_owned()),
     ]
@@ -101,8 +106,13 @@ pub fn truth(
 /// The fields of a client's request that may go on, as sent. `Host`, framing, `Cookie` and
 /// `Authorization` are the caller's business and left out.
 pub fn passed(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-    const OURS: [&str; 5] =
-        ["host", "cookie", "authorization", "content-length", "transfer-encoding"];
+    const OURS: [&str; 5] = [
+        "host",
+        "cookie",
+        "authorization",
+        "content-length",
+        "transfer-encoding",
+    ];
     let nominated = nominated(headers);
     headers.iter().filter(move |(name, _)| {
         !is_dropped(name.as_str())
@@ -188,10 +198,18 @@ mod tests {
             ("sec-websocket-key", "k"),
         ]
         .into_iter()
-        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
         .collect();
         let names: Vec<&str> = passed(&headers).map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accept", "x-tailscale-handshake", "sec-websocket-key"]);
+        assert_eq!(
+            names,
+            ["accept", "x-tailscale-handshake", "sec-websocket-key"]
+        );
     }
 
     #[test]

@@ -40,10 +40,14 @@ impl House {
         // Without a session there is no ID token to hint with, and newer providers insist on one.
         let location = ended.as_ref().and_then(|session| {
             let state = self.random.token();
-            self.provider.end_session_url(Some(&session.id_token), &back, &state)
+            self.provider
+                .end_session_url(Some(&session.id_token), &back, &state)
         });
-        let mut response =
-            see_other(location.as_ref().map_or(SIGNED_OUT, |location| location.as_str()));
+        let mut response = see_other(
+            location
+                .as_ref()
+                .map_or(SIGNED_OUT, |location| location.as_str()),
+        );
         set_cookie(&mut response, &self.cookies.delete_session());
         response
     }

@@ -147,10 +147,19 @@ impl ProxyHttp for Phases {
         self.keep_cookies_apart(response, route)?;
         if let Some(answer) = self.newer_link(visit, response) {
             ctx.instead = Some(answer);
-            return Err(Error::explain(ErrorType::HTTPStatus(404), "replaced by our own page"));
+            return Err(Error::explain(
+                ErrorType::HTTPStatus(404),
+                "replaced by our own page",
+            ));
         }
         if let Some((kind, live)) = &route.leg {
-            self.house.remember_leg(visit, kind, live, response.status, response.headers.get(LOCATION));
+            self.house.remember_leg(
+                visit,
+                kind,
+                live,
+                response.status,
+                response.headers.get(LOCATION),
+            );
         }
         ctx.status = Some(response.status);
         Ok(())
@@ -174,10 +183,16 @@ impl ProxyHttp for Phases {
         {
             session.set_keepalive(None);
             ctx.status = Some(answer.status());
-            let is_head = ctx.visit.as_ref().is_some_and(|visit| visit.head.method == "HEAD");
+            let is_head = ctx
+                .visit
+                .as_ref()
+                .is_some_and(|visit| visit.head.method == "HEAD");
             let _ = reply::write(session.as_downstream_mut(), answer, is_head).await;
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
@@ -187,7 +202,10 @@ impl ProxyHttp for Phases {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         let Some(visit) = &ctx.visit else { return };
-        let status = session.response_written().map(|response| response.status).or(ctx.status);
+        let status = session
+            .response_written()
+            .map(|response| response.status)
+            .or(ctx.status);
         let status = status.map_or(0, |status| status.as_u16());
         if let Ok(status) = StatusCode::from_u16(status) {
             self.house.metrics.request(&visit.door, status);
@@ -225,7 +243,13 @@ impl Phases {
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
         Err(self.house.page(visit, |context| {
-            pages::error(context, status, "Not like this", "This form cannot be read.", None)
+            pages::error(
+                context,
+                status,
+                "Not like this",
+                "This form cannot be read.",
+                None,
+            )
         }))
     }
 
@@ -247,7 +271,10 @@ impl Phases {
     /// Says what is true of the request, and of the person where a rule wants it said.
     fn say_who(&self, request: &mut RequestHeader, visit: &Visit, route: &Route) -> Result<()> {
         let settings = &self.house.settings;
-        let (authority, secure) = (settings.server_url.authority.as_str(), settings.server_url.secure);
+        let (authority, secure) = (
+            settings.server_url.authority.as_str(),
+            settings.server_url.secure,
+        );
         request.insert_header(HOST, authority)?;
         for (name, value) in headers::truth(visit.client, authority, secure, &visit.id) {
             request.insert_header(name, value)?;
@@ -292,7 +319,12 @@ impl Phases {
 
     /// Our cookies are never set by an upstream, and Headscale's own only by Headscale.
     fn keep_cookies_apart(&self, response: &mut ResponseHeader, route: &Route) -> Result<()> {
-        let all: Vec<HeaderValue> = response.headers.get_all(SET_COOKIE).iter().cloned().collect();
+        let all: Vec<HeaderValue> = response
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .cloned()
+            .collect();
         if all.is_empty() {
             return Ok(());
         }
@@ -321,7 +353,9 @@ impl Phases {
         };
         let is_gone = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         (is_link && is_gone && visit.wants_page()).then(|| {
-            self.house.page(visit, |context| pages::newest_link(context, response.status))
+            self.house.page(visit, |context| {
+                pages::newest_link(context, response.status)
+            })
         })
     }
 
@@ -330,7 +364,13 @@ impl Phases {
         if let ErrorType::HTTPStatus(500) = error.etype {
             return Some(self.house.page(visit, |context| {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                pages::error(context, status, "Something went wrong", "This request was not served.", None)
+                pages::error(
+                    context,
+                    status,
+                    "Something went wrong",
+                    "This request was not served.",
+                    None,
+                )
             }));
         }
         let failure = reply::upstream_failure(error)?;
@@ -340,7 +380,10 @@ impl Phases {
             UpstreamFailure::Timeout => "the upstream did not answer in time",
         };
         let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
-        Some(self.house.page_or_json(visit, page, "upstream_unavailable", message))
+        Some(
+            self.house
+                .page_or_json(visit, page, "upstream_unavailable", message),
+        )
     }
 }
 
@@ -352,5 +395,9 @@ fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
 fn is_websocket(visit: &Visit) -> bool {
-    visit.head.upgrade.as_deref().is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+    visit
+        .head
+        .upgrade
+        .as_deref()
+        .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
 }

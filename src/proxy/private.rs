@@ -20,8 +20,10 @@ use super::reply::{self, BodyError};
 use super::stream::{Connection, Transport};
 
 /// Longest wait for a head, and between requests.
-const PATIENCE: Patience =
-    Patience { first_byte: Duration::from_secs(30), head: Duration::from_secs(10) };
+const PATIENCE: Patience = Patience {
+    first_byte: Duration::from_secs(30),
+    head: Duration::from_secs(10),
+};
 /// Longest wait for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the kernel refused to accept.
@@ -137,5 +139,9 @@ where
     if behind.is_some() {
         return None;
     }
-    stream.into_any().downcast::<Connection>().ok().map(|connection| *connection)
+    stream
+        .into_any()
+        .downcast::<Connection>()
+        .ok()
+        .map(|connection| *connection)
 }

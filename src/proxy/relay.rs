@@ -207,7 +207,14 @@ mod tests {
         let tunnel = tokio::spawn(async move {
             let carried = Carried::default();
             let none = Bytes::new;
-            relay(&mut client_side, &mut upstream_side, none(), none(), &carried).await
+            relay(
+                &mut client_side,
+                &mut upstream_side,
+                none(),
+                none(),
+                &carried,
+            )
+            .await
         });
         let server = tokio::spawn(async move {
             let mut question = String::new();

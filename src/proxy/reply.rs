@@ -55,7 +55,11 @@ pub enum BodyError {
 /// See [`BodyError`]; the connection must not be used again then.
 pub async fn read_body(session: &mut ServerSession) -> Result<Bytes, BodyError> {
     let mut body = bytes::BytesMut::new();
-    while let Some(piece) = session.read_request_body().await.map_err(|_| BodyError::Broken)? {
+    while let Some(piece) = session
+        .read_request_body()
+        .await
+        .map_err(|_| BodyError::Broken)?
+    {
         if body.len() + piece.len() > MAX_BODY {
             return Err(BodyError::TooLarge);
         }

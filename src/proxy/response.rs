@@ -39,7 +39,10 @@ impl ResponseHead {
 
     /// The field `name` when it is there exactly once and is text.
     pub fn only(&self, name: &str) -> Option<&str> {
-        let mut all = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let mut all = self
+            .fields
+            .iter()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name));
         match (all.next(), all.next()) {
             (Some((_, value)), None) => std::str::from_utf8(value).ok(),
             _ => None,
@@ -54,12 +57,14 @@ impl ResponseHead {
         if self.is_chunked() {
             return None;
         }
-        self.only("content-length").and_then(|length| length.trim().parse().ok())
+        self.only("content-length")
+            .and_then(|length| length.trim().parse().ok())
     }
 
     /// Whether the body is in chunks.
     pub fn is_chunked(&self) -> bool {
-        self.only("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+        self.only("transfer-encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
     }
 
     /// The head of a 101 as the client gets it: `Connection` and `Upgrade` stay.
@@ -110,7 +115,9 @@ enum State {
     Extension(u64),
     Data(u64),
     DataEnd,
-    Trailer { line_is_empty: bool },
+    Trailer {
+        line_is_empty: bool,
+    },
     Done,
 }
 
@@ -148,9 +155,15 @@ impl Chunks {
                 State::DataEnd if byte == b'\n' => State::SizeStart,
                 State::DataEnd if byte == b'\r' => State::DataEnd,
                 State::DataEnd => return Err("a chunk is longer than it said"),
-                State::Trailer { line_is_empty: true } if byte == b'\n' => State::Done,
-                State::Trailer { line_is_empty } if byte == b'\r' => State::Trailer { line_is_empty },
-                State::Trailer { .. } => State::Trailer { line_is_empty: byte == b'\n' },
+                State::Trailer {
+                    line_is_empty: true,
+                } if byte == b'\n' => State::Done,
+                State::Trailer { line_is_empty } if byte == b'\r' => {
+                    State::Trailer { line_is_empty }
+                }
+                State::Trailer { .. } => State::Trailer {
+                    line_is_empty: byte == b'\n',
+                },
                 State::Done => return Ok(true),
             };
             rest = next;
@@ -161,13 +174,18 @@ impl Chunks {
 
 const fn begin(size: u64) -> State {
     match size {
-        0 => State::Trailer { line_is_empty: true },
+        0 => State::Trailer {
+            line_is_empty: true,
+        },
         size => State::Data(size),
     }
 }
 
 fn digit(byte: u8) -> Result<u64, &'static str> {
-    char::from(byte).to_digit(16).map(u64::from).ok_or("a chunk size is not a number")
+    char::from(byte)
+        .to_digit(16)
+        .map(u64::from)
+        .ok_or("a chunk size is not a number")
 }
 
 #[cfg(test)]
@@ -197,7 +215,10 @@ mod tests {
         let raw = b"HTTP/1.1 426 Upgrade Required\r\nConnection: keep-alive\r\nSet-Cookie: a=b\r\n\
             Content-Length: 2\r\n\r\nno";
         let (head, length) = ResponseHead::parse(raw).unwrap().unwrap();
-        assert_eq!((head.status, head.length(), &raw[length..]), (426, Some(2), &b"no"[..]));
+        assert_eq!(
+            (head.status, head.length(), &raw[length..]),
+            (426, Some(2), &b"no"[..])
+        );
         assert_eq!(
             String::from_utf8(head.closing()).unwrap(),
             "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"

@@ -11,7 +11,6 @@ use super::gate::Verdict;
 use super::house::{House, see_other, set_cookie};
 use super::visit::Visit;
 use crate::domain::login::{self, Attempt, AttemptKind};
-use crate::domain::policy::Permit;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
@@ -31,9 +30,13 @@ impl House {
             let message = "sign in first";
             return pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
         }
-        let return_to =
-            ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
-        self.begin(visit, return_to, AttemptKind::SignIn, &AuthorizeOptions::default())
+        let return_to = ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
+        self.begin(
+            visit,
+            return_to,
+            AttemptKind::SignIn,
+            &AuthorizeOptions::default(),
+        )
     }
 
     /// `/.headwarden/sign-in`: asked for by a link of ours. `switch=1` makes the provider ask for the
@@ -48,7 +51,10 @@ impl House {
         }
         let switch = visit.head.target.query_values("switch") == ["1"];
         let (kind, options) = if switch {
-            let options = AuthorizeOptions { prompt_login: true, ..AuthorizeOptions::default() };
+            let options = AuthorizeOptions {
+                prompt_login: true,
+                ..AuthorizeOptions::default()
+            };
             (AttemptKind::SwitchUser, options)
         } else {
             (AttemptKind::SignIn, AuthorizeOptions::default())
@@ -60,15 +66,19 @@ impl House {
     pub(super) fn step_up(&self, visit: &Visit, live: &Live, max_age: Duration) -> Response<Bytes> {
         if !visit.is_navigation() {
             let message = "open this link in a browser";
-            return pages::json(StatusCode::UNAUTHORIZED, "step_up_needed", message, &visit.id);
+            return pages::json(
+                StatusCode::UNAUTHORIZED,
+                "step_up_needed",
+                message,
+                &visit.id,
+            );
         }
         let kind = AttemptKind::StepUp {
             session: live.key.to_hex(),
             subject: live.session.identity.subject.as_str().to_owned(),
             since: self.clock.now(),
         };
-        let return_to =
-            ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
+        let return_to = ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
         let options = AuthorizeOptions {
             prompt_login: true,
             max_age: Some(max_age),
@@ -117,17 +127,27 @@ impl House {
         if !login::is_ours(state) {
             return self.foreign_callback(visit, state);
         }
-        if visit.only("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
+        if visit
+            .only("sec-fetch-mode")
+            .is_some_and(|mode| mode != "navigate")
+        {
             return Verdict::Answer(self.bad_callback(visit, CallbackFailure::State));
         }
         Verdict::Answer(self.our_callback(visit, state).await)
     }
 
     async fn our_callback(&self, visit: &Visit, state: &str) -> Response<Bytes> {
-        let attempt = match self.attempts.find(state, &visit.head.headers, self.clock.now()) {
+        let attempt = match self
+            .attempts
+            .find(state, &visit.head.headers, self.clock.now())
+        {
             Ok(attempt) => attempt,
             Err(AttemptError::Missing) => {
-                self.failed(visit, CallbackFailure::Cookie, "the browser brought no attempt");
+                self.failed(
+                    visit,
+                    CallbackFailure::Cookie,
+                    "the browser brought no attempt",
+                );
                 return self.page(visit, pages::cookies_needed);
             }
             Err(AttemptError::Expired) => {
@@ -152,13 +172,19 @@ impl House {
         if let Some(error) = errors.first() {
             let error = pages::ProviderError::parse(error);
             self.failed(visit, CallbackFailure::Provider, format_args!("{error:?}"));
-            return self.finished(state, self.page(visit, |c| pages::provider_refused(c, error)));
+            return self.finished(
+                state,
+                self.page(visit, |c| pages::provider_refused(c, error)),
+            );
         }
         let Some(code) = codes.first().filter(|code| !code.is_empty()) else {
             return self.finished(state, self.bad_callback(visit, CallbackFailure::State));
         };
-        let callback =
-            Callback { state: state.to_owned(), code: Secret::new(code.clone()), iss };
+        let callback = Callback {
+            state: state.to_owned(),
+            code: Secret::new(code.clone()),
+            iss,
+        };
         let response = match self.provider.redeem(&attempt, &callback).await {
             Ok(person) => self.welcome(visit, &attempt, person),
             Err(why) => self.not_redeemed(visit, &why),
@@ -169,18 +195,25 @@ impl House {
     /// The provider vouches for a person: now the rules, and then a session under a new id.
     fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
         let now = self.clock.now();
-        if let AttemptKind::StepUp { session, subject, since } = attempt.kind() {
+        if let AttemptKind::StepUp {
+            session,
+            subject,
+            since,
+        } = &attempt.kind
+        {
             let alive = SessionKey::parse(session)
                 .is_ok_and(|key| self.session(visit).is_some_and(|live| live.key == key));
             let proven = person.check_step_up(subject, *since);
             if !alive || proven.is_err() {
-                let why = proven.err().map_or("its session is over".to_owned(), |e| e.to_string());
+                let why = proven
+                    .err()
+                    .map_or("its session is over".to_owned(), |e| e.to_string());
                 self.failed(visit, CallbackFailure::StepUp, why);
                 return self.page(visit, pages::step_up_refused);
             }
         }
-        if let Err(denial) = Permit::for_identity(&self.settings.rules, &person.identity) {
-                return self.denied(visit, &denial, &person.identity);
+        if let Err(denial) = self.settings.rules.decide(&person.identity) {
+            return self.denied(visit, &denial, &person.identity);
         }
         let subject = person.identity.subject.clone();
         let session = Session {
@@ -191,11 +224,14 @@ impl House {
             token_expires_at: person.token_expires_at,
             started_at: now,
         };
-        let before = self.cookies.session_id(&visit.head.headers).map(|id| id.key());
+        let before = self
+            .cookies
+            .session_id(&visit.head.headers)
+            .map(|id| id.key());
         let (id, live) = self.sessions.replace(before.as_ref(), session);
-        self.metrics.signed_in(attempt.kind().into());
+        self.metrics.signed_in((&attempt.kind).into());
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
-        let mut response = see_other(attempt.return_to().as_str());
+        let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
     }
@@ -228,11 +264,21 @@ impl House {
     }
 
     fn bad_callback(&self, visit: &Visit, failure: CallbackFailure) -> Response<Bytes> {
-        self.failed(visit, failure, "the callback's parameters are not those of an answer");
+        self.failed(
+            visit,
+            failure,
+            "the callback's parameters are not those of an answer",
+        );
         self.page(visit, |context| {
             let sentence = "This address is visited at the end of a sign-in, and only then.";
             let hint = Some("Open the page you want, and sign in from there.");
-            pages::error(context, StatusCode::BAD_REQUEST, "Not a sign-in", sentence, hint)
+            pages::error(
+                context,
+                StatusCode::BAD_REQUEST,
+                "Not a sign-in",
+                sentence,
+                hint,
+            )
         })
     }
 
@@ -243,7 +289,9 @@ impl House {
 
     /// An attempt that came back is over, whatever became of it.
     fn finished(&self, state: &str, mut response: Response<Bytes>) -> Response<Bytes> {
-        set_cookie(&mut response, &self.attempts.forget(state));
+        if let Some(cookie) = self.attempts.forget(state) {
+            set_cookie(&mut response, &cookie);
+        }
         response
     }
 }

@@ -23,7 +23,10 @@ pub struct Slot {
 impl Slots {
     /// At most `most` for each address.
     pub fn new(most: u32) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+        Arc::new(Self {
+            most,
+            taken: Mutex::default(),
+        })
     }
 
     /// Takes a place, unless the address has all of its own already.
@@ -35,13 +38,20 @@ impl Slots {
             return None;
         }
         *count += 1;
-        Some(Slot { slots: Arc::clone(self), key })
+        Some(Slot {
+            slots: Arc::clone(self),
+            key,
+        })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .slots
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.key) {
             *count = count.saturating_sub(1);
             if *count == 0 {

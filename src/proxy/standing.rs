@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::domain::identity::Identity;
-use crate::domain::policy::Permit;
 use crate::domain::session::Session;
 use crate::domain::username::{self, UsernameError};
 use crate::issuer::{Claims, Standing};
@@ -22,7 +21,7 @@ impl Standing for Standings {
     fn claims(&self, holder: &str) -> Option<Claims> {
         let key = SessionKey::parse(holder).ok()?;
         let live = self.sessions.find_by_key(&key)?;
-        Permit::for_identity(&self.settings.rules, &live.session.identity).ok()?;
+        self.settings.rules.decide(&live.session.identity).ok()?;
         claims(&self.settings, &live.session).ok()
     }
 }
@@ -46,7 +45,10 @@ pub fn username(settings: &Settings, who: &Identity) -> Result<String, UsernameE
 /// What Headscale may be told about the person of `session`.
 pub fn claims(settings: &Settings, session: &Session) -> Result<Claims, ClaimsError> {
     let who = &session.identity;
-    let expires_at = settings.oidc.use_expiry_from_token.then_some(session.token_expires_at);
+    let expires_at = settings
+        .oidc
+        .use_expiry_from_token
+        .then_some(session.token_expires_at);
     Ok(Claims::new(
         who,
         username(settings, who)?,

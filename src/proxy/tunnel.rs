@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::head::{Framing, read_some};
@@ -84,7 +84,11 @@ impl Tunnels {
         let opened = Box::pin(self.open(kind, &visit, client, early)).await;
         match opened {
             Ok(opened) => {
-                tracing::debug!(request_id = visit.id, tunnel = kind.label(), "tunnel opened");
+                tracing::debug!(
+                    request_id = visit.id,
+                    tunnel = kind.label(),
+                    "tunnel opened"
+                );
                 drop(visit);
                 self.hold(kind, opened).await;
             }
@@ -100,7 +104,12 @@ impl Tunnels {
 
     /// Carries bytes until both sides have ended or the process must.
     async fn hold(&self, kind: Tunnel, opened: Opened) {
-        let Opened { mut client, mut upstream, early, late } = opened;
+        let Opened {
+            mut client,
+            mut upstream,
+            early,
+            late,
+        } = opened;
         let open = self.metrics.tunnel_opened(kind);
         let carried = Carried::default();
         let mut cut = self.cut.clone();
@@ -109,8 +118,10 @@ impl Tunnels {
             _ = cut.wait_for(|cut| *cut) => None,
         };
         drop(open);
-        self.metrics.relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
-        self.metrics.relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
+        self.metrics
+            .relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
+        self.metrics
+            .relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
         match ended {
             Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
             Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),
@@ -126,7 +137,13 @@ impl Tunnels {
         early: Bytes,
     ) -> Result<Opened, NotOpened> {
         if visit.head.body != Framing::None {
-            plain::answer(&mut client, Status(400, "Bad Request"), "", "an upgrade has no body").await;
+            plain::answer(
+                &mut client,
+                Status(400, "Bad Request"),
+                "",
+                "an upgrade has no body",
+            )
+            .await;
             return Err(NotOpened::Body);
         }
         keep_alive(client.tcp());
@@ -139,7 +156,12 @@ impl Tunnels {
                 client.write_all(&head.switching()).await?;
                 client.flush().await?;
                 upstream.flush().await?;
-                Ok(Opened { client, upstream, early, late })
+                Ok(Opened {
+                    client,
+                    upstream,
+                    early,
+                    late,
+                })
             }
             Ok((head, upstream, late)) => {
                 pass_on(&mut client, &head, upstream, late).await?;
@@ -199,8 +221,12 @@ impl Tunnels {
         line("Connection", b"Upgrade");
         line("Upgrade", kind.upgrade_token().as_bytes());
         request.extend_from_slice(b"\r\n");
-        let mut whole =
-            format!("{} {} HTTP/1.1\r\n", visit.head.method, visit.head.target.as_str()).into_bytes();
+        let mut whole = format!(
+            "{} {} HTTP/1.1\r\n",
+            visit.head.method,
+            visit.head.target.as_str()
+        )
+        .into_bytes();
         whole.append(&mut request);
         whole
     }

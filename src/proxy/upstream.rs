@@ -70,7 +70,9 @@ pub enum TrustError {
         source: rustls::pki_types::pem::Error,
     },
     /// The system's store has no usable certificate.
-    #[error("the system's certificate store has no usable certificate; install ca-certificates or set ca_path")]
+    #[error(
+        "the system's certificate store has no usable certificate; install ca-certificates or set ca_path"
+    )]
     NoRoots,
     /// The host is no name that a certificate could hold.
     #[error("{0} cannot be a certificate's name")]
@@ -78,13 +80,18 @@ pub enum TrustError {
 }
 
 /// An upstream, ready to be connected to.
-#[derive(Debug)]
 pub struct Origin {
     upstream: Upstream,
     connect_timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
     names: Cache<(), SocketAddr>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Origin").field(&self.upstream).finish()
+    }
 }
 
 impl Origin {
@@ -100,14 +107,21 @@ impl Origin {
             if store.is_empty() {
                 return Err(TrustError::NoRoots);
             }
-            let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+            let mut config = ClientConfig::builder()
+                .with_root_certificates(store)
+                .with_no_client_auth();
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             let name = ServerName::try_from(upstream.host.clone())
                 .map_err(|_| TrustError::Name(upstream.host.clone()))?;
             let ca = upstream.ca_path.is_some().then(|| {
                 certificates
                     .iter()
-                    .map(|der| pingora::utils::tls::WrappedX509::new(der.to_vec(), pingora::utils::tls::parse_x509))
+                    .map(|der| {
+                        pingora::utils::tls::WrappedX509::new(
+                            der.to_vec(),
+                            pingora::utils::tls::parse_x509,
+                        )
+                    })
                     .collect::<Vec<_>>()
                     .into()
             });
@@ -120,7 +134,10 @@ impl Origin {
             connect_timeout,
             tls,
             ca,
-            names: Cache::builder().max_capacity(1).time_to_live(NAME_TTL).build(),
+            names: Cache::builder()
+                .max_capacity(1)
+                .time_to_live(NAME_TTL)
+                .build(),
         })
     }
 
@@ -139,7 +156,8 @@ impl Origin {
         let host = self.upstream.host.as_str();
         let found = tokio::net::lookup_host((host, self.upstream.port)).await;
         let first = found.and_then(|mut all| {
-            all.next().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+            all.next()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         });
         let address = first.map_err(|source| ConnectError::Name {
             host: host.to_owned(),
@@ -211,7 +229,9 @@ fn roots(upstream: &Upstream) -> Result<Vec<CertificateDer<'static>>, TrustError
 /// Tells the kernel to find out when a tunnel's peer has silently gone, and to send small writes at
 /// once. Failing to do so costs nothing but the finding out.
 pub fn keep_alive(tcp: &TcpStream) {
-    let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let probes = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
     let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
     let _ = tcp.set_nodelay(true);
 }

@@ -68,7 +68,10 @@ impl Visit {
     fn accepts_html(&self) -> bool {
         self.only("accept").is_some_and(|accept| {
             accept.split(',').any(|range| {
-                range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+                range
+                    .split(';')
+                    .next()
+                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
             })
         })
     }

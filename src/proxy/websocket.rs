@@ -39,11 +39,14 @@ impl Connect for Patient {
         let address = address
             .as_inet()
             .ok_or_else(|| Error::explain(ErrorType::ConnectError, "not an internet address"))?;
-        let tcp = TcpStream::connect(address).await.map_err(|why| {
-            Error::because(ErrorType::ConnectRefused, "cannot connect", why)
-        })?;
+        let tcp = TcpStream::connect(address)
+            .await
+            .map_err(|why| Error::because(ErrorType::ConnectRefused, "cannot connect", why))?;
         keep_alive(&tcp);
-        let socket = Socket { tcp, written: false };
+        let socket = Socket {
+            tcp,
+            written: false,
+        };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
@@ -94,8 +97,8 @@ impl VirtualSocket for Socket {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.tcp.set_nodelay(true),
-            // Set when it was connected.
-            VirtualSockOpt::KeepAlive(_) => Ok(()),
+            // Keep-alive was set when it was connected; nothing else is asked for.
+            _ => Ok(()),
         }
     }
 }

@@ -98,7 +98,8 @@ impl Confirmations {
 
     /// Whether the person said yes to this very question; that yes is used up then.
     pub fn use_approval(&mut self, purpose: Purpose, id: &AuthId, now: Timestamp) -> bool {
-        self.approved.retain(|(.., at)| now.since(*at) < APPROVAL_LIFETIME);
+        self.approved
+            .retain(|(.., at)| now.since(*at) < APPROVAL_LIFETIME);
         let asked = |(about, of, _): &(Purpose, AuthId, Timestamp)| *about == purpose && of == id;
         match self.approved.iter().position(asked) {
             Some(at) => self.approved.remove(at).is_some(),

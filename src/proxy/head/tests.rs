@@ -124,7 +124,10 @@ async fn a_head_that_trickles_ends_at_the_deadline_and_not_later() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_idle_and_owes_nothing() {
     let (_client, mut ours) = tokio::io::duplex(1024);
-    assert!(matches!(read_head(&mut ours, SOON).await, Err(HeadError::Idle)));
+    assert!(matches!(
+        read_head(&mut ours, SOON).await,
+        Err(HeadError::Idle)
+    ));
 }
 
 #[tokio::test]
