@@ -2,7 +2,7 @@
 //! Core section 3.1.3), and the access token for claims (section 5.3). Whether to believe the ID
 //! token belongs to `id_token`.
 
-use reqwest::StatusCode;
+use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::claims::Claims;

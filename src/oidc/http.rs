@@ -4,16 +4,14 @@
 //! compressed is refused: none was asked for, so it is a mistake or a bomb. What an answer *means*
 //! belongs to the modules that asked for it.
 
+mod tls;
+
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use url::Url;
@@ -127,7 +125,7 @@ impl Http {
     /// than `timeout` for one whole answer. Proxy variables of the environment are ignored.
     pub(super) fn new(ca_path: Option<&Path>, timeout: Duration) -> Result<Self, BuildError> {
         let client = Client::builder()
-            .use_preconfigured_tls(tls(roots(ca_path)?)?)
+            .use_preconfigured_tls(tls::client_config(ca_path)?)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -236,50 +234,6 @@ fn chain(error: &reqwest::Error) -> String {
     }
 }
 
-fn roots(ca_path: Option<&Path>) -> Result<RootCertStore, BuildError> {
-    let mut store = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for error in &system.errors {
-        tracing::warn!(%error, "a certificate of the system's bundle cannot be read");
-    }
-    store.add_parsable_certificates(system.certs);
-    if let Some(path) = ca_path {
-        store.add_parsable_certificates(read_certificates(path)?);
-    }
-    if store.is_empty() {
-        Err(BuildError::NoRoots)
-    } else {
-        Ok(store)
-    }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let unreadable = |error: &dyn std::fmt::Display| BuildError::CaFile {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .map_err(|error| unreadable(&error))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(&error))?;
-    if certificates.is_empty() {
-        return Err(BuildError::CaEmpty(path.to_owned()));
-    }
-    Ok(certificates)
-}
-
-fn tls(roots: RootCertStore) -> Result<ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError::Client(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // A preconfigured TLS is taken as it is: without ALPN, HTTP/2 would never be chosen.
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,33 +273,6 @@ mod tests {
     fn an_answer_that_is_not_json_is_not_quoted() {
         let error = answer("application/json", r#"{"access_token": "s3cret" "#).object();
         assert!(!format!("{error:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn a_ca_file_must_exist_and_hold_a_certificate() {
-        let directory = tempfile::tempdir().unwrap();
-        let missing = directory.path().join("missing.pem");
-        assert!(matches!(
-            read_certificates(&missing),
-            Err(BuildError::CaFile { .. })
-        ));
-        let empty = directory.path().join("empty.pem");
-        std::fs::write(&empty, "no certificate here").unwrap();
-        assert!(matches!(
-            read_certificates(&empty),
-            Err(BuildError::CaEmpty(_))
-        ));
-    }
-
-    #[test]
-    fn a_ca_file_is_added_to_the_trusted_certificates() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("ca.pem");
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["ca.example".to_owned()]).unwrap();
-        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        assert_eq!(read_certificates(&file).unwrap().len(), 1);
-        assert!(Http::new(Some(&file), Duration::from_secs(1)).is_ok());
     }
 
     #[test]

@@ -178,3 +178,24 @@ async fn keeping_fresh_learns_the_provider_and_ends_at_shutdown() {
     stop.send(true).unwrap();
     keeping.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_certificate_must_be_trusted_by_the_system_or_by_ca_path() {
+    let (idp, certificate) = FaultyProvider::start_tls().await;
+    let directory = tempfile::tempdir().unwrap();
+    let ca_path = directory.path().join("ca.pem");
+    std::fs::write(&ca_path, certificate).unwrap();
+    let clock = Arc::new(TestClock(AtomicU64::new(START)));
+    let provider = |ca_path| {
+        let settings = Oidc {
+            ca_path,
+            ..settings(idp.issuer())
+        };
+        let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
+        Provider::new(&settings, REDIRECT_URI.to_owned(), clock).unwrap()
+    };
+    let error = provider(None).refresh().await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert_eq!(idp.hits(Endpoint::Discovery), 0);
+    assert_eq!(provider(Some(ca_path)).refresh().await, Ok(()));
+}

@@ -18,6 +18,7 @@ mod answers;
 mod fault;
 mod people;
 mod signing;
+mod tls;
 mod tokens;
 
 use std::collections::HashMap;
@@ -28,8 +29,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) use fault::Fault;
 pub(crate) use people::Person;
@@ -80,6 +83,25 @@ pub(crate) struct Knobs {
     pub(crate) redirect_uris: Vec<String>,
     /// Where people may return to after signing out.
     pub(crate) post_logout_redirect_uris: Vec<String>,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            fault: None,
+            person: Person::Member,
+            signing_key: Key::Rsa,
+            published_keys: vec![Key::Rsa],
+            advertises_iss: false,
+            claims_in_id_token: true,
+            at_hash: false,
+            refresh_tokens: false,
+            extra_claims: Map::new(),
+            authorize_error: None,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+        }
+    }
 }
 
 /// One authorization that was granted.
@@ -153,29 +175,33 @@ impl FaultyProvider {
 
     /// Starts a provider whose present is what `clock` says, in Unix seconds.
     pub(crate) async fn start_at(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self::start_with(clock, None).await
+    }
+
+    /// Starts a provider behind TLS, at `https://localhost`, and gives the PEM certificate to trust.
+    pub(crate) async fn start_tls() -> (Self, String) {
+        let (acceptor, certificate) = tls::acceptor();
+        (Self::start_with(present, Some(acceptor)).await, certificate)
+    }
+
+    async fn start_with(
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let origin = match tls {
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        };
         let shared = Arc::new(Shared {
-            origin: format!("http://{address}"),
+            origin,
             clock: Box::new(clock),
-            knobs: Mutex::new(Knobs {
-                fault: None,
-                person: Person::Member,
-                signing_key: Key::Rsa,
-                published_keys: vec![Key::Rsa],
-                advertises_iss: false,
-                claims_in_id_token: true,
-                at_hash: false,
-                refresh_tokens: false,
-                extra_claims: Map::new(),
-                authorize_error: None,
-                redirect_uris: Vec::new(),
-                post_logout_redirect_uris: Vec::new(),
-            }),
+            knobs: Mutex::default(),
             memory: Mutex::default(),
             hits: Default::default(),
         });
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        let server = tokio::spawn(serve(listener, tls, Arc::clone(&shared)));
         Self { shared, server }
     }
 
@@ -235,20 +261,31 @@ fn present() -> u64 {
         .as_secs()
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     // Dropped, and every connection with it, when the provider is.
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
-        let shared = Arc::clone(&shared);
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         connections.spawn(async move {
-            let service = service_fn(|request| answers::answer(Arc::clone(&shared), request));
-            // A client that hangs up is no concern of a server.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => speak(stream, shared).await,
+                Some(acceptor) => {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        speak(stream, shared).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let service = service_fn(|request| answers::answer(Arc::clone(&shared), request));
+    // A client that hangs up is no concern of a server.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }

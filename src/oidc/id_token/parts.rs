@@ -1,0 +1,175 @@
+//! A token taken apart: what can be said about it besides whether it verifies, and our names for
+//! what the verifier says.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use openidconnect::{ClaimsVerificationError, SignatureVerificationError};
+use serde_json::{Map, Value};
+
+use super::{Expected, SKEW, TokenFault, Verified};
+use crate::domain::identity::{ProviderSession, Subject};
+use crate::domain::time::Timestamp;
+
+/// The decoded halves of a token, unverified until [`verify`] is through with them.
+pub(super) struct Parts {
+    header: Map<String, Value>,
+    payload: Map<String, Value>,
+}
+
+impl Parts {
+    pub(super) fn decode(raw: &str) -> Result<Self, TokenFault> {
+        let parts: Vec<&str> = raw.split('.').collect();
+        match parts.as_slice() {
+            [header, payload, _] => Ok(Self {
+                header: object(header, "header")?,
+                payload: object(payload, "payload")?,
+            }),
+            [_, _, _, _, _] => Err(TokenFault::Encrypted),
+            other => Err(TokenFault::Malformed(format!(
+                "it has {} parts",
+                other.len()
+            ))),
+        }
+    }
+
+    fn text(&self, claim: &str) -> Option<&str> {
+        self.payload
+            .get(claim)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    fn kid(&self) -> Option<String> {
+        self.header.get("kid").and_then(Value::as_str).map(bounded)
+    }
+
+    /// Required claims (section 2), so that a missing one is called by its name.
+    pub(super) fn check_presence(&self) -> Result<(), TokenFault> {
+        if self.text("sub").is_none() {
+            return Err(TokenFault::SubjectMissing);
+        }
+        if !self.payload.contains_key("exp") {
+            return Err(TokenFault::ExpiryMissing);
+        }
+        if !self.payload.contains_key("iat") {
+            return Err(TokenFault::IssuedAtMissing);
+        }
+        if !self.payload.contains_key("nonce") {
+            return Err(TokenFault::NonceMissing);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
+        let ahead = |claim| {
+            let at = numeric_date(self.payload.get(claim)?)?;
+            let seconds = at.since(now);
+            (seconds > SKEW).then_some(seconds.as_secs())
+        };
+        if let Some(seconds) = ahead("iat") {
+            return Err(TokenFault::IssuedInFuture { seconds });
+        }
+        if let Some(seconds) = ahead("nbf") {
+            return Err(TokenFault::NotYetValid { seconds });
+        }
+        if let Some(seconds) = ahead("auth_time") {
+            return Err(TokenFault::AuthTimeInFuture { seconds });
+        }
+        Ok(())
+    }
+
+    /// Our name for what the verifier said.
+    pub(super) fn fault(
+        &self,
+        error: &ClaimsVerificationError,
+        expected: &Expected<'_>,
+    ) -> TokenFault {
+        match error {
+            ClaimsVerificationError::Expired(_) => {
+                let exp = self.payload.get("exp").and_then(numeric_date);
+                let seconds = exp.map_or(0, |exp| expected.now.since(exp).as_secs());
+                TokenFault::Expired { seconds }
+            }
+            ClaimsVerificationError::InvalidAudience(_) => {
+                let found = self
+                    .payload
+                    .get("aud")
+                    .map(Value::to_string)
+                    .unwrap_or_default();
+                TokenFault::Audience {
+                    found: bounded(&found),
+                }
+            }
+            ClaimsVerificationError::InvalidIssuer(_) => TokenFault::Issuer {
+                expected: expected.issuer.as_str().to_owned(),
+                found: bounded(self.text("iss").unwrap_or_default()),
+            },
+            ClaimsVerificationError::InvalidNonce(_) => TokenFault::Nonce,
+            ClaimsVerificationError::SignatureVerification(error) => self.signature_fault(error),
+            ClaimsVerificationError::Unsupported(text) => TokenFault::Header(bounded(text)),
+            other => TokenFault::Malformed(bounded(&other.to_string())),
+        }
+    }
+
+    fn signature_fault(&self, error: &SignatureVerificationError) -> TokenFault {
+        match error {
+            SignatureVerificationError::AmbiguousKeyId(_) => TokenFault::AmbiguousKey,
+            SignatureVerificationError::CryptoError(_) => TokenFault::Signature { kid: self.kid() },
+            SignatureVerificationError::DisallowedAlg(_)
+            | SignatureVerificationError::UnsupportedAlg(_) => {
+                let alg = self
+                    .header
+                    .get("alg")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                TokenFault::Algorithm {
+                    found: bounded(alg),
+                }
+            }
+            SignatureVerificationError::NoMatchingKey => TokenFault::UnknownKey { kid: self.kid() },
+            SignatureVerificationError::NoSignature => TokenFault::Unsigned,
+            other => TokenFault::UnusableKey(bounded(&other.to_string())),
+        }
+    }
+
+    pub(super) fn into_verified(self) -> Result<Verified, TokenFault> {
+        let subject = self
+            .text("sub")
+            .map(Subject::new)
+            .ok_or(TokenFault::SubjectMissing)?;
+        let date = |claim| self.payload.get(claim).and_then(numeric_date);
+        Ok(Verified {
+            subject,
+            expires_at: date("exp").ok_or(TokenFault::ExpiryMissing)?,
+            auth_time: date("auth_time"),
+            provider_session: self.text("sid").map(ProviderSession::new),
+            claims: self.payload,
+        })
+    }
+}
+
+fn object(part: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .ok()
+        .and_then(|json| serde_json::from_slice(&json).ok())
+        .ok_or_else(|| {
+            TokenFault::Malformed(format!("its {name} is not base64url of a JSON object"))
+        })
+}
+
+/// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
+fn numeric_date(value: &Value) -> Option<Timestamp> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and a fraction of a second does not matter"
+    )]
+    let fractional = || value.as_f64().map(|seconds| seconds as u64);
+    value.as_u64().or_else(fractional).map(Timestamp::from_unix)
+}
+
+/// Text of the provider for a log line: not longer than a log line should be.
+fn bounded(text: &str) -> String {
+    text.chars().take(200).collect()
+}
