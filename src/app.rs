@@ -226,7 +226,8 @@ impl App {
         let mut tasks = JoinSet::new();
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
         self.open_admin(&mut tasks, sockets.admin, &closing)?;
-        self.keep_informed(&mut tasks);
+        let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
+        tasks.spawn(async move { versions.run(stopping).await });
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
@@ -236,6 +237,9 @@ impl App {
                 () = stop() => return Ok(()),
             }
         }
+        let (provider, random) = (Arc::clone(&self.provider), Arc::clone(&self.random));
+        let stopping = self.drain.stopping();
+        tasks.spawn(async move { provider.keep_fresh(stopping, random.as_ref()).await });
         let mut public = Vec::new();
         for (socket, settings) in sockets.public.into_iter().zip(&self.settings.listen) {
             let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
@@ -304,15 +308,6 @@ impl App {
             },
         ));
         Ok(())
-    }
-
-    /// Background work: the provider's documents, and which Headscale it is.
-    fn keep_informed(&self, tasks: &mut JoinSet<()>) {
-        let (provider, random) = (Arc::clone(&self.provider), Arc::clone(&self.random));
-        let stop = self.drain.stopping();
-        tasks.spawn(async move { provider.keep_fresh(stop, random.as_ref()).await });
-        let (versions, stop) = (Arc::clone(&self.versions), self.drain.stopping());
-        tasks.spawn(async move { versions.run(stop).await });
     }
 
     /// Nothing new begins; what is open may end by itself, until the grace is over or the operator

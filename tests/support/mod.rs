@@ -11,11 +11,13 @@ pub(crate) mod certified_provider;
 pub(crate) mod child;
 pub(crate) mod framing;
 pub(crate) mod headscale_standin;
+pub(crate) mod house;
 pub(crate) mod html;
 pub(crate) mod jar;
 pub(crate) mod navigation;
 pub(crate) mod person;
 pub(crate) mod raw;
+pub(crate) mod tailnet;
 pub(crate) mod tls;
 
 /// Keeps the expectation above met in a test crate that happens to use everything.

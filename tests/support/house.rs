@@ -1,0 +1,249 @@
+//! Headwarden itself, as an operator runs it: the binary, a configuration file, and its log.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Longest wait for the process to say something or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Free addresses for one house, and where its files are.
+pub(crate) struct Plan {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) issuer: SocketAddr,
+    pub(crate) files: PathBuf,
+}
+
+impl Plan {
+    /// The public origin over plain http.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.public)
+    }
+
+    /// The issuer string.
+    pub(crate) fn issuer_url(&self) -> String {
+        format!("http://{}", self.issuer)
+    }
+
+    /// A configuration in `issuer` mode over plain http, with `more` added to each section.
+    pub(crate) fn config(&self, headscale: &str, provider_issuer: &str, more: &More) -> String {
+        let (files, public, admin) = (self.files.display(), self.public, self.admin);
+        let mut text = format!(
+            "server_url: {}\nlisten:\n  - address: \"{public}\"\nadmin: {{ address: \"{admin}\" }}\n\
+             keys_path: {files}/keys.json\nheadscale:\n  url: {headscale}\n",
+            self.origin()
+        );
+        match more.sign_in {
+            "issuer" => {
+                let _ = write!(
+                    text,
+                    "  sign_in: issuer\n  issuer:\n    url: {}\n    address: \"{}\"\n    \
+                     client_secret: {HEADSCALE_SECRET}\n    key_path: {files}/issuer_key.json\n",
+                    self.issuer_url(),
+                    self.issuer
+                );
+                text.push_str(more.issuer);
+            }
+            other => {
+                let _ = writeln!(text, "  sign_in: {other}");
+            }
+        }
+        let _ = write!(
+            text,
+            "{}oidc:\n  only_start_if_oidc_is_available: {}\n  issuer: \"{provider_issuer}\"\n  \
+             client_id: {CLIENT_ID}\n  client_secret: {CLIENT_SECRET}\n{}{}",
+            more.headscale, more.waits_for_provider, more.oidc, more.top
+        );
+        if !more.oidc.contains("allowed_") && !more.oidc.contains("allow_everyone") {
+            text = text.replace("oidc:\n", "oidc:\n  allowed_groups: [/headscale]\n");
+        }
+        text
+    }
+}
+
+/// Additions to [`Plan::config`]: YAML lines with their indentation.
+#[derive(Clone, Copy)]
+pub(crate) struct More {
+    pub(crate) sign_in: &'static str,
+    /// Under `headscale.issuer` (four spaces).
+    pub(crate) issuer: &'static str,
+    /// Under `headscale` (two spaces).
+    pub(crate) headscale: &'static str,
+    /// Under `oidc` (two spaces). Without an `allowed_*` line the group `headscale` is allowed.
+    pub(crate) oidc: &'static str,
+    /// At the top level.
+    pub(crate) top: &'static str,
+    pub(crate) waits_for_provider: bool,
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self {
+            sign_in: "issuer",
+            issuer: "",
+            headscale: "",
+            oidc: "",
+            top: "",
+            waits_for_provider: true,
+        }
+    }
+}
+
+/// Our client at the provider.
+pub(crate) const CLIENT_ID: &str = "headwarden";
+/// Our secret at the provider (the fault-injecting provider's own).
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+/// Headscale's client at our issuer.
+pub(crate) const HEADSCALE_ID: &str = "headscale";
+/// Headscale's secret at our issuer.
+pub(crate) const HEADSCALE_SECRET: &str = "headscales-own-secret-0000";
+
+/// A running Headwarden; killed when dropped.
+pub(crate) struct House {
+    pub(crate) plan: Plan,
+    child: Child,
+    lines: Receiver<String>,
+    log: Arc<Mutex<String>>,
+    _files: TempDir,
+}
+
+/// Addresses that are free now, all different.
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.each_ref()
+        .map(|listener| listener.local_addr().expect("it is bound"))
+}
+
+impl House {
+    /// Starts with the configuration that `config` writes, and waits until it serves.
+    pub(crate) fn start(config: impl FnOnce(&Plan) -> String) -> Self {
+        let mut house = Self::launch(config, &[]);
+        house.wait_for_log("serving");
+        house
+    }
+
+    /// Starts, without waiting for anything.
+    pub(crate) fn launch(config: impl FnOnce(&Plan) -> String, arguments: &[&str]) -> Self {
+        let files = tempfile::tempdir().expect("a directory");
+        let [public, admin, issuer] = free_addresses();
+        let plan = Plan {
+            public,
+            admin,
+            issuer,
+            files: files.path().to_owned(),
+        };
+        let path = files.path().join("config.yaml");
+        std::fs::write(&path, config(&plan)).expect("the configuration is written");
+        let (child, lines, log) = spawn(&path, arguments);
+        Self {
+            plan,
+            child,
+            lines,
+            log,
+            _files: files,
+        }
+    }
+
+    /// Starts the process anew, with the same files and addresses.
+    pub(crate) fn restart(&mut self, arguments: &[&str]) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        (self.child, self.lines, self.log) = spawn(&self.plan.files.join("config.yaml"), arguments);
+    }
+
+    /// Waits until a line of the log holds `text`, and returns the first that does.
+    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(_) => {}
+                Err(_) => panic!("the log never said {text:?}:\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Everything the process wrote to its log until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Sends a signal by name, e.g. `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the process to end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        // The log ends with the process.
+        while Instant::now() < deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.lines.recv_timeout(left).is_err() {
+                break;
+            }
+        }
+        self.child.wait().expect("it is our child")
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `path` at the public origin.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.plan.origin())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- headwarden's log ---\n{}", self.log());
+        }
+    }
+}
+
+fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
+    // The kernel ends it when the test that started it ends, whatever way.
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .env("HEADWARDEN_LOG_LEVEL", "info,headwarden=debug")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("headwarden starts");
+    let stderr = child.stderr.take().expect("it is piped");
+    let (sender, lines): (Sender<String>, _) = channel();
+    let log = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = kept.lock().expect("nobody panics with it");
+            let _ = writeln!(log, "{line}");
+            drop(log);
+            let _ = sender.send(line);
+        }
+    });
+    (child, lines, log)
+}
