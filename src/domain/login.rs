@@ -1,5 +1,6 @@
 //! One login attempt: what must come back unchanged from the provider, and what the person wanted.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ const PREFIX: &str = "hw1.";
 /// How many characters behind the prefix name an attempt.
 const TAG: usize = 8;
 
-/// One sign-in on its way. Kept by the browser, sealed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One sign-in on its way. Kept by the browser, sealed. `Debug` shows none of its secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// `state`; begins with our prefix.
     pub state: String,
@@ -50,6 +51,16 @@ pub enum AttemptKind {
         /// When the proof was asked for; `auth_time` must not be earlier.
         since: Timestamp,
     },
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("return_to", &self.return_to)
+            .field("kind", &self.kind)
+            .field("started_at", &self.started_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Attempt {
@@ -139,6 +150,18 @@ mod tests {
             (500, false),
         ] {
             assert_eq!(attempt.expired(Timestamp::from_unix(now)), expired, "{now}");
+        }
+    }
+
+    #[test]
+    fn printing_an_attempt_gives_none_of_its_secrets_away() {
+        let attempt = attempt(1000);
+        let printed = format!("{attempt:?}");
+        for secret in [&attempt.state, &attempt.nonce, &attempt.verifier] {
+            assert!(
+                !printed.contains(secret.trim_start_matches("hw1.")),
+                "{printed}"
+            );
         }
     }
 

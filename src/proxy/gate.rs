@@ -23,7 +23,7 @@ use crate::pages;
 use crate::session::Live;
 
 /// Longest silence between two pieces of a web UI's answer: long enough for long polls.
-const WEB_UI_SILENCE: Duration = Duration::from_secs(300);
+const WEB_UI_SILENCE: Duration = Duration::from_mins(5);
 
 /// What becomes of a request.
 #[derive(Debug)]
