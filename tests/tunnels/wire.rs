@@ -108,15 +108,6 @@ impl Wire {
         Ok(std::mem::take(&mut self.ahead))
     }
 
-    /// Whatever comes next.
-    pub(crate) async fn some(&mut self) -> Vec<u8> {
-        if self.ahead.is_empty() {
-            let read = soon("bytes", self.stream.read_buf(&mut self.ahead)).await;
-            read.expect("the connection holds");
-        }
-        std::mem::take(&mut self.ahead)
-    }
-
     /// Says that nothing more comes from this side.
     pub(crate) async fn finish(&mut self) {
         soon("an end", self.stream.shutdown())
