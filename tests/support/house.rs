@@ -221,7 +221,7 @@ impl Drop for House {
 }
 
 fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
-    // The kernel ends it when the test that started it ends, whatever way.
+    // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
     let mut child = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
         .args(arguments)
