@@ -125,7 +125,8 @@ impl std::fmt::Display for Version {
 #[derive(Debug)]
 pub struct VersionWatch {
     probe: Probe,
-    found: ArcSwap<Version>,
+    /// `None` while nobody answers.
+    found: ArcSwap<Option<Version>>,
 }
 
 impl VersionWatch {
@@ -133,13 +134,13 @@ impl VersionWatch {
     pub fn new(probe: Probe) -> Self {
         Self {
             probe,
-            found: ArcSwap::from_pointee(Version::Unknown),
+            found: ArcSwap::from_pointee(None),
         }
     }
 
     /// What the last question found; no network.
     pub fn current(&self) -> Version {
-        **self.found.load()
+        self.found.load().unwrap_or(Version::Unknown)
     }
 
     /// Asks once. No answer makes the version unknown again: what comes back may be another
@@ -155,10 +156,11 @@ impl VersionWatch {
             tracing::debug!(%error, "headscale's version is not known");
         }
         let answer = answer.ok();
-        let version = answer.unwrap_or(Version::Unknown);
-        let before = self.found.swap(Arc::new(version));
-        if *before != version {
-            tracing::info!(%version, previous = %before, "headscale's version");
+        let before = self.found.swap(Arc::new(answer));
+        if let Some(version) = answer
+            && *before != answer
+        {
+            tracing::info!(%version, "headscale's version");
             if version.support() == Support::TooOld {
                 tracing::error!(%version, "headscale is older than 0.26, which is not supported");
             }
