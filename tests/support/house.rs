@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -218,6 +218,17 @@ impl Drop for House {
             eprintln!("--- headwarden's log ---\n{}", self.log());
         }
     }
+}
+
+/// Runs a subcommand to its end, with the configuration of a house.
+pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_headwarden"))
+        .args(arguments)
+        .arg("--config")
+        .arg(plan.files.join("config.yaml"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("headwarden runs")
 }
 
 fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
