@@ -2,13 +2,13 @@
 //! writer, what goes wrong becomes a sentence and an exit code.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::app::App;
-use crate::config::{self, Environment, Problem, Settings, SignIn};
+use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
 use crate::issuer::config_block;
@@ -28,6 +28,7 @@ pub struct Cli {
         long,
         short,
         global = true,
+        value_name = "FILE",
         default_value = "/etc/headwarden/config.yaml"
     )]
     config: PathBuf,
@@ -53,7 +54,7 @@ enum Command {
     /// Print the SQL that moves Headscale's users from an old issuer to ours; runs nothing
     HeadscaleMigrate {
         /// The issuer that Headscale's users were registered with
-        #[arg(long)]
+        #[arg(long, value_name = "ISSUER")]
         from: String,
         /// Headscale's database
         #[arg(long, value_enum, default_value = "sqlite")]
@@ -76,13 +77,13 @@ pub fn run() -> ExitCode {
     });
     let settings = match config::load(&cli.config, &environment) {
         Ok(settings) => settings,
-        Err(problems) => return report(&problems),
+        Err(refusal) => return report(&cli.config, &refusal),
     };
     let done = match command {
         Command::Serve {
             accept_new_identity,
         } => return serve(settings, accept_new_identity),
-        Command::Check => check(&settings),
+        Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
@@ -103,13 +104,20 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "headwarden: {text}");
 }
 
-fn report(problems: &[Problem]) -> ExitCode {
-    for problem in problems {
-        let _ = writeln!(io::stderr().lock(), "{problem}\n");
+fn report(path: &Path, refusal: &Refusal) -> ExitCode {
+    let mut err = io::stderr().lock();
+    for warning in &refusal.warnings {
+        let _ = writeln!(err, "warning: {warning}");
     }
-    let count = problems.len();
+    if !refusal.warnings.is_empty() {
+        let _ = writeln!(err);
+    }
+    let _ = writeln!(err, "{refusal}\n");
+    drop(err);
+    let count = refusal.problems.len();
     complain(&format!(
-        "the configuration has {count} mistake{}",
+        "{} has {count} mistake{}",
+        path.display(),
         if count == 1 { "" } else { "s" }
     ));
     ExitCode::from(BAD_CONFIG)
@@ -192,11 +200,11 @@ mod futures {
     }
 }
 
-fn check(settings: &Settings) -> io::Result<ExitCode> {
+fn check(path: &Path, settings: &Settings) -> io::Result<ExitCode> {
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"))?;
     }
-    say("the configuration is good")?;
+    say(&format!("{} is good", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

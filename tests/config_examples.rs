@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use headwarden::config::{self, Environment, Problems, Settings};
+use headwarden::config::{self, Environment, Settings};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -44,7 +44,7 @@ fn load(example: &str, pairs: &[(&str, &str)]) -> Settings {
         .chain([("CREDENTIALS_DIRECTORY", directory)]);
     let path = root().join("config").join(example);
     config::load(&path, &Environment::from_pairs(pairs))
-        .unwrap_or_else(|problems| panic!("{example}:\n{}", Problems(&problems)))
+        .unwrap_or_else(|refusal| panic!("{example}:\n{refusal}"))
 }
 
 #[test]

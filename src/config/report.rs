@@ -90,6 +90,11 @@ impl Report {
         })
     }
 
+    /// Whether the file has `key` and nothing behind it.
+    pub(super) fn is_without_value(&self, key: &str) -> bool {
+        self.find(key).is_some_and(Value::is_null)
+    }
+
     /// The environment variable that set `key`.
     pub(super) fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str)
