@@ -5,6 +5,7 @@
 //! same-origin proof and a one-time token bound to session and id, lets the link through once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -78,7 +79,7 @@ impl House {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
         if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
-            && self.clock.now().since(live.session.auth_time) > issuer.ssh_max_age
+            && !self.is_fresh(&live, issuer.ssh_max_age)
         {
             return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
         }
@@ -86,6 +87,15 @@ impl House {
             return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
         }
         self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
+    }
+
+    /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
+    /// nothing is proven.
+    fn is_fresh(&self, live: &Live, max_age: Duration) -> bool {
+        let now = self.clock.now();
+        live.session
+            .auth_time
+            .is_some_and(|at| now.since(at) <= max_age)
     }
 
     /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.

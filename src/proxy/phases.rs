@@ -43,6 +43,9 @@ pub struct Context {
     status: Option<StatusCode>,
 }
 
+/// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
+const HEADSCALES_COOKIES: &[&str] = &["state", "nonce"];
+
 /// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
 /// does.
 #[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
@@ -291,7 +294,7 @@ impl Phases {
                 CookieRule::None => None,
                 CookieRule::Others => self.house.cookies.strip_ours(cookies.as_bytes()),
                 CookieRule::HeadscaleSignIn => {
-                    crate::session::cookie::only_named(cookies.as_bytes(), &["state_", "nonce_"])
+                    crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
                 }
             };
             if let Some(kept) = kept
@@ -322,7 +325,9 @@ impl Phases {
                 || name.starts_with(b"state")
                 || name.starts_with(b"nonce")
                 || name == b"headscale_register_confirm";
-            if !self.house.cookies.is_ours(&name) && (route.to_headscale || !of_headscale) {
+            // A cookie without a name is sent back as its bare value, which may look like ours.
+            let passes = !name.is_empty() && !self.house.cookies.is_ours(&name);
+            if passes && (route.to_headscale || !of_headscale) {
                 response.append_header(SET_COOKIE, cookie)?;
             }
         }
@@ -359,7 +364,18 @@ impl Phases {
                 )
             }));
         }
-        let failure = reply::upstream_failure(error)?;
+        let Some(failure) = reply::upstream_failure(error) else {
+            return Some(self.house.page(visit, |context| {
+                let status = StatusCode::BAD_REQUEST;
+                pages::error(
+                    context,
+                    status,
+                    "Not like this",
+                    "This request cannot be served.",
+                    None,
+                )
+            }));
+        };
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
             UpstreamFailure::Unreachable => "the upstream cannot be reached",
@@ -396,9 +412,10 @@ fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
 fn is_websocket(visit: &Visit) -> bool {
-    visit
-        .head
-        .upgrade
-        .as_deref()
-        .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+    matches!(visit.door, Door::Guarded(Guarded::Page))
+        && visit
+            .head
+            .upgrade
+            .as_deref()
+            .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
 }

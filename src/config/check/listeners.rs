@@ -215,10 +215,12 @@ pub(super) fn check_tls(settings: &Settings, report: &mut Report) {
         .iter()
         .any(|listener| listener.tls.is_some());
     if settings.server_url.secure && !any_tls && settings.trusted_proxies.is_empty() {
-        report.warn(
+        report.refuse_with(
             "trusted_proxies",
-            "server_url is https and no listener has tls, so something in front terminates it; \
-             while trusted_proxies is empty, all clients share its address and its limits",
+            "server_url is https and no listener has tls, so something in front must terminate it; \
+             while trusted_proxies is empty, nothing says that a request came over https, and every \
+             browser would be redirected for ever",
+            "list that proxy's address and have it send X-Forwarded-Proto, or give a listener tls",
         );
     }
     if !settings.server_url.secure && any_tls {

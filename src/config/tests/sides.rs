@@ -106,8 +106,8 @@ fn listeners_are_addresses_of_their_own() {
 }
 
 #[test]
-fn a_missing_load_balancer_is_asked_for_only_where_tls_is_missing() {
-    warned(&[("trusted_proxies", json!([]))], "no listener has tls");
+fn a_missing_load_balancer_is_a_mistake_only_where_tls_is_missing() {
+    refused("trusted_proxies | [] | trusted_proxies | no listener has tls");
     let tls = json!([{"address": "[::]:443", "tls": {"cert_path": "/c", "key_path": "/k"}}]);
     assert!(
         good(&[("trusted_proxies", json!([])), ("listen", tls)])

@@ -191,6 +191,7 @@ fn the_environment_alone_can_say_everything() {
     let pairs = [
         ("HEADWARDEN_SERVER_URL", "https://headscale.company"),
         ("HEADWARDEN_LISTEN", "[{address: \"0.0.0.0:8000\"}]"),
+        ("HEADWARDEN_TRUSTED_PROXIES", "10.0.0.0/8"),
         ("HEADWARDEN_HEADSCALE_SIGN_IN", "issuer"),
         ("HEADWARDEN_HEADSCALE_ISSUER_URL", "http://127.0.0.1:8181"),
         ("HEADWARDEN_HEADSCALE_ISSUER_CLIENT_SECRET", CANARY),
@@ -216,7 +217,9 @@ fn the_environment_alone_can_say_everything() {
 
 #[test]
 fn our_variable_wins_over_headscales_and_both_over_the_file() {
-    let text = base().to_string();
+    let mut tree = base();
+    tree["headscale"] = json!({"sign_in": "own"});
+    let text = tree.to_string();
     let theirs = ("HEADSCALE_OIDC_CLIENT_SECRET", "canary-theirs");
     let ours = ("HEADWARDEN_OIDC_CLIENT_SECRET", "canary-ours");
     for (pairs, expected) in [
@@ -227,6 +230,13 @@ fn our_variable_wins_over_headscales_and_both_over_the_file() {
         let settings = read_with(&text, &pairs).unwrap();
         assert_eq!(settings.oidc.client_secret.expose(), expected);
     }
+}
+
+#[test]
+fn beside_an_issuer_of_ours_headscales_variable_does_not_replace_the_files_secret() {
+    let theirs = ("HEADSCALE_OIDC_CLIENT_SECRET", "canary-for-us");
+    let settings = read_with(&base().to_string(), &[theirs]).unwrap();
+    assert_eq!(settings.oidc.client_secret.expose(), CANARY);
 }
 
 #[test]
