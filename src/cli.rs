@@ -150,6 +150,7 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     let served = runtime.block_on(async {
         let app = App::build(settings, accept_new_identity)?;
         let signals = signals().map_err(crate::app::StartError::Signals)?;
+        ignore_hangups().map_err(crate::app::StartError::Signals)?;
         app.serve(signals, || {}).await
     });
     runtime.shutdown_background();
@@ -166,6 +167,19 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
 /// SIGTERM and SIGINT, one call each.
 fn signals() -> io::Result<impl FnMut() -> futures::Stop> {
     futures::signals()
+}
+
+/// SIGHUP ends a process that does not ask for it, and with it every tunnel; operators send it to
+/// have files read again.
+fn ignore_hangups() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::warn!("SIGHUP changes nothing in this version: restart to read files again");
+        }
+    });
+    Ok(())
 }
 
 /// A small adapter: each call waits for the next signal.
