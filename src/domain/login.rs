@@ -174,8 +174,53 @@ mod tests {
             "hw2.AAAA",
             &"a".repeat(64),
             &format!("hw1.{}", "é".repeat(22)),
+            &format!("hw1.{};{}", "A".repeat(3), "A".repeat(39)),
+            &format!("hw1.{}=x; b", "A".repeat(37)),
+            &format!("hw1.{}", "A".repeat(44)),
+            &format!("hw1.{}", "A".repeat(10_000)),
+            &format!("HW1.{}", "A".repeat(43)),
+            &format!(" hw1.{}", "A".repeat(43)),
         ] {
             assert_eq!(tag(state), "", "{state}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_alone_says_whose_a_state_is() {
+        for (state, ours) in [
+            ("hw1.", true),
+            ("hw1.anything at all", true),
+            ("hw1", false),
+            ("HW1.x", false),
+            ("xhw1.x", false),
+            (" hw1.x", false),
+            ("hw2.x", false),
+            ("", false),
+            (
+                "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                false,
+            ),
+        ] {
+            assert_eq!(is_ours(state), ours, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_attempt_is_read_back_as_it_was() {
+        let since = Timestamp::from_unix(990);
+        let step_up = AttemptKind::StepUp {
+            session: "00ff".to_owned(),
+            subject: "someone".to_owned(),
+            since,
+        };
+        for kind in [AttemptKind::SignIn, AttemptKind::SwitchUser, step_up] {
+            let begun = Attempt {
+                kind,
+                return_to: ReturnTo::parse("/admin/?tab=2").unwrap(),
+                ..attempt(1000)
+            };
+            let json = serde_json::to_vec(&begun).unwrap();
+            assert_eq!(serde_json::from_slice::<Attempt>(&json).unwrap(), begun);
         }
     }
 

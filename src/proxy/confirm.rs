@@ -17,7 +17,7 @@ use crate::config::SignIn;
 use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
-use crate::headscale::parse_authorize_redirect;
+use crate::headscale::{Support, parse_authorize_redirect};
 use crate::pages;
 use crate::session::{Live, Purpose as Question};
 
@@ -52,6 +52,9 @@ impl House {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
+        if self.versions.current().support() == Support::TooOld {
+            return Verdict::Answer(self.too_old(visit));
+        }
         if !self.versions.current().confirms_registration()
             && !self.was_confirmed(Purpose::Register, id, &live)
         {
@@ -83,6 +86,24 @@ impl House {
             return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
         }
         self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
+    }
+
+    /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.
+    fn too_old(&self, visit: &Visit) -> Response<Bytes> {
+        let version = self.versions.current();
+        tracing::error!(
+            request_id = visit.id, %version,
+            "registration refused: headscale is older than 0.26, which is not supported"
+        );
+        let page = |context: &pages::Context<'_>| {
+            let sentence =
+                "The Headscale behind this address is too old for signing in devices here.";
+            let hint = Some("Tell your administrator: it must be 0.26 or newer.");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            pages::error(context, status, "Headscale is too old", sentence, hint)
+        };
+        let message = "headscale is older than 0.26, which is not supported";
+        self.page_or_json(visit, page, "headscale_too_old", message)
     }
 
     fn was_confirmed(&self, purpose: Purpose, id: &AuthId, live: &Live) -> bool {
