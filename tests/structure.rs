@@ -87,6 +87,12 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn is_a(kind: &str, name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == kind)
+}
+
 /// Every file below `directory`, without what is built, installed or git's.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -139,7 +145,7 @@ fn sources() -> Vec<Source> {
             .to_str()
             .unwrap()
             .to_owned();
-        if !name.ends_with(".rs") || is_for_tests(&name) {
+        if !is_a("rs", &name) || is_for_tests(&name) {
             continue;
         }
         let text = read(&path);
@@ -316,7 +322,7 @@ fn texts() -> Vec<(String, String)> {
 fn markdown() -> Vec<(String, String)> {
     texts()
         .into_iter()
-        .filter(|(name, _)| name.ends_with(".md"))
+        .filter(|(name, _)| is_a("md", name))
         .collect()
 }
 
@@ -398,7 +404,7 @@ fn every_documented_subcommand_and_flag_exists_and_every_existing_one_is_documen
     let mut met: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut count = 0;
     for (name, text) in texts() {
-        let is_document = name.ends_with(".md") || name.starts_with("deploy/");
+        let is_document = is_a("md", &name) || name.starts_with("deploy/");
         if !is_document {
             continue;
         }
@@ -508,7 +514,7 @@ fn no_file_names_a_machine_or_a_place_outside_the_project() {
         for path in &outside {
             assert!(!text.contains(path.as_str()), "{name} names {path}");
         }
-        if name.ends_with(".css") || name.ends_with(".html") {
+        if is_a("css", &name) || is_a("html", &name) {
             continue;
         }
         for (at, _) in text.match_indices('#') {
@@ -521,7 +527,7 @@ fn no_file_names_a_machine_or_a_place_outside_the_project() {
             assert!(
                 !(alone && digits >= 2),
                 "{name} names an issue: {}",
-                &text[at..at + digits + 1]
+                &text[at..=at + digits]
             );
         }
     }
