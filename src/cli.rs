@@ -256,9 +256,14 @@ fn health(settings: &Settings) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     };
     match ask(address) {
-        Ok(status) if status == "200" => ExitCode::SUCCESS,
-        Ok(status) => {
-            complain(&format!("not ready: status {status}"));
+        Ok((200, _)) => ExitCode::SUCCESS,
+        Ok((status, body)) => {
+            let failing = failing(&body);
+            let reasons = failing.iter().map(|reason| format!("\n  {reason}"));
+            complain(&format!(
+                "not ready, status {status}{}",
+                reasons.collect::<String>()
+            ));
             ExitCode::from(FAILED)
         }
         Err(why) => {
@@ -268,7 +273,25 @@ fn health(settings: &Settings) -> ExitCode {
     }
 }
 
-fn ask(address: std::net::SocketAddr) -> io::Result<String> {
+/// The checks that fail, of the body of `/readyz`.
+fn failing(body: &str) -> Vec<String> {
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let checks = body.get("checks").and_then(serde_json::Value::as_object);
+    let results = checks.into_iter().flatten().flat_map(|(name, results)| {
+        let results = results.as_array().into_iter().flatten();
+        results.map(move |result| (name, result))
+    });
+    results
+        .filter(|(_, result)| result.get("status").is_some_and(|status| status == "fail"))
+        .map(|(name, result)| {
+            let output = result.get("output").and_then(serde_json::Value::as_str);
+            format!("{name}: {}", output.unwrap_or("fails"))
+        })
+        .collect()
+}
+
+/// Status and body of its readiness.
+fn ask(address: std::net::SocketAddr) -> io::Result<(u16, String)> {
     use std::io::Read as _;
     use std::time::Duration;
     let patience = Duration::from_secs(10);
@@ -277,5 +300,23 @@ fn ask(address: std::net::SocketAddr) -> io::Result<String> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned());
+    Ok((status.unwrap_or_default(), body.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failing_checks_are_told() {
+        let body = r#"{"status":"fail","checks":{"provider":[{"status":"pass"}],
+            "headscale":[{"status":"fail","output":"cannot be reached"}],
+            "trust":[{"status":"warn","output":"unclear"}]}}"#;
+        assert_eq!(failing(body), ["headscale: cannot be reached"]);
+        assert_eq!(failing("not json"), Vec::<String>::new());
+    }
 }

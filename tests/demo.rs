@@ -53,7 +53,11 @@ fn walk(tailnet: &Tailnet) {
 fn tell(page: &Page) {
     for hop in &page.hops {
         let (host, path) = (hop.url.authority(), hop.url.path());
-        println!("   {} {host}{path} -> {}", hop.method, hop.status);
+        // Some paths end in a long id.
+        let shown = path
+            .get(..46)
+            .map_or(path.to_owned(), |head| format!("{head}…"));
+        println!("   {} {host}{shown} -> {}", hop.method, hop.status);
     }
     println!("   {} {}", page.status(), title(&page.text()));
 }
