@@ -142,6 +142,11 @@ impl House {
             .find(state, &visit.head.headers, self.clock.now())
         {
             Ok(attempt) => attempt,
+            // Back or reload: the answer to the first use took the cookie away.
+            Err(AttemptError::Missing) if self.used.contains(state) => {
+                self.failed(visit, CallbackFailure::Used, "the state was used before");
+                return self.page(visit, pages::attempt_used);
+            }
             Err(AttemptError::Missing) => {
                 self.failed(
                     visit,

@@ -37,13 +37,7 @@ impl UsedStates {
     /// True for the first caller with this `state`, false for every later one; of several at once,
     /// exactly one is first.
     pub fn first_use(&self, state: &str) -> bool {
-        let mut hash = [0; 32];
-        for (to, from) in hash
-            .iter_mut()
-            .zip(digest(&SHA256, state.as_bytes()).as_ref())
-        {
-            *to = *from;
-        }
+        let hash = hash(state);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.states.insert(hash) {
             return false;
@@ -56,6 +50,24 @@ impl UsedStates {
         }
         true
     }
+
+    /// Whether this `state` came back before, as far as is remembered. To choose the words of a
+    /// refusal only: it takes nothing in, so two callers may both be told no.
+    pub fn contains(&self, state: &str) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.states.contains(&hash(state))
+    }
+}
+
+fn hash(state: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    for (to, from) in hash
+        .iter_mut()
+        .zip(digest(&SHA256, state.as_bytes()).as_ref())
+    {
+        *to = *from;
+    }
+    hash
 }
 
 impl fmt::Debug for UsedStates {
