@@ -14,6 +14,7 @@ use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
 use crate::domain::access::path_matches;
+use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
@@ -23,7 +24,7 @@ use crate::pages;
 use crate::session::Live;
 
 /// Longest silence between two pieces of a web UI's answer: long enough for long polls.
-const WEB_UI_SILENCE: Duration = Duration::from_secs(300);
+const WEB_UI_SILENCE: Duration = Duration::from_mins(5);
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -128,14 +129,7 @@ impl House {
     }
 
     fn verify(&self, visit: &Visit) -> Verdict {
-        let client = visit.client.to_canonical();
-        if !self
-            .settings
-            .headscale
-            .verify_from
-            .iter()
-            .any(|net| net.contains(&client))
-        {
+        if !is_trusted(visit.client, &self.settings.headscale.verify_from) {
             return Verdict::Answer(self.not_found(visit));
         }
         self.open(visit)
@@ -167,6 +161,9 @@ impl House {
             Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
             Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
                 Verdict::Answer(self.cross_site(visit))
+            }
+            Guarded::RegisterConfirm(_) if visit.head.method != "POST" => {
+                Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
             Guarded::Page => self.page_behind(visit, permit, &live),

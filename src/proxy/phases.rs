@@ -45,6 +45,7 @@ pub struct Context {
 
 /// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
 /// does.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn unseen() -> Box<Error> {
     Error::explain(ErrorType::HTTPStatus(500), "a request came past the porch")
 }
@@ -131,7 +132,7 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
-        self.scrub(request, is_websocket(visit));
+        scrub(request, is_websocket(visit));
         self.say_who(request, visit, route)
     }
 
@@ -253,21 +254,6 @@ impl Phases {
         }))
     }
 
-    /// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
-    /// put `Upgrade: websocket` back where it belongs.
-    fn scrub(&self, request: &mut RequestHeader, websocket: bool) {
-        let names: Vec<String> = request
-            .headers
-            .keys()
-            .map(|name| name.as_str().to_owned())
-            .filter(|name| headers::is_dropped(name))
-            .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
-            .collect();
-        for name in names {
-            request.remove_header(name.as_str());
-        }
-    }
-
     /// Says what is true of the request, and of the person where a rule wants it said.
     fn say_who(&self, request: &mut RequestHeader, visit: &Visit, route: &Route) -> Result<()> {
         let settings = &self.house.settings;
@@ -384,6 +370,21 @@ impl Phases {
             self.house
                 .page_or_json(visit, page, "upstream_unavailable", message),
         )
+    }
+}
+
+/// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
+/// put `Upgrade: websocket` back where it belongs.
+fn scrub(request: &mut RequestHeader, websocket: bool) {
+    let names: Vec<String> = request
+        .headers
+        .keys()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| headers::is_dropped(name))
+        .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
+        .collect();
+    for name in names {
+        request.remove_header(name.as_str());
     }
 }
 

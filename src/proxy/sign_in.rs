@@ -142,6 +142,11 @@ impl House {
             .find(state, &visit.head.headers, self.clock.now())
         {
             Ok(attempt) => attempt,
+            // A page at the callback's address was loaded again: its cookie went with the first time.
+            Err(AttemptError::Missing) if self.used.was_used(state) => {
+                self.failed(visit, CallbackFailure::Used, "the state was used before");
+                return self.page(visit, pages::attempt_used);
+            }
             Err(AttemptError::Missing) => {
                 self.failed(
                     visit,

@@ -233,7 +233,14 @@ pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
 
 fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
     // The kernel ends it when the test that started it ends, whatever way.
-    let mut child = Command::new("setpriv")
+    let mut command = Command::new("setpriv");
+    // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HEADWARDEN_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
         .args(arguments)
         .arg("--config")
