@@ -5,6 +5,7 @@
 //! same-origin proof and a one-time token bound to session and id, lets the link through once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -17,6 +18,7 @@ use crate::config::SignIn;
 use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
+use crate::domain::time::Timestamp;
 use crate::headscale::{Support, parse_authorize_redirect};
 use crate::pages;
 use crate::session::{Live, Purpose as Question};
@@ -78,7 +80,7 @@ impl House {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
         if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
-            && self.clock.now().since(live.session.auth_time) > issuer.ssh_max_age
+            && !self.is_fresh(live.session.auth_time, issuer.ssh_max_age)
         {
             return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
         }
@@ -86,6 +88,11 @@ impl House {
             return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
         }
         self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
+    }
+
+    /// Whether a proof of that time is no older than `most`. One without a time is not fresh.
+    fn is_fresh(&self, auth_time: Option<Timestamp>, most: Duration) -> bool {
+        auth_time.is_some_and(|at| self.clock.now().since(at) <= most)
     }
 
     /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.

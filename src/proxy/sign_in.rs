@@ -224,7 +224,7 @@ impl House {
         let session = Session {
             identity: person.identity,
             provider_session: person.provider_session,
-            auth_time: person.auth_time.unwrap_or(now),
+            auth_time: person.auth_time,
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
             started_at: now,
