@@ -46,7 +46,11 @@ fn an_unverified_address_is_left_out_unless_the_operator_vouches_for_it() {
         tailnet.provider.set(&json!({ "email_verified": false }));
         // So that it would take whatever it is told.
         tailnet.headscale.configure(|options| {
-            options.oidc.as_mut().expect("it trusts us").email_verified_required = false;
+            options
+                .oidc
+                .as_mut()
+                .expect("it trusts us")
+                .email_verified_required = false;
         });
         let done = join(&tailnet, AUTH_ID, MEMBER);
         assert!(done.text().contains("Node registered"), "{}", done.text());
@@ -61,7 +65,10 @@ fn an_address_that_the_operator_vouches_for_is_taken_by_a_headscale_that_wants_i
     let mut tailnet = Tailnet::start_with("v0.29.2", |_| oidc(lenient));
     tailnet.provider.set(&json!({ "email_verified": false }));
     join(&tailnet, AUTH_ID, MEMBER);
-    assert_eq!(only_user(&tailnet).email.as_deref(), Some("mia@acmecorp.net"));
+    assert_eq!(
+        only_user(&tailnet).email.as_deref(),
+        Some("mia@acmecorp.net")
+    );
 }
 
 #[test]
@@ -72,7 +79,9 @@ fn two_people_may_share_a_name_only_where_the_operator_says_so_and_stay_two() {
              strip_email_domain: true\n  allow_name_collisions: true\n",
         )
     });
-    tailnet.provider.set_person(OUTSIDER, &json!({ "email": "mia@elsewhere.example" }));
+    tailnet
+        .provider
+        .set_person(OUTSIDER, &json!({ "email": "mia@elsewhere.example" }));
     join(&tailnet, AUTH_ID, MEMBER);
     join(&tailnet, "hskey-authreq-0123456789abcdef0123456x", OUTSIDER);
     let users = tailnet.headscale.users();
@@ -91,7 +100,9 @@ fn a_name_that_headscale_refuses_is_a_page_with_the_rule_and_no_user() {
         ("", "sent no user name"),
     ] {
         let mut tailnet = Tailnet::start("v0.29.2");
-        tailnet.provider.set_person(MEMBER, &json!({ "preferred_username": name }));
+        tailnet
+            .provider
+            .set_person(MEMBER, &json!({ "preferred_username": name }));
         let mut person = Person::new();
         let page = tailnet.sign_in(&mut person, &register(AUTH_ID), MEMBER);
         assert_eq!(page.status(), 403, "{name:?}: {}", page.text());
@@ -104,7 +115,11 @@ fn a_name_that_headscale_refuses_is_a_page_with_the_rule_and_no_user() {
 /// `exp` of the ID token as Headscale sees it, in seconds from now.
 fn lifetime(tailnet: &Tailnet) -> i64 {
     tailnet.headscale.configure(|options| {
-        options.oidc.as_mut().expect("it trusts us").use_expiry_from_token = true;
+        options
+            .oidc
+            .as_mut()
+            .expect("it trusts us")
+            .use_expiry_from_token = true;
     });
     let done = join(tailnet, AUTH_ID, MEMBER);
     assert!(done.text().contains("Node registered"), "{}", done.text());
@@ -131,6 +146,9 @@ fn the_token_lives_five_minutes_or_as_long_as_devices_shall_or_as_the_providers(
     ] {
         let tailnet = Tailnet::start_providing(&json!({ "id_token_ttl": 1234 }), |_| more);
         let lifetime = lifetime(&tailnet);
-        assert!((expected - 30..=expected).contains(&lifetime), "{lifetime} for {expected}");
+        assert!(
+            (expected - 30..=expected).contains(&lifetime),
+            "{lifetime} for {expected}"
+        );
     }
 }

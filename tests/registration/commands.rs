@@ -39,7 +39,10 @@ fn the_block_for_headscale_names_us_and_keeps_the_secret() {
         "    method: S256",
         "  use_expiry_from_token: false",
     ] {
-        assert!(block.lines().any(|found| found == line), "{line:?} in {block}");
+        assert!(
+            block.lines().any(|found| found == line),
+            "{line:?} in {block}"
+        );
     }
     assert!(!block.contains(HEADSCALE_SECRET));
     let house = written(More {
@@ -57,7 +60,10 @@ fn the_migration_moves_every_user_of_the_old_issuer_and_runs_nothing() {
     let (code, sql, _) = run(&house, &["headscale-migrate", "--from", old]);
     assert_eq!(code, Some(0));
     assert!(sql.contains("UPDATE users"), "{sql}");
-    assert!(sql.contains(old) && sql.contains(&house.plan.issuer_url()), "{sql}");
+    assert!(
+        sql.contains(old) && sql.contains(&house.plan.issuer_url()),
+        "{sql}"
+    );
     let arguments = ["headscale-migrate", "--from", old, "--database", "postgres"];
     let (code, sql, _) = run(&house, &arguments);
     assert_eq!(code, Some(0));
@@ -77,7 +83,10 @@ fn without_an_issuer_there_is_neither_a_block_nor_a_migration() {
         sign_in: "own",
         ..More::default()
     });
-    for arguments in [&["headscale-config"][..], &["headscale-migrate", "--from", "https://a/"]] {
+    for arguments in [
+        &["headscale-config"][..],
+        &["headscale-migrate", "--from", "https://a/"],
+    ] {
         let (code, printed, why) = run(&house, arguments);
         assert_eq!((code, printed.as_str()), (Some(2), ""));
         assert!(why.contains("headscale.sign_in is not `issuer`"), "{why}");
@@ -99,7 +108,11 @@ fn a_check_warns_of_devices_that_stay_and_reports_every_mistake_at_once() {
     });
     let (code, said, why) = run(&house, &["check"]);
     assert_eq!((code, said.as_str()), (Some(2), ""));
-    for key in ["headscale.issuer.node_expiry", "headscale.issuer.urll", "oidc.strip_email_domain"] {
+    for key in [
+        "headscale.issuer.node_expiry",
+        "headscale.issuer.urll",
+        "oidc.strip_email_domain",
+    ] {
         assert!(why.contains(key), "{key} in {why}");
     }
     assert!(why.contains("3 mistakes"), "{why}");
@@ -123,5 +136,9 @@ fn readiness_says_to_restart_a_headscale_that_fell_back_to_its_command_line() {
     tailnet.headscale.configure(|options| options.oidc = None);
     let fallen = Person::new().request("GET", &url, &[], b"");
     assert_eq!(fallen.status(), 503);
-    assert!(fallen.text().contains("restart headscale"), "{}", fallen.text());
+    assert!(
+        fallen.text().contains("restart headscale"),
+        "{}",
+        fallen.text()
+    );
 }

@@ -123,7 +123,12 @@ fn a_callback_without_one_state_is_a_bad_request_and_begins_no_sign_in() {
     let mut stranger = Person::new();
     let mut person = signed_in(&tailnet, MEMBER);
     let before = tailnet.provider.requests().len();
-    for query in ["", "?code=a", "?state=a&state=b&code=c", "?state=hw1.a&state=b&code=c"] {
+    for query in [
+        "",
+        "?code=a",
+        "?state=a&state=b&code=c",
+        "?state=hw1.a&state=b&code=c",
+    ] {
         for person in [&mut stranger, &mut person] {
             let page = person.get(&tailnet.house.url(&format!("{CALLBACK}{query}")));
             assert_eq!(page.status(), 400, "{query:?}: {}", page.text());
@@ -167,9 +172,15 @@ fn only_the_cookies_of_its_own_sign_in_reach_headscale_at_the_callback() {
         .split("; ")
         .filter_map(|pair| pair.split('=').next())
         .collect();
-    let (state, nonce) = (parameter(&url, "state"), names.iter().filter(|n| n.starts_with("nonce_")));
+    let (state, nonce) = (
+        parameter(&url, "state"),
+        names.iter().filter(|n| n.starts_with("nonce_")),
+    );
     assert_eq!((names.len(), nonce.count()), (2, 1), "{names:?}");
-    assert!(names.contains(&format!("state_{}", &state[..6]).as_str()), "{names:?}");
+    assert!(
+        names.contains(&format!("state_{}", &state[..6]).as_str()),
+        "{names:?}"
+    );
 }
 
 #[test]

@@ -44,7 +44,10 @@ impl Redeem<'_> {
 }
 
 fn basic(id: &str, secret: &str) -> String {
-    format!("Authorization: Basic {}", STANDARD.encode(format!("{id}:{secret}")))
+    format!(
+        "Authorization: Basic {}",
+        STANDARD.encode(format!("{id}:{secret}"))
+    )
 }
 
 /// A fresh code, with the state that goes with it.
@@ -56,7 +59,10 @@ fn code<'a>(tailnet: &'a Tailnet, person: &mut Person) -> (Redeem<'a>, Url) {
 }
 
 fn error(response: &Response) -> (u16, String) {
-    let text = response.json()["error"].as_str().unwrap_or_default().to_owned();
+    let text = response.json()["error"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     (response.status(), text)
 }
 
@@ -74,9 +80,11 @@ fn a_code_is_redeemed_by_basic_or_post_once_and_wrong_requests_do_not_cost_it() 
     let good = basic(HEADSCALE_ID, HEADSCALE_SECRET);
     // Go form-encodes both halves; these stand for the same letters.
     let encoded = basic("%68eadscale", &HEADSCALE_SECRET.replace('-', "%2D"));
-    let body = [("client_id", HEADSCALE_ID), ("client_secret", HEADSCALE_SECRET)];
-    let ways: [(&[&str], &[(&str, &str)]); 3] =
-        [(&[&good], &[]), (&[&encoded], &[]), (&[], &body)];
+    let body = [
+        ("client_id", HEADSCALE_ID),
+        ("client_secret", HEADSCALE_SECRET),
+    ];
+    let ways: [(&[&str], &[(&str, &str)]); 3] = [(&[&good], &[]), (&[&encoded], &[]), (&[], &body)];
     for (lines, more) in ways {
         let (redeem, asked) = code(&tailnet, &mut person);
         let wrong = basic(HEADSCALE_ID, "wrong");
@@ -87,10 +95,17 @@ fn a_code_is_redeemed_by_basic_or_post_once_and_wrong_requests_do_not_cost_it() 
         for bad in [
             ("redirect_uri", "https://evil.example/oidc/callback"),
             ("redirect_uri", ""),
-            ("code_verifier", "a-verifier-for-a-code-without-challenge-0000"),
+            (
+                "code_verifier",
+                "a-verifier-for-a-code-without-challenge-0000",
+            ),
             ("code", "guessed"),
         ] {
-            assert_eq!(error(&redeem.post(&[&good], &[bad])), invalid_grant, "{bad:?}");
+            assert_eq!(
+                error(&redeem.post(&[&good], &[bad])),
+                invalid_grant,
+                "{bad:?}"
+            );
         }
         let kind = ("grant_type", "client_credentials");
         let (status, text) = error(&redeem.post(&[&good], &[kind]));
@@ -112,7 +127,11 @@ fn a_code_is_redeemed_by_basic_or_post_once_and_wrong_requests_do_not_cost_it() 
         }
         assert_eq!(userinfo["email"], "mia@acmecorp.net");
         assert_eq!(userinfo["preferred_username"], "mia");
-        assert_eq!(error(&redeem.post(&[&good], &[])), invalid_grant, "a repeat");
+        assert_eq!(
+            error(&redeem.post(&[&good], &[])),
+            invalid_grant,
+            "a repeat"
+        );
     }
 }
 
@@ -131,7 +150,11 @@ fn with_pkce_the_verifier_decides_and_a_wrong_one_does_not_cost_the_code() {
     };
     let good = basic(HEADSCALE_ID, HEADSCALE_SECRET);
     let challenge = parameter(&url, "code_challenge");
-    for more in [&[][..], &[("code_verifier", "wrong")], &[("code_verifier", &challenge)]] {
+    for more in [
+        &[][..],
+        &[("code_verifier", "wrong")],
+        &[("code_verifier", &challenge)],
+    ] {
         let (status, text) = error(&redeem.post(&[&good], more));
         assert_eq!((status, &text[..]), (400, "invalid_grant"), "{more:?}");
     }
@@ -160,7 +183,10 @@ fn another_host_gets_421_on_both_listeners() {
         (plan.issuer, "/token"),
         (plan.public, "/.headwarden/authorize"),
         (plan.public, "/oidc/callback?state=a&code=b"),
-        (plan.public, "/register/hskey-authreq-0123456789abcdef01234567"),
+        (
+            plan.public,
+            "/register/hskey-authreq-0123456789abcdef01234567",
+        ),
         (plan.public, "/"),
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
@@ -188,13 +214,24 @@ fn discovery_keys_tokens_and_userinfo_are_not_on_the_public_listener_nor_the_res
         let url = tailnet.house.url(path);
         for method in ["GET", "POST"] {
             let form = redeem.form(&[]);
-            let body = if method == "POST" { form.as_bytes() } else { b"" };
+            let body = if method == "POST" {
+                form.as_bytes()
+            } else {
+                b""
+            };
             let answer = person.request(method, &url, &[FORM, &good], body);
             assert_eq!(answer.status(), 404, "{method} {path}: {}", answer.text());
         }
     }
     let private = tailnet.house.plan.issuer_url();
-    for path in ["/", "/.headwarden/authorize", "/oidc/callback", "/key", "/health", "/metrics"] {
+    for path in [
+        "/",
+        "/.headwarden/authorize",
+        "/oidc/callback",
+        "/key",
+        "/health",
+        "/metrics",
+    ] {
         let answer = person.request("GET", &format!("{private}{path}"), &[], b"");
         assert_eq!(answer.status(), 404, "{path}");
     }

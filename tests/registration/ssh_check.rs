@@ -45,7 +45,11 @@ fn an_ssh_check_is_asked_about_even_with_a_fresh_session_and_a_yes_counts_once()
     assert_eq!(asked(&tailnet, &link), 0);
 
     let done = person.fill_in(&page, "", &[]);
-    assert!(done.text().contains("SSH session authorized"), "{}", done.text());
+    assert!(
+        done.text().contains("SSH session authorized"),
+        "{}",
+        done.text()
+    );
     let [approved] = &tailnet.headscale.approved_ssh()[..] else {
         panic!("{:?}", tailnet.headscale.approved_ssh())
     };
@@ -92,17 +96,34 @@ fn a_yes_needs_a_proof_a_session_and_its_own_token_and_holds_for_one_id() {
     assert_eq!(person.get(&get).status(), 405, "a link is no answer");
 
     let yes = person.submit(&page, "", &[]);
-    assert_eq!((yes.status(), yes.redirect().map(url::Url::path)), (303, Some(&check(AUTH_ID)[..])));
+    assert_eq!(
+        (yes.status(), yes.redirect().map(url::Url::path)),
+        (303, Some(&check(AUTH_ID)[..]))
+    );
     let other = person.open(&tailnet.house.url(&check(OTHER_ID)));
     assert!(is_question(&other), "{}", other.text());
-    assert!(is_question(&dominic.open(&tailnet.house.url(&check(AUTH_ID)))));
-    let register = person.get(&tailnet.house.url(&check(AUTH_ID)).replace("/auth/", "/register/"));
-    assert!(register.redirect().is_some(), "another question, which 0.29 asks");
+    assert!(is_question(
+        &dominic.open(&tailnet.house.url(&check(AUTH_ID)))
+    ));
+    let register = person.get(
+        &tailnet
+            .house
+            .url(&check(AUTH_ID))
+            .replace("/auth/", "/register/"),
+    );
+    assert!(
+        register.redirect().is_some(),
+        "another question, which 0.29 asks"
+    );
     assert_eq!(asked(&tailnet, &check(AUTH_ID)), 0);
     let repeated = person.request("POST", url, &PROVEN, body(&form).as_bytes());
     assert_eq!(repeated.status(), 400, "a token counts once");
     let done = person.follow(yes);
-    assert!(done.text().contains("SSH session authorized"), "{}", done.text());
+    assert!(
+        done.text().contains("SSH session authorized"),
+        "{}",
+        done.text()
+    );
 }
 
 #[test]
@@ -112,7 +133,11 @@ fn a_browser_without_fetch_metadata_proves_it_with_its_origin() {
     person.sends_fetch_metadata = false;
     let page = tailnet.sign_in(&mut person, &check(AUTH_ID), MEMBER);
     let done = person.fill_in(&page, "", &[]);
-    assert!(done.text().contains("SSH session authorized"), "{}", done.text());
+    assert!(
+        done.text().contains("SSH session authorized"),
+        "{}",
+        done.text()
+    );
 }
 
 #[test]
@@ -123,7 +148,9 @@ fn where_headscale_signs_in_at_the_provider_itself_we_ask_all_the_same() {
     });
     let client = "headscales-own";
     let redirect = tailnet.house.url("/oidc/callback");
-    tailnet.provider.register(client, HEADSCALE_SECRET, &redirect, "RS256");
+    tailnet
+        .provider
+        .register(client, HEADSCALE_SECRET, &redirect, "RS256");
     let issuer = tailnet.provider.issuer().to_owned();
     tailnet.headscale.configure(|options| {
         options.oidc = Some(Oidc::trusting(&issuer, client, HEADSCALE_SECRET));
@@ -133,8 +160,14 @@ fn where_headscale_signs_in_at_the_provider_itself_we_ask_all_the_same() {
     assert!(is_question(&page), "{}", page.text());
     assert_eq!(asked(&tailnet, &check(AUTH_ID)), 0);
     let done = person.fill_in(&page, "", &[]);
-    assert!(done.text().contains("SSH session authorized"), "{}", done.text());
-    assert!(is_question(&person.open(&tailnet.house.url(&check(AUTH_ID)))));
+    assert!(
+        done.text().contains("SSH session authorized"),
+        "{}",
+        done.text()
+    );
+    assert!(is_question(
+        &person.open(&tailnet.house.url(&check(AUTH_ID)))
+    ));
     let device = person.open(&tailnet.house.url(&crate::register(AUTH_ID)));
     assert!(device.text().contains("Confirm node"), "{}", device.text());
 }
@@ -204,7 +237,11 @@ fn an_old_sign_in_is_stepped_up_with_max_age_and_a_prompt_and_then_we_ask() {
     let mut person = Person::new();
     let link = it.house.url(&check(AUTH_ID));
     let page = person.open(&it.house.url("/windows"));
-    assert_eq!(page.status(), 200, "an old sign-in is a session all the same");
+    assert_eq!(
+        page.status(),
+        200,
+        "an old sign-in is a session all the same"
+    );
     let page = person.get(&link);
     let there = page.redirect().expect("off to the provider").clone();
     assert!(there.as_str().starts_with(it.provider.origin()), "{there}");
@@ -215,7 +252,11 @@ fn an_old_sign_in_is_stepped_up_with_max_age_and_a_prompt_and_then_we_ask() {
     let page = person.follow(page);
     assert!(is_question(&page), "{} {}", page.status(), page.text());
     let done = person.fill_in(&page, "", &[]);
-    assert!(done.text().contains("SSH session authorized"), "{}", done.text());
+    assert!(
+        done.text().contains("SSH session authorized"),
+        "{}",
+        done.text()
+    );
     assert_eq!(it.approved(), 1);
 }
 
@@ -253,11 +294,23 @@ fn a_step_up_that_is_not_fresh_not_dated_or_by_somebody_else_is_refused() {
         let page = person.follow(page);
         assert!(page.status() >= 400, "{what}: {}", page.text());
         assert!(!is_question(&page), "{what}");
-        let asks = it.headscale.requests().iter().filter(|seen| seen.path() == check(AUTH_ID)).count();
+        let asks = it
+            .headscale
+            .requests()
+            .iter()
+            .filter(|seen| seen.path() == check(AUTH_ID))
+            .count();
         assert_eq!((asks, it.approved()), (0, 0), "{what}");
         // The session is as it was: still somebody's, still too old for this.
-        assert_eq!(person.open(&it.house.url("/windows")).status(), 200, "{what}");
-        assert!(person.get(&link).redirect().is_some(), "{what}: asked again");
+        assert_eq!(
+            person.open(&it.house.url("/windows")).status(),
+            200,
+            "{what}"
+        );
+        assert!(
+            person.get(&link).redirect().is_some(),
+            "{what}: asked again"
+        );
     }
 }
 
