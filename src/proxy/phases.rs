@@ -373,6 +373,19 @@ impl Phases {
                 )
             }));
         }
+        if reply::is_unusable_request(error) {
+            let page = |context: &pages::Context<'_>| {
+                pages::error(
+                    context,
+                    StatusCode::BAD_REQUEST,
+                    "Not like this",
+                    "This request cannot be passed on.",
+                    None,
+                )
+            };
+            let message = "this request cannot be passed on";
+            return Some(self.house.page_or_json(visit, page, "bad_request", message));
+        }
         let failure = reply::upstream_failure(error)?;
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
