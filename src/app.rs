@@ -222,6 +222,13 @@ impl App {
         F: Future<Output = ()>,
     {
         let sockets = bind::Sockets::reserve(&self.settings)?;
+        // A certificate that cannot be used ends the process at once, as a port in use does.
+        let acceptors = self
+            .settings
+            .listen
+            .iter()
+            .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
@@ -241,8 +248,7 @@ impl App {
         let stopping = self.drain.stopping();
         tasks.spawn(async move { provider.keep_fresh(stopping, random.as_ref()).await });
         let mut public = Vec::new();
-        for (socket, settings) in sockets.public.into_iter().zip(&self.settings.listen) {
-            let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
             public.push((socket.listen()?, acceptor));
         }
         for (listener, acceptor) in public {

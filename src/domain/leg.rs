@@ -6,8 +6,10 @@
 //! through, once. So nobody can finish in their browser what was begun in another.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
+use ring::digest::{Digest, SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
 use super::door::AuthId;
@@ -19,7 +21,7 @@ const MOST: usize = 16;
 const LIFETIME: Duration = Duration::from_mins(15);
 
 /// An authorization request of Headscale's, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AuthorizeRequest {
     /// `state`.
     pub state: String,
@@ -49,7 +51,7 @@ pub struct Leg {
     pub request: AuthorizeRequest,
     /// What it is about.
     pub kind: LegKind,
-    /// When it was recorded.
+    /// When it was seen.
     pub recorded_at: Timestamp,
 }
 
@@ -65,10 +67,10 @@ pub enum LegError {
     Different,
 }
 
-#[derive(Clone, Debug)]
+/// A code that was given out, by its hash: a session holds nothing that could be redeemed.
 struct Issued {
     state: String,
-    code: String,
+    code: Digest,
     at: Timestamp,
 }
 
@@ -80,9 +82,12 @@ pub struct Legs {
 }
 
 impl Legs {
-    /// Remembers what Headscale is about to ask.
+    /// Remembers what Headscale is about to ask. Of two with the same state the newer one counts, so
+    /// that no state is answered twice.
     pub fn record(&mut self, leg: Leg, now: Timestamp) {
         self.forget(now);
+        self.open
+            .retain(|open| !same(&open.request.state, &leg.request.state));
         while self.open.len() >= MOST {
             self.open.pop_front();
         }
@@ -106,23 +111,28 @@ impl Legs {
         self.open.remove(at).ok_or(LegError::Unknown)
     }
 
-    /// Remembers the code that was given out for `state`.
+    /// Remembers the code that was given out for `state`; an earlier one for the same state is over.
     pub fn issued(&mut self, state: &str, code: &str, now: Timestamp) {
         self.forget(now);
+        self.issued.retain(|issued| !same(&issued.state, state));
         while self.issued.len() >= MOST {
             self.issued.pop_front();
         }
         self.issued.push_back(Issued {
             state: state.to_owned(),
-            code: code.to_owned(),
+            code: hash(code),
             at: now,
         });
     }
 
-    /// Whether a callback with this state and code is one that this session was sent to; once.
+    /// Whether a callback with this state and code is one that this session was sent to; once. A wrong
+    /// code takes nothing.
     pub fn take_callback(&mut self, state: &str, code: &str, now: Timestamp) -> bool {
         self.forget(now);
-        let ours = |issued: &Issued| same(&issued.state, state) & same(&issued.code, code);
+        let code = hash(code);
+        let ours = |issued: &Issued| {
+            same(&issued.state, state) && bool::from(issued.code.as_ref().ct_eq(code.as_ref()))
+        };
         match self.issued.iter().position(ours) {
             Some(at) => self.issued.remove(at).is_some(),
             None => false,
@@ -140,94 +150,27 @@ fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn hash(code: &str) -> Digest {
+    digest(&SHA256, code.as_bytes())
+}
 
-    const NOW: Timestamp = Timestamp::from_unix(1000);
-
-    fn request(state: &str) -> AuthorizeRequest {
-        AuthorizeRequest {
-            state: state.to_owned(),
-            nonce: "n".to_owned(),
-            challenge: Some("c".to_owned()),
-            redirect_uri: "https://hs/oidc/callback".to_owned(),
-            scope: "openid".to_owned(),
-        }
-    }
-
-    fn leg(state: &str) -> Leg {
-        let id = AuthId::parse("0123456789abcdef01234567").unwrap();
-        Leg {
-            request: request(state),
-            kind: LegKind::Register(id),
-            recorded_at: NOW,
-        }
-    }
-
-    #[test]
-    fn a_recorded_request_is_answered_once() {
-        let mut legs = Legs::default();
-        legs.record(leg("a"), NOW);
-        assert!(legs.answer(&request("a"), NOW).is_ok());
-        assert_eq!(
-            legs.answer(&request("a"), NOW).unwrap_err(),
-            LegError::Unknown
-        );
-    }
-
-    #[test]
-    fn a_request_that_differs_in_anything_is_not_answered_and_takes_nothing() {
-        let mut legs = Legs::default();
-        legs.record(leg("a"), NOW);
-        let with = |change: fn(&mut AuthorizeRequest)| {
-            let mut request = request("a");
-            change(&mut request);
-            request
-        };
-        for other in [
-            with(|r| r.nonce.push('x')),
-            with(|r| r.challenge = None),
-            with(|r| r.redirect_uri.push('/')),
-            with(|r| r.scope.push_str(" x")),
-        ] {
-            assert_eq!(legs.answer(&other, NOW).unwrap_err(), LegError::Different);
-        }
-        assert_eq!(
-            legs.answer(&request("b"), NOW).unwrap_err(),
-            LegError::Unknown
-        );
-        assert!(legs.answer(&request("a"), NOW).is_ok());
-    }
-
-    #[test]
-    fn legs_end_after_a_quarter_of_an_hour_and_beyond_sixteen() {
-        let mut legs = Legs::default();
-        legs.record(leg("old"), NOW);
-        let late = NOW.plus(LIFETIME);
-        assert_eq!(
-            legs.answer(&request("old"), late).unwrap_err(),
-            LegError::Unknown
-        );
-        for n in 0..=MOST {
-            legs.record(leg(&n.to_string()), NOW);
-        }
-        assert_eq!(
-            legs.answer(&request("0"), NOW).unwrap_err(),
-            LegError::Unknown
-        );
-        assert!(legs.answer(&request("1"), NOW).is_ok());
-    }
-
-    #[test]
-    fn a_callback_passes_once_with_its_own_state_and_code() {
-        let mut legs = Legs::default();
-        legs.issued("a", "code-a", NOW);
-        legs.issued("b", "code-b", NOW);
-        assert!(!legs.take_callback("a", "code-b", NOW));
-        assert!(!legs.take_callback("a", "", NOW));
-        assert!(legs.take_callback("a", "code-a", NOW));
-        assert!(!legs.take_callback("a", "code-a", NOW));
-        assert!(!legs.take_callback("b", "code-b", NOW.plus(LIFETIME)));
+/// For logs: without what would let somebody else finish it.
+impl fmt::Debug for AuthorizeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeRequest")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

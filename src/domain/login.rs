@@ -1,5 +1,6 @@
 //! One login attempt: what must come back unchanged from the provider, and what the person wanted.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ const PREFIX: &str = "hw1.";
 /// How many characters behind the prefix name an attempt.
 const TAG: usize = 8;
 
-/// One sign-in on its way. Kept by the browser, sealed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One sign-in on its way. Kept by the browser, sealed. `Debug` shows none of its secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// `state`; begins with our prefix.
     pub state: String,
@@ -50,6 +51,16 @@ pub enum AttemptKind {
         /// When the proof was asked for; `auth_time` must not be earlier.
         since: Timestamp,
     },
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("return_to", &self.return_to)
+            .field("kind", &self.kind)
+            .field("started_at", &self.started_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Attempt {
@@ -143,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn printing_an_attempt_gives_none_of_its_secrets_away() {
+        let attempt = attempt(1000);
+        let printed = format!("{attempt:?}");
+        for secret in [&attempt.state, &attempt.nonce, &attempt.verifier] {
+            assert!(
+                !printed.contains(secret.trim_start_matches("hw1.")),
+                "{printed}"
+            );
+        }
+    }
+
+    #[test]
     fn states_of_others_have_no_name_here() {
         for state in [
             "",
@@ -151,8 +174,53 @@ mod tests {
             "hw2.AAAA",
             &"a".repeat(64),
             &format!("hw1.{}", "é".repeat(22)),
+            &format!("hw1.{};{}", "A".repeat(3), "A".repeat(39)),
+            &format!("hw1.{}=x; b", "A".repeat(37)),
+            &format!("hw1.{}", "A".repeat(44)),
+            &format!("hw1.{}", "A".repeat(10_000)),
+            &format!("HW1.{}", "A".repeat(43)),
+            &format!(" hw1.{}", "A".repeat(43)),
         ] {
             assert_eq!(tag(state), "", "{state}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_alone_says_whose_a_state_is() {
+        for (state, ours) in [
+            ("hw1.", true),
+            ("hw1.anything at all", true),
+            ("hw1", false),
+            ("HW1.x", false),
+            ("xhw1.x", false),
+            (" hw1.x", false),
+            ("hw2.x", false),
+            ("", false),
+            (
+                "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                false,
+            ),
+        ] {
+            assert_eq!(is_ours(state), ours, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_attempt_is_read_back_as_it_was() {
+        let since = Timestamp::from_unix(990);
+        let step_up = AttemptKind::StepUp {
+            session: "00ff".to_owned(),
+            subject: "someone".to_owned(),
+            since,
+        };
+        for kind in [AttemptKind::SignIn, AttemptKind::SwitchUser, step_up] {
+            let begun = Attempt {
+                kind,
+                return_to: ReturnTo::parse("/admin/?tab=2").unwrap(),
+                ..attempt(1000)
+            };
+            let json = serde_json::to_vec(&begun).unwrap();
+            assert_eq!(serde_json::from_slice::<Attempt>(&json).unwrap(), begun);
         }
     }
 

@@ -4,6 +4,7 @@
 //! origin: it begins with one `/` and has no second one, no backslash, no dot segment and no
 //! escape of any of these. Checked again whenever it is read back from where it was kept.
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::path::Target;
@@ -39,13 +40,23 @@ impl ReturnTo {
             || path == "/.headwarden"
             || path.starts_with("/.headwarden/")
             || path.starts_with("/oidc/callback/");
-        (!loops).then(|| Self(text.to_owned()))
+        (!loops && !breaks_lines(text)).then(|| Self(text.to_owned()))
     }
 
     /// Path and query.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether `text`, decoded once, has a control character (in the query, since a path cannot), or one
+/// that becomes a line break when its code point is cut to a byte, as U+560A did in the header of a
+/// large site. The first letters of Unicode are left alone: `č` is one of them.
+fn breaks_lines(text: &str) -> bool {
+    percent_decode_str(text)
+        .decode_utf8_lossy()
+        .chars()
+        .any(|c| c.is_control() || (c > '\u{2ff}' && matches!(u32::from(c) & 0xff, 0x0a | 0x0d)))
 }
 
 impl TryFrom<String> for ReturnTo {
@@ -63,154 +74,4 @@ impl From<ReturnTo> for String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use percent_encoding::percent_decode_str;
-    use proptest::prelude::*;
-    use url::Url;
-
-    /// What browsers would make of it (WHATWG URL), and what its bytes begin with.
-    fn stays(target: &str) -> bool {
-        let ours = Url::parse("https://ours.example/").unwrap();
-        let bytes = target.as_bytes();
-        let begins_well =
-            bytes.first() == Some(&b'/') && !matches!(bytes.get(1), Some(b'/' | b'\\'));
-        begins_well
-            && ours
-                .join(target)
-                .is_ok_and(|url| url.origin() == ours.origin())
-    }
-
-    const VECTORS: &[&str] = &[
-        "https://evil",
-        "//evil",
-        "http:evil",
-        "https:/evil",
-        "https:///evil",
-        "HTTPS://evil",
-        " https://evil",
-        "\thttps://evil",
-        "javascript:alert(1)",
-        "data:text/html,x",
-        "vbscript:x",
-        "ftp://evil",
-        "mailto:a@evil",
-        "/\\evil",
-        "\\/evil",
-        "\\\\evil",
-        "/\\/evil",
-        "\\/\\/evil",
-        "/%09/evil",
-        "/%0a/evil",
-        "/%0d/evil",
-        "/%0b/evil",
-        "/%0c/evil",
-        "/%00/evil",
-        "/\t/evil",
-        "/\x0b\\evil",
-        "/\t\t\\\t/evil",
-        "/\n/evil",
-        "/\r/evil",
-        "\n//evil",
-        "/./\\evil",
-        "/../\\evil",
-        "/.//evil",
-        "/..//evil",
-        "/%2e//evil",
-        "/./../../\\evil",
-        "/x/..//evil",
-        "https://ours@evil",
-        "https://ours:pw@evil",
-        "https://evil\\@ours",
-        "https://evil#@ours",
-        "https://evil?@ours",
-        "https://ours\\.evil",
-        "https://ours%2eevil",
-        "//evil%00.ours",
-        "///evil",
-        "////evil",
-        "/%2f/evil",
-        "/%2fevil",
-        "/%5cevil",
-        "/%5c%5cevil",
-        "/%252f/evil",
-        "//evil/..",
-        "/..//evil/%2f..",
-        "//%65vil",
-        "/;@evil",
-        "//;@evil",
-        "/.evil//",
-        "〱evil",
-        "/〱evil",
-        "///\\;@evil",
-        "//\tevil",
-        "/ /evil",
-        "/%20/\\evil",
-        "x",
-        "",
-        "?//evil",
-        "#//evil",
-        "/oidc/callback?code=x",
-        "/oidc/callback/",
-        "/.headwarden/logout",
-        "/.headwarden",
-        "/.headwarden/authorize?x",
-        "/x\r\nLocation: evil",
-        "/x%0d%0aSet-Cookie:a=b",
-        "/x?\r\nSet-Cookie:a=b",
-        "/\u{2028}/evil",
-        "/%e2%80%a8/..//evil",
-        "/\u{ff0f}evil",
-        "/%ef%bc%8fevil",
-        "/%E5%98%8A%E5%98%8DSet-Cookie/..",
-    ];
-
-    #[test]
-    fn every_known_vector_is_refused_at_every_decoding() {
-        for vector in VECTORS {
-            let plus = vector.replace('+', " ");
-            let once = percent_decode_str(vector).decode_utf8_lossy().into_owned();
-            let twice = percent_decode_str(&once).decode_utf8_lossy().into_owned();
-            assert_eq!(ReturnTo::parse(vector), None, "{vector:?}");
-            for form in [plus, once, twice] {
-                assert!(
-                    ReturnTo::parse(&form).is_none_or(|to| stays(to.as_str())),
-                    "{form:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn ordinary_targets_are_kept() {
-        for target in [
-            "/",
-            "/admin/",
-            "/register/abc?x=https://evil",
-            "/a%20b?c=%2f%2f",
-        ] {
-            assert_eq!(ReturnTo::parse(target).unwrap().as_str(), target);
-            assert!(stays(target));
-        }
-    }
-
-    #[test]
-    fn a_long_target_is_forgotten() {
-        assert_eq!(ReturnTo::parse(&format!("/{}", "a".repeat(LONGEST))), None);
-    }
-
-    #[test]
-    fn a_bad_target_is_refused_when_it_is_read_back() {
-        assert!(serde_json::from_str::<ReturnTo>("\"//evil\"").is_err());
-        assert!(serde_json::from_str::<ReturnTo>("\"/fine\"").is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_accepted_stays_on_this_origin(text in "[/\\\\.:@?#%0-9a-fA-F;\t\n ehtps]{0,16}") {
-            if let Some(target) = ReturnTo::parse(&text) {
-                prop_assert!(stays(target.as_str()), "{:?}", target);
-            }
-        }
-    }
-}
+mod tests;

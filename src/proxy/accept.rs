@@ -205,6 +205,7 @@ impl Front {
     ) -> Option<(Permit, Tunnel, Visit, Connection)> {
         if !self.tunnel_rate.allow(visit.client, visit.started) {
             self.metrics.limit_hit(Limit::Tunnels);
+            self.metrics.tunnel_refused(kind);
             let text = format!("too many new tunnels (request {})", visit.id);
             let status = Status(429, "Too Many Requests");
             plain::answer(&mut connection, status, "Retry-After: 10\r\n", &text).await;

@@ -43,8 +43,12 @@ pub struct Context {
     status: Option<StatusCode>,
 }
 
+/// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
+const HEADSCALES_COOKIES: &[&str] = &["state", "nonce"];
+
 /// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
 /// does.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 fn unseen() -> Box<Error> {
     Error::explain(ErrorType::HTTPStatus(500), "a request came past the porch")
 }
@@ -131,7 +135,7 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
-        self.scrub(request, is_websocket(visit));
+        scrub(request, is_websocket(visit));
         self.say_who(request, visit, route)
     }
 
@@ -253,21 +257,6 @@ impl Phases {
         }))
     }
 
-    /// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
-    /// put `Upgrade: websocket` back where it belongs.
-    fn scrub(&self, request: &mut RequestHeader, websocket: bool) {
-        let names: Vec<String> = request
-            .headers
-            .keys()
-            .map(|name| name.as_str().to_owned())
-            .filter(|name| headers::is_dropped(name))
-            .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
-            .collect();
-        for name in names {
-            request.remove_header(name.as_str());
-        }
-    }
-
     /// Says what is true of the request, and of the person where a rule wants it said.
     fn say_who(&self, request: &mut RequestHeader, visit: &Visit, route: &Route) -> Result<()> {
         let settings = &self.house.settings;
@@ -305,7 +294,7 @@ impl Phases {
                 CookieRule::None => None,
                 CookieRule::Others => self.house.cookies.strip_ours(cookies.as_bytes()),
                 CookieRule::HeadscaleSignIn => {
-                    crate::session::cookie::only_named(cookies.as_bytes(), &["state_", "nonce_"])
+                    crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
                 }
             };
             if let Some(kept) = kept
@@ -336,7 +325,9 @@ impl Phases {
                 || name.starts_with(b"state")
                 || name.starts_with(b"nonce")
                 || name == b"headscale_register_confirm";
-            if !self.house.cookies.is_ours(&name) && (route.to_headscale || !of_headscale) {
+            // A cookie without a name is sent back as its bare value, which may look like ours.
+            let passes = !name.is_empty() && !self.house.cookies.is_ours(&name);
+            if passes && (route.to_headscale || !of_headscale) {
                 response.append_header(SET_COOKIE, cookie)?;
             }
         }
@@ -400,6 +391,21 @@ impl Phases {
     }
 }
 
+/// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
+/// put `Upgrade: websocket` back where it belongs.
+fn scrub(request: &mut RequestHeader, websocket: bool) {
+    let names: Vec<String> = request
+        .headers
+        .keys()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| headers::is_dropped(name))
+        .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
+        .collect();
+    for name in names {
+        request.remove_header(name.as_str());
+    }
+}
+
 /// Whether pingora parsed what the porch parsed.
 fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
     request.raw_path() == visit.head.target.as_str().as_bytes()
@@ -408,9 +414,10 @@ fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
 fn is_websocket(visit: &Visit) -> bool {
-    visit
-        .head
-        .upgrade
-        .as_deref()
-        .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+    matches!(visit.door, Door::Guarded(Guarded::Page))
+        && visit
+            .head
+            .upgrade
+            .as_deref()
+            .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
 }

@@ -69,7 +69,7 @@ impl ResponseHead {
 
     /// The head of a 101 as the client gets it: `Connection` and `Upgrade` stay.
     pub fn switching(&self) -> Vec<u8> {
-        self.write(|name| is_ours(name), "")
+        self.write(is_ours, "")
     }
 
     /// The head of any other answer as the client gets it: the last on its connection.
@@ -133,9 +133,8 @@ impl Chunks {
             self.state = match self.state {
                 State::SizeStart => State::Size(digit(byte)?),
                 State::Size(size) => match byte {
-                    b'\r' => State::Extension(size),
                     b'\n' => begin(size),
-                    b';' | b' ' | b'\t' => State::Extension(size),
+                    b'\r' | b';' | b' ' | b'\t' => State::Extension(size),
                     _ => State::Size(
                         size.checked_mul(16)
                             .and_then(|size| size.checked_add(digit(byte).ok()?))

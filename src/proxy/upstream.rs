@@ -21,7 +21,7 @@ use crate::config::Upstream;
 const NAME_TTL: Duration = Duration::from_secs(30);
 /// Silence after which the kernel probes a tunnel's peer, and the time between probes. There is no
 /// other idle limit on a tunnel.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How long pingora keeps an idle connection to an upstream. Headscale closes its own after 30 s,
 /// and a request that meets the closing end is lost unless it may be repeated.
 const POOL_IDLE: Duration = Duration::from_secs(20);

@@ -51,9 +51,8 @@ impl UsedStates {
         true
     }
 
-    /// Whether this `state` came back before, as far as is remembered. To choose the words of a
-    /// refusal only: it takes nothing in, so two callers may both be told no.
-    pub fn contains(&self, state: &str) -> bool {
+    /// Whether `state` was used and is still remembered; it is not used by asking.
+    pub fn was_used(&self, state: &str) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.states.contains(&hash(state))
     }
@@ -81,6 +80,14 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    #[test]
+    fn asking_whether_a_state_was_used_does_not_use_it() {
+        let used = UsedStates::new(10);
+        assert!(!used.was_used("a"));
+        assert!(used.first_use("a") && used.was_used("a"));
+        assert!(!used.was_used("b") && used.first_use("b"));
+    }
 
     #[test]
     fn a_state_is_used_once() {
