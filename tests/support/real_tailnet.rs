@@ -469,6 +469,10 @@ impl Node {
 }
 
 /// Looks again and again; for programs that can only be asked.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these programs tell nobody when something changes"
+)]
 pub(crate) fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
