@@ -136,7 +136,7 @@ pub struct Headscale {
 #[derive(Clone, Debug)]
 pub enum SignIn {
     /// Headwarden is the OpenID issuer that Headscale trusts.
-    Issuer(IssuerSettings),
+    Issuer(Box<IssuerSettings>),
     /// Headscale has its own `oidc:` block with the provider.
     Own,
     /// Headscale has no `oidc:` block.

@@ -18,7 +18,6 @@ use crate::config::SignIn;
 use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
-use crate::domain::time::Timestamp;
 use crate::headscale::{Support, parse_authorize_redirect};
 use crate::pages;
 use crate::session::{Live, Purpose as Question};
@@ -80,7 +79,7 @@ impl House {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
         if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
-            && !self.is_fresh(live.session.auth_time, issuer.ssh_max_age)
+            && !self.is_fresh(&live, issuer.ssh_max_age)
         {
             return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
         }
@@ -90,9 +89,13 @@ impl House {
         self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
     }
 
-    /// Whether a proof of that time is no older than `most`. One without a time is not fresh.
-    fn is_fresh(&self, auth_time: Option<Timestamp>, most: Duration) -> bool {
-        auth_time.is_some_and(|at| self.clock.now().since(at) <= most)
+    /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
+    /// nothing is proven.
+    fn is_fresh(&self, live: &Live, max_age: Duration) -> bool {
+        let now = self.clock.now();
+        live.session
+            .auth_time
+            .is_some_and(|at| now.since(at) <= max_age)
     }
 
     /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.

@@ -56,6 +56,9 @@ pub struct Route {
     pub read_timeout: Duration,
 }
 
+/// The access rule that holds on a path, and its upstream if that is not Headscale.
+type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
+
 /// What becomes of a client's `Authorization` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization {
@@ -156,6 +159,11 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        let who = &live.session.identity;
+        let rule = match self.access_rule(visit, who) {
+            Ok(rule) => rule,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
         match guarded {
             Guarded::Register(id) => self.register(visit, id, permit, live),
             Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
@@ -166,7 +174,7 @@ impl House {
                 Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
-            Guarded::Page => self.page_behind(visit, permit, &live),
+            Guarded::Page => self.page_behind(visit, permit, who, rule),
         }
     }
 
@@ -176,39 +184,52 @@ impl House {
             .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
     }
 
-    /// A path that `access` may send elsewhere or ask more for.
-    fn page_behind(&self, visit: &Visit, permit: Permit, live: &Arc<Live>) -> Verdict {
+    /// The first `access` rule for this path, if the person satisfies it; else the denial page. It
+    /// holds on every guarded path, whoever answers there.
+    pub(super) fn access_rule(
+        &self,
+        visit: &Visit,
+        who: &Identity,
+    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
+        let path = visit.head.target.path();
+        let mut rules = self.settings.access.iter().zip(&self.web_uis);
+        let Some((access, origin)) = rules.find(|(access, _)| path_matches(&access.path, path))
+        else {
+            return Ok(None);
+        };
+        if self.access_admits(access, who) {
+            return Ok(Some((access, origin.as_ref())));
+        }
+        self.metrics.denied(Rule::Page);
+        tracing::info!(
+            request_id = visit.id, subject = %who.subject, rule = access.path,
+            "denied: in none of the groups or users of this access rule"
+        );
+        Err(self.denied_page(visit, pages::Refusal::Page, who))
+    }
+
+    /// A path that `access` may send elsewhere.
+    fn page_behind(
+        &self,
+        visit: &Visit,
+        permit: Permit,
+        who: &Identity,
+        rule: Option<Ruled<'_>>,
+    ) -> Verdict {
         if visit.head.upgrade.is_some() && self.is_foreign_origin(visit) {
             return Verdict::Answer(self.cross_site(visit));
         }
-        let path = visit.head.target.path();
-        let rules = self.settings.access.iter().zip(&self.web_uis);
-        for (access, origin) in rules {
-            if !path_matches(&access.path, path) {
-                continue;
-            }
-            let who = &live.session.identity;
-            if !self.access_admits(access, who) {
-                self.metrics.denied(Rule::Page);
-                tracing::info!(
-                    request_id = visit.id, subject = %who.subject, rule = access.path,
-                    "denied: in none of the groups or users of this access rule"
-                );
-                return Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who));
-            }
-            return match origin {
-                Some(origin) => Verdict::Forward(Box::new(Route {
-                    origin: Arc::clone(origin),
-                    to_headscale: false,
-                    identity: self.identity_fields(access.identity_headers, who),
-                    authorization: Authorization::Keep,
-                    read_timeout: WEB_UI_SILENCE,
-                    ..self.route_to_headscale(permit)
-                })),
-                None => self.forward_to_headscale(permit),
-            };
+        match rule {
+            Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
+                origin: Arc::clone(origin),
+                to_headscale: false,
+                identity: self.identity_fields(access.identity_headers, who),
+                authorization: Authorization::Keep,
+                read_timeout: WEB_UI_SILENCE,
+                ..self.route_to_headscale(permit)
+            })),
+            Some((_, None)) | None => self.forward_to_headscale(permit),
         }
-        self.forward_to_headscale(permit)
     }
 
     fn access_admits(&self, access: &Access, who: &Identity) -> bool {
@@ -235,8 +256,13 @@ impl House {
                 let trusted = who.email_verified || !self.settings.rules.email_verified_required;
                 let email = who.email.as_ref().filter(|_| trusted);
                 let groups: Vec<String> = who.groups.iter().map(|g| encode_claim(g)).collect();
-                let user = who.username.as_deref().unwrap_or(who.subject.as_str());
-                let mut fields = vec![("Remote-User", encode_claim(user))];
+                // No other claim stands in for a missing name: it could be somebody else's name.
+                let user = who
+                    .username
+                    .as_deref()
+                    .filter(|name| !name.trim().is_empty());
+                let mut fields = Vec::with_capacity(4);
+                fields.extend(user.map(|user| ("Remote-User", encode_claim(user))));
                 fields.extend(email.map(|email| ("Remote-Email", encode_claim(email.as_str()))));
                 fields.extend(
                     who.name

@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much one read may bring, and so the most that a slow reader makes us keep for each direction.
 const SCRATCH: usize = 64 * 1024;
+/// Reads of one direction in a row, before the other one and other tunnels have their turn.
+const ROUNDS: usize = 8;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -53,7 +55,8 @@ impl Direction {
         }
     }
 
-    /// Moves what can be moved now. Ready when this direction has finished for good.
+    /// Moves what can be moved now, for at most [`ROUNDS`]. Ready when this direction has finished for
+    /// good.
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -65,7 +68,7 @@ impl Direction {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        loop {
+        for _ in 0..ROUNDS {
             while self.pending.has_remaining() {
                 let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.pending))?;
                 if written == 0 {
@@ -95,6 +98,9 @@ impl Direction {
                 }
             }
         }
+        // There may be more at once.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// One read into the thread's buffer and one write out of it; the rest is kept.
@@ -111,7 +117,12 @@ impl Direction {
     {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer))?;
+            match ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer)) {
+                // TLS without a farewell (RFC 8446 section 6.1): the protocols inside know where
+                // their own messages end, and what the other side still has to say is not cut off.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                other => other?,
+            }
             let read = buffer.filled();
             if read.is_empty() {
                 self.ended = true;
@@ -154,9 +165,18 @@ where
 {
     let mut up = Direction::new(early);
     let mut down = Direction::new(late);
+    let mut down_first = false;
     poll_fn(|cx| {
-        let upward = up.poll(cx, client, upstream, &carried.upward)?;
-        let downward = down.poll(cx, upstream, client, &carried.downward)?;
+        // tokio gives a task so many reads and writes a turn: whoever is always first could use up
+        // all of them.
+        down_first = !down_first;
+        let (upward, downward) = if down_first {
+            let downward = down.poll(cx, upstream, client, &carried.downward)?;
+            (up.poll(cx, client, upstream, &carried.upward)?, downward)
+        } else {
+            let upward = up.poll(cx, client, upstream, &carried.upward)?;
+            (upward, down.poll(cx, upstream, client, &carried.downward)?)
+        };
         if upward.is_ready() && downward.is_ready() {
             Poll::Ready(Ok(()))
         } else {
@@ -259,5 +279,172 @@ mod tests {
             }
         }
         assert!(taken <= SCRATCH + 2 * 1024, "took {taken} bytes");
+    }
+
+    /// A peer that always has more to say and always takes what it is told. A relay that goes on
+    /// with one direction only finds out after a while, as an error.
+    struct Flood<'a> {
+        said: &'a AtomicU64,
+        said_by_the_other: &'a AtomicU64,
+    }
+
+    impl AsyncRead for Flood<'_> {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let said = self.said.fetch_add(1, Ordering::Relaxed);
+            if said > 100 + 10 * self.said_by_the_other.load(Ordering::Relaxed) {
+                return Poll::Ready(Err(io::Error::other("the other one has no turn")));
+            }
+            buf.put_slice(b"more");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood<'_> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_direction_starves_the_other_nor_the_thread() {
+        let (by_client, by_upstream) = (AtomicU64::new(0), AtomicU64::new(0));
+        let mut client = Flood {
+            said: &by_client,
+            said_by_the_other: &by_upstream,
+        };
+        let mut upstream = Flood {
+            said: &by_upstream,
+            said_by_the_other: &by_client,
+        };
+        let (none, carried) = (Bytes::new, Carried::default());
+        let tunnel = relay(&mut client, &mut upstream, none(), none(), &carried);
+        tokio::pin!(tunnel);
+        for _ in 0..1000 {
+            tokio::select! {
+                biased;
+                ended = &mut tunnel => panic!("{ended:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(by_client.load(Ordering::Relaxed) > 500);
+        assert!(by_upstream.load(Ordering::Relaxed) > 500);
+    }
+
+    #[tokio::test]
+    async fn a_direction_that_breaks_ends_the_other_one_that_only_waits() {
+        struct Broken;
+        impl AsyncRead for Broken {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                _: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+        }
+        let (_client, mut client_side) = duplex(64);
+        let (writer, _held) = duplex(64);
+        let mut upstream_side = tokio::io::join(Broken, writer);
+        let (none, carried) = (Bytes::new, Carried::default());
+        let ended = relay(
+            &mut client_side,
+            &mut upstream_side,
+            none(),
+            none(),
+            &carried,
+        )
+        .await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn an_end_without_a_farewell_does_not_cut_off_the_other_side() {
+        struct Rude(&'static [u8]);
+        impl AsyncRead for Rude {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                let said = std::mem::take(&mut self.0);
+                if said.is_empty() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                buf.put_slice(said);
+                Poll::Ready(Ok(()))
+            }
+        }
+        let (mut answer, writer) = duplex(64);
+        let mut client_side = tokio::io::join(Rude(b"question"), writer);
+        let (mut upstream, mut upstream_side) = duplex(64);
+        let talk = async {
+            let mut question = String::new();
+            upstream.read_to_string(&mut question).await.unwrap();
+            upstream.write_all(b"the whole answer").await.unwrap();
+            upstream.shutdown().await.unwrap();
+            let mut heard = String::new();
+            answer.read_to_string(&mut heard).await.unwrap();
+            (question, heard)
+        };
+        let (none, carried) = (Bytes::new, Carried::default());
+        let tunnel = relay(
+            &mut client_side,
+            &mut upstream_side,
+            none(),
+            none(),
+            &carried,
+        );
+        let (ended, (question, heard)) = tokio::join!(tunnel, talk);
+        ended.unwrap();
+        assert_eq!(
+            (question.as_str(), heard.as_str()),
+            ("question", "the whole answer")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_silent_minutes_end_nothing() {
+        let (mut client, mut client_side) = duplex(64);
+        let (mut upstream, mut upstream_side) = duplex(64);
+        let (none, carried) = (Bytes::new, Carried::default());
+        let tunnel = relay(
+            &mut client_side,
+            &mut upstream_side,
+            none(),
+            none(),
+            &carried,
+        );
+        let talk = async {
+            let mut word = [0; 3];
+            for _ in 0..3 {
+                tokio::time::sleep(std::time::Duration::from_mins(20)).await;
+                client.write_all(b"ask").await.unwrap();
+                upstream.read_exact(&mut word).await.unwrap();
+                assert_eq!(&word, b"ask");
+                upstream.write_all(b"say").await.unwrap();
+                client.read_exact(&mut word).await.unwrap();
+                assert_eq!(&word, b"say");
+            }
+        };
+        tokio::select! {
+            ended = tunnel => panic!("{ended:?}"),
+            () = talk => {}
+        }
     }
 }

@@ -224,7 +224,12 @@ impl House {
         let session = Session {
             identity: person.identity,
             provider_session: person.provider_session,
-            auth_time: person.auth_time,
+            auth_time: match &attempt.kind {
+                // Proven at or after `since`, give or take the skew of the provider's clock; by our
+                // own clock it was not before we asked.
+                AttemptKind::StepUp { since, .. } => person.auth_time.max(Some(*since)),
+                AttemptKind::SignIn | AttemptKind::SwitchUser => person.auth_time,
+            },
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
             started_at: now,

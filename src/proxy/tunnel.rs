@@ -27,6 +27,8 @@ use crate::ops::metrics::{Direction, Metrics};
 
 /// The largest response head we read from Headscale.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// Longest time that passing on an answer other than 101 may take: it is a sentence, not a stream.
+const REFUSAL: Duration = Duration::from_secs(30);
 
 /// Opens and carries tunnels to one Headscale.
 #[derive(Debug)]
@@ -164,7 +166,11 @@ impl Tunnels {
                 })
             }
             Ok((head, upstream, late)) => {
-                pass_on(&mut client, &head, upstream, late).await?;
+                let passing = pass_on(&mut client, &head, upstream, late);
+                match tokio::time::timeout(REFUSAL, passing).await {
+                    Ok(passed) => passed?,
+                    Err(_) => return Err(NotOpened::Unusable("passing it on took too long")),
+                }
                 Err(NotOpened::Refused(head.status))
             }
             Err(why @ NotOpened::Hung) => {
@@ -284,6 +290,8 @@ async fn pass_on(
         None => copy_until_end(client, &mut upstream, &late, head.is_chunked()).await?,
     }
     client.flush().await?;
+    // Headscale's side has nothing to wait for.
+    drop(upstream);
     plain::end(client).await;
     Ok(())
 }
@@ -317,3 +325,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

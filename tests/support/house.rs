@@ -167,9 +167,8 @@ impl House {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(_) => {}
-                Err(why) => panic!("the log never said {text:?} ({why}):\n{}", self.log()),
+            if self.lines.recv_timeout(left).is_err() {
+                panic!("the log never said {text:?}:\n{}", self.log());
             }
         }
     }
