@@ -13,8 +13,8 @@ pub struct Session {
     pub identity: Identity,
     /// The provider's `sid`, when it sent one.
     pub provider_session: Option<ProviderSession>,
-    /// When the person last proved who they are to the provider: its `auth_time`. `None` proves no
-    /// freshness.
+    /// When the person last proved who they are to the provider. `None` where it did not say: then
+    /// nothing is known but that it was before this session began, perhaps by days.
     pub auth_time: Option<Timestamp>,
     /// The ID token as received, for `id_token_hint` at logout.
     pub id_token: Secret<String>,

@@ -29,7 +29,7 @@ pub struct Claims {
     pub picture: Option<String>,
     /// For the record; Headscale filters on none of them, since the rules ran here.
     pub groups: Vec<String>,
-    /// When the person last proved who they are, if the provider said.
+    /// When the person last proved who they are, where that is known.
     pub auth_time: Option<Timestamp>,
     /// The provider's own `exp`, only where `oidc.use_expiry_from_token` is set: the device's expiry.
     pub expires_at: Option<Timestamp>,
@@ -127,12 +127,12 @@ mod tests {
             (None, true, true, false),
             (None, false, false, false),
         ] {
-            let now = Some(Timestamp::from_unix(1));
+            let now = Timestamp::from_unix(1);
             let claims = Claims::new(
                 &identity(email, verified),
                 "ann".to_owned(),
                 required,
-                now,
+                Some(now),
                 None,
             );
             let json = serde_json::to_value(claims.unwrap().person()).unwrap();
