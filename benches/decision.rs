@@ -69,7 +69,7 @@ fn bench(c: &mut Criterion) {
     let (id, _) = sessions.start(Session {
         identity: identity(),
         provider_session: None,
-        auth_time: now,
+        auth_time: Some(now),
         id_token: Secret::new(String::new()),
         token_expires_at: now,
         started_at: now,

@@ -31,7 +31,7 @@ fn session(n: u64) -> Session {
             groups: vec!["headscale".to_owned()],
         },
         provider_session: Some(ProviderSession::new(format!("sid-{n}"))),
-        auth_time: now,
+        auth_time: Some(now),
         id_token: Secret::new(String::new()),
         token_expires_at: now,
         started_at: now,

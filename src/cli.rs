@@ -2,13 +2,13 @@
 //! writer, what goes wrong becomes a sentence and an exit code.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::app::App;
-use crate::config::{self, Environment, Problem, Settings, SignIn};
+use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
 use crate::issuer::config_block;
@@ -28,6 +28,7 @@ pub struct Cli {
         long,
         short,
         global = true,
+        value_name = "FILE",
         default_value = "/etc/headwarden/config.yaml"
     )]
     config: PathBuf,
@@ -53,7 +54,7 @@ enum Command {
     /// Print the SQL that moves Headscale's users from an old issuer to ours; runs nothing
     HeadscaleMigrate {
         /// The issuer that Headscale's users were registered with
-        #[arg(long)]
+        #[arg(long, value_name = "ISSUER")]
         from: String,
         /// Headscale's database
         #[arg(long, value_enum, default_value = "sqlite")]
@@ -76,13 +77,13 @@ pub fn run() -> ExitCode {
     });
     let settings = match config::load(&cli.config, &environment) {
         Ok(settings) => settings,
-        Err(problems) => return report(&problems),
+        Err(refusal) => return report(&cli.config, &refusal),
     };
     let done = match command {
         Command::Serve {
             accept_new_identity,
         } => return serve(settings, accept_new_identity),
-        Command::Check => check(&settings),
+        Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
@@ -103,13 +104,34 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "headwarden: {text}");
 }
 
-fn report(problems: &[Problem]) -> ExitCode {
-    for problem in problems {
-        let _ = writeln!(io::stderr().lock(), "{problem}\n");
+/// An error and what lies under it; a cause that the text above it tells already is not told twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = inner.source();
     }
-    let count = problems.len();
+    told
+}
+
+fn report(path: &Path, refusal: &Refusal) -> ExitCode {
+    let mut err = io::stderr().lock();
+    for warning in &refusal.warnings {
+        let _ = writeln!(err, "warning: {warning}");
+    }
+    if !refusal.warnings.is_empty() {
+        let _ = writeln!(err);
+    }
+    let _ = writeln!(err, "{refusal}\n");
+    drop(err);
+    let count = refusal.problems.len();
     complain(&format!(
-        "the configuration has {count} mistake{}",
+        "{} has {count} mistake{}",
+        path.display(),
         if count == 1 { "" } else { "s" }
     ));
     ExitCode::from(BAD_CONFIG)
@@ -149,8 +171,9 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            tracing::error!("{why}");
-            complain(&why.to_string());
+            let told = with_causes(&why);
+            tracing::error!("{told}");
+            complain(&told);
             ExitCode::from(why.exit_code())
         }
     }
@@ -206,11 +229,11 @@ mod futures {
     }
 }
 
-fn check(settings: &Settings) -> io::Result<ExitCode> {
+fn check(path: &Path, settings: &Settings) -> io::Result<ExitCode> {
     for warning in &settings.warnings {
         say(&format!("warning: {warning}"))?;
     }
-    say("the configuration is good")?;
+    say(&format!("{} is good", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -248,9 +271,14 @@ fn health(settings: &Settings) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     };
     match ask(address) {
-        Ok(status) if status == "200" => ExitCode::SUCCESS,
-        Ok(status) => {
-            complain(&format!("not ready: status {status}"));
+        Ok((200, _)) => ExitCode::SUCCESS,
+        Ok((status, body)) => {
+            let failing = failing(&body);
+            let reasons = failing.iter().map(|reason| format!("\n  {reason}"));
+            complain(&format!(
+                "not ready, status {status}{}",
+                reasons.collect::<String>()
+            ));
             ExitCode::from(FAILED)
         }
         Err(why) => {
@@ -260,7 +288,25 @@ fn health(settings: &Settings) -> ExitCode {
     }
 }
 
-fn ask(address: std::net::SocketAddr) -> io::Result<String> {
+/// The checks that fail, of the body of `/readyz`.
+fn failing(body: &str) -> Vec<String> {
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let checks = body.get("checks").and_then(serde_json::Value::as_object);
+    let results = checks.into_iter().flatten().flat_map(|(name, results)| {
+        let results = results.as_array().into_iter().flatten();
+        results.map(move |result| (name, result))
+    });
+    results
+        .filter(|(_, result)| result.get("status").is_some_and(|status| status == "fail"))
+        .map(|(name, result)| {
+            let output = result.get("output").and_then(serde_json::Value::as_str);
+            format!("{name}: {}", output.unwrap_or("fails"))
+        })
+        .collect()
+}
+
+/// Status and body of its readiness.
+fn ask(address: std::net::SocketAddr) -> io::Result<(u16, String)> {
     use std::io::Read as _;
     use std::time::Duration;
     let patience = Duration::from_secs(10);
@@ -269,5 +315,39 @@ fn ask(address: std::net::SocketAddr) -> io::Result<String> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned());
+    Ok((status.unwrap_or_default(), body.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_of_a_failed_start_is_told_once() {
+        use crate::domain::random::Random;
+        use crate::ops::entropy::SystemRandom;
+        let random: std::sync::Arc<dyn Random> = std::sync::Arc::new(SystemRandom::new());
+        let nowhere = tempfile::tempdir().unwrap().path().join("keys.json");
+        let error = crate::session::KeyRing::load_or_create(&nowhere, random).unwrap_err();
+        let told = with_causes(&crate::app::StartError::from(error));
+        assert!(told.contains("cannot create the key ring"), "{told}");
+        assert!(
+            told.ends_with("No such file or directory (os error 2)"),
+            "{told}"
+        );
+        assert_eq!(told.matches("cannot create").count(), 1, "{told}");
+    }
+
+    #[test]
+    fn only_failing_checks_are_told() {
+        let body = r#"{"status":"fail","checks":{"provider":[{"status":"pass"}],
+            "headscale":[{"status":"fail","output":"cannot be reached"}],
+            "trust":[{"status":"warn","output":"unclear"}]}}"#;
+        assert_eq!(failing(body), ["headscale: cannot be reached"]);
+        assert_eq!(failing("not json"), Vec::<String>::new());
+    }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use headwarden::config::{self, Environment, Problems, Settings};
+use headwarden::config::{self, Environment, Settings};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -44,7 +44,7 @@ fn load(example: &str, pairs: &[(&str, &str)]) -> Settings {
         .chain([("CREDENTIALS_DIRECTORY", directory)]);
     let path = root().join("config").join(example);
     config::load(&path, &Environment::from_pairs(pairs))
-        .unwrap_or_else(|problems| panic!("{example}:\n{}", Problems(&problems)))
+        .unwrap_or_else(|refusal| panic!("{example}:\n{refusal}"))
 }
 
 #[test]
@@ -52,6 +52,34 @@ fn the_minimal_example_loads_without_a_warning() {
     let settings = load("minimal.yaml", &[]);
     assert_eq!(settings.server_url.origin, "https://headscale.company");
     assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+/// The first YAML block of a document.
+fn yaml_of(document: &str) -> String {
+    let text = text(document);
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_readmes_configuration_is_the_minimal_example() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, yaml_of("README.md")).unwrap();
+    // A path that is absolute stands for itself.
+    let readme = load(path.to_str().unwrap(), &[]);
+    let minimal = load("minimal.yaml", &[]);
+    assert_eq!(readme.warnings, Vec::<String>::new());
+    assert_eq!(format!("{readme:?}"), format!("{minimal:?}"));
+}
+
+#[test]
+fn the_example_for_containers_loads_and_warns_of_its_private_network() {
+    let settings = load("../deploy/compose/headwarden.yaml", &[]);
+    let [warning] = &settings.warnings[..] else {
+        panic!("{:?}", settings.warnings)
+    };
+    assert!(warning.starts_with("headscale.issuer.address"), "{warning}");
 }
 
 #[test]

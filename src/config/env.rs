@@ -201,6 +201,8 @@ fn replace_secrets(tree: &mut Value, environment: &Environment, origins: &mut Or
     if let Some(value) = environment.get(HEADSCALE_SECRET)
         && !origins.contains_key(secret)
         && !origins.contains_key("oidc.client_secret_path")
+        && !(beside_an_issuer(tree)
+            && (is_set(tree, secret) || is_set(tree, "oidc.client_secret_path")))
     {
         set(tree, secret, Value::String(value.trim().to_owned()));
         origins.insert(secret.to_owned(), HEADSCALE_SECRET.to_owned());
@@ -213,6 +215,23 @@ fn replace_secrets(tree: &mut Value, environment: &Environment, origins: &mut Or
             _ => {}
         }
     }
+}
+
+/// Whether Headscale is our own client: then its variable, in an environment that we share with it, is
+/// its secret for us.
+fn beside_an_issuer(tree: &Value) -> bool {
+    let sign_in = tree
+        .get("headscale")
+        .and_then(|headscale| headscale.get("sign_in"));
+    sign_in.and_then(Value::as_str) == Some("issuer")
+}
+
+/// Whether the file gives `path` a value.
+fn is_set(tree: &Value, path: &str) -> bool {
+    let found = path
+        .split('.')
+        .try_fold(tree, |value, name| value.get(name));
+    found.is_some_and(|value| !value.is_null())
 }
 
 /// Writes `value` at `path`, making the maps on the way. A value that is in the way and is no map

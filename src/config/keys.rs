@@ -90,6 +90,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("session.lifetime", Duration),
     ("session.recheck", Duration),
     ("session.capacity", Number),
+    ("open", Texts),
     ("access", Items),
     ("access[].path", Text),
     ("access[].upstream", Text),
@@ -213,8 +214,20 @@ pub(super) fn unknown(path: &str) -> (String, Option<String>) {
     }
     (
         "there is no such key".to_owned(),
-        closest(&wanted).map(|key| format!("did you mean {key}?")),
+        closest(&wanted).map(|key| format!("did you mean {}?", at(&key, path))),
     )
+}
+
+/// `key` of the table at the entry that `path` is in: `listen[].tls` and `listen[1].x` make
+/// `listen[1].tls`.
+fn at(key: &str, path: &str) -> String {
+    match (key.split_once("[]"), path.split_once('[')) {
+        (Some((list, rest)), Some((same, index))) if list == same => match index.split_once(']') {
+            Some((index, _)) => format!("{list}[{index}]{rest}"),
+            None => key.to_owned(),
+        },
+        _ => key.to_owned(),
+    }
 }
 
 /// The key that `path` most likely stands for: the same name elsewhere, a similar name in the same
@@ -312,7 +325,7 @@ mod tests {
             ("oidc.isuer", Some("oidc.issuer")),
             ("sever_url", Some("server_url")),
             ("oidc.alowed_groups", Some("oidc.allowed_groups")),
-            ("listen[0].adress", Some("listen[].address")),
+            ("listen[0].adress", Some("listen[0].address")),
             ("strip_email_domain", Some("oidc.strip_email_domain")),
             ("client_secrets", Some("oidc.client_secret")),
             ("oidc.zzz", None),

@@ -16,7 +16,7 @@ use std::path::Path;
 
 pub use env::Environment;
 pub use files::{FileText, ReadFile, read_file};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Refusal};
 pub use settings::*;
 
 use check::Checks;
@@ -27,12 +27,12 @@ use serde_json::Value;
 /// Reads and checks the configuration at `path`, with what `environment` overrides.
 ///
 /// # Errors
-/// Every mistake there is, in the order of the file; never empty. No problem holds a secret.
-pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+/// Every mistake there is. Neither a problem nor a warning holds a secret.
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Refusal> {
     let name = path.display().to_string();
     let file = read_file(path).map_err(|error| {
         let reason = format!("the configuration cannot be read: {error}");
-        vec![Problem::new(name.as_str(), reason).hint("name another with --config")]
+        Problem::new(name.as_str(), reason).hint("name another with --config")
     })?;
     read(&file.text, &name, Some(file.mode), environment, &read_file)
 }
@@ -45,7 +45,7 @@ pub fn read_text(
     text: &str,
     environment: &Environment,
     read_file: ReadFile<'_>,
-) -> Result<Settings, Vec<Problem>> {
+) -> Result<Settings, Refusal> {
     read(text, "the file", None, environment, read_file)
 }
 
@@ -60,8 +60,8 @@ fn read(
     mode: Option<u32>,
     environment: &Environment,
     read_file: ReadFile<'_>,
-) -> Result<Settings, Vec<Problem>> {
-    let document = yaml::parse_document(text, name).map_err(|problem| vec![*problem])?;
+) -> Result<Settings, Refusal> {
+    let document = yaml::parse_document(text, name).map_err(|problem| *problem)?;
     let mut problems = Vec::new();
     let mut tree = document.value;
     let open_file = mode.filter(|mode| mode & 0o007 != 0 && holds_secrets(&tree));
@@ -89,8 +89,8 @@ fn read(
             warnings,
             ..settings
         }),
-        _ if problems.is_empty() => Err(vec![Problem::new(name, "a check failed without a word")]),
-        _ => Err(problems),
+        _ if problems.is_empty() => Err(Problem::new(name, "a check failed without a word").into()),
+        _ => Err(Refusal { problems, warnings }),
     }
 }
 

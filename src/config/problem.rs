@@ -78,6 +78,31 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Why a configuration cannot be used, and what else should be known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Every mistake there is, in the order of the file; never empty.
+    pub problems: Vec<Problem>,
+    /// What is allowed but should be known.
+    pub warnings: Vec<String>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problems: vec![problem],
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// The problems as a person reads them.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Problems(&self.problems).fmt(f)
+    }
+}
+
 /// Prints many problems, a blank line between two.
 #[derive(Clone, Copy, Debug)]
 pub struct Problems<'a>(pub &'a [Problem]);

@@ -90,6 +90,11 @@ impl Report {
         })
     }
 
+    /// Whether the file has `key` and nothing behind it.
+    pub(super) fn is_without_value(&self, key: &str) -> bool {
+        self.find(key).is_some_and(Value::is_null)
+    }
+
     /// The environment variable that set `key`.
     pub(super) fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str)
@@ -120,12 +125,15 @@ impl Report {
     fn shown(&self, key: &str) -> Option<String> {
         let kind = keys::kind(key);
         let value = self.find(key)?;
-        let secret = kind.is_none() || matches!(kind, Some(Kind::Secret | Kind::Map));
+        let secret = matches!(kind, Some(Kind::Secret | Kind::Map));
         Some(match value {
             Value::Null => return None,
             Value::Object(_) => "(a map)".to_owned(),
             Value::Array(_) => "(a list)".to_owned(),
+            // Nobody knows what it is; it may be a secret under a misspelt name.
+            _ if kind.is_none() => "(not shown)".to_owned(),
             _ if secret => MASK.to_owned(),
+            Value::String(text) if text.is_empty() => "(empty)".to_owned(),
             Value::String(text) if kind == Some(Kind::Path) && !looks_like_a_path(text) => {
                 MASK.to_owned()
             }
@@ -240,7 +248,7 @@ mod tests {
             ("oidc.extra_params.a", Some("[secret]")),
             ("oidc.scope[1]", Some("y")),
             ("oidc.scope", Some("(a list)")),
-            ("oidc.clientsecret", Some("[secret]")),
+            ("oidc.clientsecret", Some("(not shown)")),
             ("oidc.issuer", Some("a\\u{1b}[0m\\nb")),
         ] {
             assert_eq!(report.shown(key).as_deref(), shown, "{key}");

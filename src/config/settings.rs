@@ -10,6 +10,7 @@ use http::uri::Authority;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Where the key ring that seals cookies is kept; created at first start.
     pub keys_path: PathBuf,
+    /// Paths that the operator opened to everybody.
+    pub open: Vec<OpenPath>,
     /// Browser paths that go elsewhere or ask for more; first match wins.
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
@@ -126,7 +129,7 @@ pub struct Headscale {
     pub api_key: Option<Secret<String>>,
     /// Peers that may `POST /verify`; empty closes it.
     pub verify_from: Vec<IpNet>,
-    /// Longest wait for a response head (not for bodies, not for tunnels).
+    /// Longest wait for a response head, and for each piece of its body; tunnels have no such limit.
     pub response_timeout: Duration,
     /// Longest wait for a TCP (and TLS) connection.
     pub connect_timeout: Duration,
@@ -136,7 +139,7 @@ pub struct Headscale {
 #[derive(Clone, Debug)]
 pub enum SignIn {
     /// Headwarden is the OpenID issuer that Headscale trusts.
-    Issuer(IssuerSettings),
+    Issuer(Box<IssuerSettings>),
     /// Headscale has its own `oidc:` block with the provider.
     Own,
     /// Headscale has no `oidc:` block.

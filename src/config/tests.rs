@@ -78,10 +78,10 @@ fn read_with(text: &str, pairs: &[(&str, &str)]) -> Result<Settings, Vec<Problem
     );
     let told = match &result {
         Ok(settings) => format!("{settings:?}"),
-        Err(problems) => format!("{} {problems:?}", Problems(problems)),
+        Err(refusal) => format!("{refusal} {refusal:?}"),
     };
     assert!(!told.contains("canary"), "a secret is told: {told}");
-    result
+    result.map_err(|refusal| refusal.problems)
 }
 
 /// The settings of a configuration that must be good.

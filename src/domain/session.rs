@@ -13,9 +13,9 @@ pub struct Session {
     pub identity: Identity,
     /// The provider's `sid`, when it sent one.
     pub provider_session: Option<ProviderSession>,
-    /// When the person last proved who they are to the provider: `auth_time`, else the moment of
-    /// the sign-in here.
-    pub auth_time: Timestamp,
+    /// When the person last proved who they are to the provider. `None` where it did not say: then
+    /// nothing is known but that it was before this session began, perhaps by days.
+    pub auth_time: Option<Timestamp>,
     /// The ID token as received, for `id_token_hint` at logout.
     pub id_token: Secret<String>,
     /// The ID token's own `exp`; counts only where `oidc.use_expiry_from_token` says so.

@@ -175,6 +175,30 @@ async fn the_watch_asks_at_once_and_ends_with_the_process() {
 }
 
 #[tokio::test]
+async fn a_headscale_that_starts_after_us_is_known_within_seconds() {
+    let port = free_port().await;
+    let watch = Arc::new(VersionWatch::new(probe(port)));
+    assert_eq!(watch.refresh().await, Version::Unknown);
+    let (stop, stopping) = watch::channel(false);
+    let running = Arc::clone(&watch);
+    let running = tokio::spawn(async move { running.run(stopping).await });
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(10), listener.accept()).await;
+    let (mut connection, _) = asked.expect("it asks again soon").unwrap();
+    let known = answer("200 OK", "{\"version\":\"v0.29.2\"}");
+    connection.write_all(&known).await.unwrap();
+    let is_known = async {
+        while watch.current() == Version::Unknown {
+            tokio::task::yield_now().await;
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(10), is_known).await;
+    assert!(found.is_ok(), "the answer counts");
+    stop.send(true).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
 async fn an_https_headscale_is_verified_with_its_bundle_and_refused_without() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let directory = tempfile::tempdir().unwrap();

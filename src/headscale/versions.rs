@@ -12,6 +12,9 @@ use super::probe::Probe;
 
 /// How often the version is asked for again: Headscale can be replaced while we run.
 const INTERVAL: Duration = Duration::from_mins(1);
+/// How often while nobody answers. In `issuer` mode Headscale always starts after us, since it wants
+/// our discovery document; until it is known, people are asked twice.
+const RETRY: Duration = Duration::from_secs(1);
 /// The oldest minor version of the 0 line that is supported.
 const OLDEST: u32 = 26;
 
@@ -122,7 +125,8 @@ impl std::fmt::Display for Version {
 #[derive(Debug)]
 pub struct VersionWatch {
     probe: Probe,
-    found: ArcSwap<Version>,
+    /// `None` while nobody answers.
+    found: ArcSwap<Option<Version>>,
 }
 
 impl VersionWatch {
@@ -130,47 +134,52 @@ impl VersionWatch {
     pub fn new(probe: Probe) -> Self {
         Self {
             probe,
-            found: ArcSwap::from_pointee(Version::Unknown),
+            found: ArcSwap::from_pointee(None),
         }
     }
 
     /// What the last question found; no network.
     pub fn current(&self) -> Version {
-        **self.found.load()
+        self.found.load().unwrap_or(Version::Unknown)
     }
 
     /// Asks once. No answer makes the version unknown again: what comes back may be another
     /// Headscale.
     pub async fn refresh(&self) -> Version {
-        let version = match self.probe.version().await {
-            Ok(version) => version,
-            Err(error) => {
-                tracing::debug!(%error, "headscale's version is not known");
-                Version::Unknown
-            }
-        };
-        let before = self.found.swap(Arc::new(version));
-        if *before != version {
-            tracing::info!(%version, previous = %before, "headscale's version");
+        self.ask().await.unwrap_or(Version::Unknown)
+    }
+
+    /// Asks once; `None` when nobody answers.
+    async fn ask(&self) -> Option<Version> {
+        let answer = self.probe.version().await;
+        if let Err(error) = &answer {
+            tracing::debug!(%error, "headscale's version is not known");
+        }
+        let answer = answer.ok();
+        let before = self.found.swap(Arc::new(answer));
+        if let Some(version) = answer
+            && *before != answer
+        {
+            tracing::info!(%version, "headscale's version");
             if version.support() == Support::TooOld {
                 tracing::error!(%version, "headscale is older than 0.26, which is not supported");
             }
         }
-        version
+        answer
     }
 
-    /// Asks now and then every minute, until `shutdown` says true or its sender is gone.
+    /// Asks now and then every minute (every second while nobody answers), until `shutdown` says true or its sender is gone.
     pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
         loop {
             if *shutdown.borrow() {
                 return;
             }
-            tokio::select! {
-                _ = self.refresh() => {}
+            let pause = tokio::select! {
+                answer = self.ask() => answer.map_or(RETRY, |_| INTERVAL),
                 _ = shutdown.wait_for(|stop| *stop) => return,
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
         }

@@ -29,8 +29,8 @@ pub struct Claims {
     pub picture: Option<String>,
     /// For the record; Headscale filters on none of them, since the rules ran here.
     pub groups: Vec<String>,
-    /// When the person last proved who they are.
-    pub auth_time: Timestamp,
+    /// When the person last proved who they are, where that is known.
+    pub auth_time: Option<Timestamp>,
     /// The provider's own `exp`, only where `oidc.use_expiry_from_token` is set: the device's expiry.
     pub expires_at: Option<Timestamp>,
 }
@@ -47,7 +47,7 @@ impl Claims {
         identity: &Identity,
         preferred_username: String,
         email_verified_required: bool,
-        auth_time: Timestamp,
+        auth_time: Option<Timestamp>,
         expires_at: Option<Timestamp>,
     ) -> Result<Self, SubjectError> {
         subject::check_subject(identity.subject.as_str())?;
@@ -132,7 +132,7 @@ mod tests {
                 &identity(email, verified),
                 "ann".to_owned(),
                 required,
-                now,
+                Some(now),
                 None,
             );
             let json = serde_json::to_value(claims.unwrap().person()).unwrap();
@@ -157,7 +157,7 @@ mod tests {
             &other,
             "ann".to_owned(),
             true,
-            Timestamp::from_unix(1),
+            Some(Timestamp::from_unix(1)),
             None,
         );
         assert_eq!(claims, Err(SubjectError::Slash));

@@ -85,7 +85,7 @@ pub(crate) fn claims() -> Claims {
         name: Some("Zo\u{eb} \u{5d0}".to_owned()),
         picture: Some("https://acmecorp.net/zoe.png".to_owned()),
         groups: vec!["headscale".to_owned(), "staff".to_owned()],
-        auth_time: Timestamp::from_unix(1_799_999_000),
+        auth_time: Some(Timestamp::from_unix(1_799_999_000)),
         expires_at: None,
     }
 }

@@ -57,7 +57,8 @@ struct IdToken<'a> {
     aud: &'a str,
     exp: u64,
     iat: u64,
-    auth_time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<u64>,
     nonce: &'a str,
     #[serde(flatten)]
     person: Person<'a>,
@@ -212,7 +213,7 @@ fn tokens(
             aud: issuer.client.id(),
             exp: exp.unix(),
             iat: now.unix(),
-            auth_time: claims.auth_time.unix(),
+            auth_time: claims.auth_time.map(Timestamp::unix),
             nonce: &grant.nonce,
             person: claims.person(),
         })

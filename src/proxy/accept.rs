@@ -12,6 +12,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::drain::{Drain, Open};
@@ -24,7 +25,7 @@ use super::tunnel::Tunnels;
 use super::visit::Visit;
 use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
-use crate::domain::door::{self, Asked, Door, Tunnel};
+use crate::domain::door::{self, Asked, Door, OpenPath, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
@@ -39,10 +40,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     /// The public origin.
     pub server_url: ServerUrl,
+    /// Paths that the operator opened.
+    pub open_paths: Vec<OpenPath>,
     /// Peers whose forwarding fields count.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Bounds on clients.
     pub limits: ClientLimits,
+    /// Connections of everybody.
+    pub places: Arc<Semaphore>,
     /// Connections by address.
     pub slots: Arc<Slots>,
     /// New tunnels by address.
@@ -62,6 +67,7 @@ pub struct Front {
 /// What a connection task holds until its connection has ended, tunnel included.
 struct Guards {
     _slot: Option<Slot>,
+    _place: OwnedSemaphorePermit,
     _open: Open,
 }
 
@@ -92,12 +98,14 @@ impl Front {
         } else {
             self.slots.take(peer.ip())
         };
-        if slot.is_none() && !trusted {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let (Ok(place), true) = (place, trusted || slot.is_some()) else {
             self.metrics.limit_hit(Limit::Connections);
             return;
-        }
+        };
         let guards = Guards {
             _slot: slot,
+            _place: place,
             _open: self.drain.hold(),
         };
         let front = Arc::clone(self);
@@ -176,7 +184,7 @@ impl Front {
                 target: &head.target,
                 upgrade: head.upgrade.as_deref(),
             },
-            &[],
+            &self.open_paths,
         );
         let forwarded: Vec<&str> = head
             .headers

@@ -102,6 +102,9 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        if let Err(refusal) = self.access_rule(visit, &live.session.identity) {
+            return Verdict::Answer(refusal);
+        }
         match self.role(&live) {
             Role::Admin | Role::Viewer => self.forward_to_headscale(permit),
             Role::None => {

@@ -5,6 +5,7 @@
 //! same-origin proof and a one-time token bound to session and id, lets the link through once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -17,7 +18,7 @@ use crate::config::SignIn;
 use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
-use crate::headscale::parse_authorize_redirect;
+use crate::headscale::{Support, parse_authorize_redirect};
 use crate::pages;
 use crate::session::{Live, Purpose as Question};
 
@@ -52,6 +53,9 @@ impl House {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
+        if self.versions.current().support() == Support::TooOld {
+            return Verdict::Answer(self.too_old(visit));
+        }
         if !self.versions.current().confirms_registration()
             && !self.was_confirmed(Purpose::Register, id, &live)
         {
@@ -75,7 +79,7 @@ impl House {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
         if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
-            && self.clock.now().since(live.session.auth_time) > issuer.ssh_max_age
+            && !self.is_fresh(&live, issuer.ssh_max_age)
         {
             return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
         }
@@ -83,6 +87,33 @@ impl House {
             return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
         }
         self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
+    }
+
+    /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
+    /// nothing is proven.
+    fn is_fresh(&self, live: &Live, max_age: Duration) -> bool {
+        let now = self.clock.now();
+        live.session
+            .auth_time
+            .is_some_and(|at| now.since(at) <= max_age)
+    }
+
+    /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.
+    fn too_old(&self, visit: &Visit) -> Response<Bytes> {
+        let version = self.versions.current();
+        tracing::error!(
+            request_id = visit.id, %version,
+            "registration refused: headscale is older than 0.26, which is not supported"
+        );
+        let page = |context: &pages::Context<'_>| {
+            let sentence =
+                "The Headscale behind this address is too old for signing in devices here.";
+            let hint = Some("Tell your administrator: it must be 0.26 or newer.");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            pages::error(context, status, "Headscale is too old", sentence, hint)
+        };
+        let message = "headscale is older than 0.26, which is not supported";
+        self.page_or_json(visit, page, "headscale_too_old", message)
     }
 
     fn was_confirmed(&self, purpose: Purpose, id: &AuthId, live: &Live) -> bool {

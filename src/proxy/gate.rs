@@ -14,6 +14,7 @@ use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
 use crate::domain::access::path_matches;
+use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
@@ -54,6 +55,9 @@ pub struct Route {
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
 }
+
+/// The access rule that holds on a path, and its upstream if that is not Headscale.
+type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
 
 /// What becomes of a client's `Authorization` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,24 +122,27 @@ impl House {
         if !self.open_request_allowed(visit.client, visit.started) {
             return self.too_many(visit);
         }
-        match Permit::for_open_door(&visit.door) {
-            Some(permit) => Verdict::Forward(Box::new(Route {
-                cookies: CookieRule::None,
-                ..self.route_to_headscale(permit)
-            })),
-            None => Verdict::Answer(self.not_found(visit)),
-        }
+        let Some(permit) = Permit::for_open_door(&visit.door) else {
+            return Verdict::Answer(self.not_found(visit));
+        };
+        let to_headscale = Route {
+            cookies: CookieRule::None,
+            ..self.route_to_headscale(permit)
+        };
+        // A path that the operator opened goes where it would go behind the door.
+        Verdict::Forward(Box::new(match self.matching_rule(visit) {
+            Some((_, Some(origin))) => Route {
+                origin: Arc::clone(origin),
+                to_headscale: false,
+                read_timeout: WEB_UI_SILENCE,
+                ..to_headscale
+            },
+            Some((_, None)) | None => to_headscale,
+        }))
     }
 
     fn verify(&self, visit: &Visit) -> Verdict {
-        let client = visit.client.to_canonical();
-        if !self
-            .settings
-            .headscale
-            .verify_from
-            .iter()
-            .any(|net| net.contains(&client))
-        {
+        if !is_trusted(visit.client, &self.settings.headscale.verify_from) {
             return Verdict::Answer(self.not_found(visit));
         }
         self.open(visit)
@@ -162,14 +169,22 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        let who = &live.session.identity;
+        let rule = match self.access_rule(visit, who) {
+            Ok(rule) => rule,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
         match guarded {
             Guarded::Register(id) => self.register(visit, id, permit, live),
             Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
             Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
                 Verdict::Answer(self.cross_site(visit))
             }
+            Guarded::RegisterConfirm(_) if visit.head.method != "POST" => {
+                Verdict::Answer(self.method_not_allowed(visit, "POST"))
+            }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
-            Guarded::Page => self.page_behind(visit, permit, &live),
+            Guarded::Page => self.page_behind(visit, permit, who, rule),
         }
     }
 
@@ -179,39 +194,56 @@ impl House {
             .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
     }
 
-    /// A path that `access` may send elsewhere or ask more for.
-    fn page_behind(&self, visit: &Visit, permit: Permit, live: &Arc<Live>) -> Verdict {
+    /// The first `access` rule for this path, if the person satisfies it; else the denial page. It
+    /// holds on every guarded path, whoever answers there.
+    pub(super) fn access_rule(
+        &self,
+        visit: &Visit,
+        who: &Identity,
+    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
+        let Some((access, origin)) = self.matching_rule(visit) else {
+            return Ok(None);
+        };
+        if self.access_admits(access, who) {
+            return Ok(Some((access, origin)));
+        }
+        self.metrics.denied(Rule::Page);
+        tracing::info!(
+            request_id = visit.id, subject = %who.subject, rule = access.path,
+            "denied: in none of the groups or users of this access rule"
+        );
+        Err(self.denied_page(visit, pages::Refusal::Page, who))
+    }
+
+    fn matching_rule(&self, visit: &Visit) -> Option<Ruled<'_>> {
+        let path = visit.head.target.path();
+        let mut rules = self.settings.access.iter().zip(&self.web_uis);
+        let (access, origin) = rules.find(|(access, _)| path_matches(&access.path, path))?;
+        Some((access, origin.as_ref()))
+    }
+
+    /// A path that `access` may send elsewhere.
+    fn page_behind(
+        &self,
+        visit: &Visit,
+        permit: Permit,
+        who: &Identity,
+        rule: Option<Ruled<'_>>,
+    ) -> Verdict {
         if visit.head.upgrade.is_some() && self.is_foreign_origin(visit) {
             return Verdict::Answer(self.cross_site(visit));
         }
-        let path = visit.head.target.path();
-        let rules = self.settings.access.iter().zip(&self.web_uis);
-        for (access, origin) in rules {
-            if !path_matches(&access.path, path) {
-                continue;
-            }
-            let who = &live.session.identity;
-            if !self.access_admits(access, who) {
-                self.metrics.denied(Rule::Page);
-                tracing::info!(
-                    request_id = visit.id, subject = %who.subject, rule = access.path,
-                    "denied: in none of the groups or users of this access rule"
-                );
-                return Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who));
-            }
-            return match origin {
-                Some(origin) => Verdict::Forward(Box::new(Route {
-                    origin: Arc::clone(origin),
-                    to_headscale: false,
-                    identity: self.identity_fields(access.identity_headers, who),
-                    authorization: Authorization::Keep,
-                    read_timeout: WEB_UI_SILENCE,
-                    ..self.route_to_headscale(permit)
-                })),
-                None => self.forward_to_headscale(permit),
-            };
+        match rule {
+            Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
+                origin: Arc::clone(origin),
+                to_headscale: false,
+                identity: self.identity_fields(access.identity_headers, who),
+                authorization: Authorization::Keep,
+                read_timeout: WEB_UI_SILENCE,
+                ..self.route_to_headscale(permit)
+            })),
+            Some((_, None)) | None => self.forward_to_headscale(permit),
         }
-        self.forward_to_headscale(permit)
     }
 
     fn access_admits(&self, access: &Access, who: &Identity) -> bool {
@@ -238,8 +270,13 @@ impl House {
                 let trusted = who.email_verified || !self.settings.rules.email_verified_required;
                 let email = who.email.as_ref().filter(|_| trusted);
                 let groups: Vec<String> = who.groups.iter().map(|g| encode_claim(g)).collect();
-                let user = who.username.as_deref().unwrap_or(who.subject.as_str());
-                let mut fields = vec![("Remote-User", encode_claim(user))];
+                // No other claim stands in for a missing name: it could be somebody else's name.
+                let user = who
+                    .username
+                    .as_deref()
+                    .filter(|name| !name.trim().is_empty());
+                let mut fields = Vec::with_capacity(4);
+                fields.extend(user.map(|user| ("Remote-User", encode_claim(user))));
                 fields.extend(email.map(|email| ("Remote-Email", encode_claim(email.as_str()))));
                 fields.extend(
                     who.name

@@ -121,13 +121,22 @@ pub fn passed(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &Header
     })
 }
 
-/// A claim as one header value: visible ASCII as it is, everything else, and whatever could be taken
-/// for a separator, percent-encoded (RFC 3986 section 2.1), so that no value can forge another.
+/// A claim as one header value: visible ASCII as it is; everything else, whatever could be taken for
+/// a separator, and blanks at the edges (which readers trim), percent-encoded (RFC 3986 section 2.1),
+/// so that no value can forge another.
 pub fn encode_claim(claim: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-    const ENCODED: &AsciiSet = &CONTROLS.add(b'%').add(b',').add(b'|').add(b';').add(b'"');
-    let trimmed = claim.trim();
-    utf8_percent_encode(trimmed, ENCODED).to_string()
+    const INNER: &AsciiSet = &CONTROLS.add(b'%').add(b',').add(b'|').add(b';').add(b'"');
+    let rest = claim.trim_start_matches(' ');
+    let inner = rest.trim_end_matches(' ');
+    let (before, after) = (claim.len() - rest.len(), rest.len() - inner.len());
+    let blanks = |count: usize| "%20".repeat(count);
+    format!(
+        "{}{}{}",
+        blanks(before),
+        utf8_percent_encode(inner, INNER),
+        blanks(after)
+    )
 }
 
 #[cfg(test)]
@@ -221,7 +230,10 @@ mod tests {
             ("a\r\nX: y", "a%0D%0AX: y"),
             ("100%", "100%25"),
             ("Zoë", "Zo%C3%AB"),
-            ("  padded ", "padded"),
+            ("  padded ", "%20%20padded%20"),
+            ("two words", "two words"),
+            (" ", "%20"),
+            ("", ""),
         ] {
             assert_eq!(encode_claim(claim), encoded);
         }

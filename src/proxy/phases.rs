@@ -41,7 +41,12 @@ pub struct Context {
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
+    /// A second address of the upstream was tried.
+    retried: bool,
 }
+
+/// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
+const HEADSCALES_COOKIES: &[&str] = &["state", "nonce"];
 
 /// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
 /// does.
@@ -121,6 +126,22 @@ impl ProxyHttp for Phases {
             websocket::prepare(&mut peer);
         }
         Ok(Box::new(peer))
+    }
+
+    /// An upstream with several addresses is tried at the next one, once for each request.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let more = ctx
+            .route
+            .as_ref()
+            .is_some_and(|route| route.origin.failed());
+        error.set_retry(more && !std::mem::replace(&mut ctx.retried, true));
+        error
     }
 
     async fn upstream_request_filter(
@@ -238,9 +259,11 @@ impl Phases {
         if !is_form {
             return Ok(Bytes::new());
         }
-        let status = match reply::read_body(session.as_downstream_mut()).await {
+        let patience = self.house.settings.limits.header_timeout;
+        let status = match reply::read_body(session.as_downstream_mut(), patience).await {
             Ok(body) => return Ok(body),
             Err(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Err(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
         Err(self.house.page(visit, |context| {
@@ -291,7 +314,7 @@ impl Phases {
                 CookieRule::None => None,
                 CookieRule::Others => self.house.cookies.strip_ours(cookies.as_bytes()),
                 CookieRule::HeadscaleSignIn => {
-                    crate::session::cookie::only_named(cookies.as_bytes(), &["state_", "nonce_"])
+                    crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
                 }
             };
             if let Some(kept) = kept
@@ -322,7 +345,9 @@ impl Phases {
                 || name.starts_with(b"state")
                 || name.starts_with(b"nonce")
                 || name == b"headscale_register_confirm";
-            if !self.house.cookies.is_ours(&name) && (route.to_headscale || !of_headscale) {
+            // A cookie without a name is sent back as its bare value, which may look like ours.
+            let passes = !name.is_empty() && !self.house.cookies.is_ours(&name);
+            if passes && (route.to_headscale || !of_headscale) {
                 response.append_header(SET_COOKIE, cookie)?;
             }
         }
@@ -358,6 +383,19 @@ impl Phases {
                     None,
                 )
             }));
+        }
+        if reply::is_unusable_request(error) {
+            let page = |context: &pages::Context<'_>| {
+                pages::error(
+                    context,
+                    StatusCode::BAD_REQUEST,
+                    "Not like this",
+                    "This request cannot be passed on.",
+                    None,
+                )
+            };
+            let message = "this request cannot be passed on";
+            return Some(self.house.page_or_json(visit, page, "bad_request", message));
         }
         let failure = reply::upstream_failure(error)?;
         let message = match failure {
@@ -396,9 +434,10 @@ fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
 fn is_websocket(visit: &Visit) -> bool {
-    visit
-        .head
-        .upgrade
-        .as_deref()
-        .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+    matches!(visit.door, Door::Guarded(Guarded::Page))
+        && visit
+            .head
+            .upgrade
+            .as_deref()
+            .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
 }

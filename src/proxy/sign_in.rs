@@ -142,6 +142,11 @@ impl House {
             .find(state, &visit.head.headers, self.clock.now())
         {
             Ok(attempt) => attempt,
+            // A page at the callback's address was loaded again: its cookie went with the first time.
+            Err(AttemptError::Missing) if self.used.was_used(state) => {
+                self.failed(visit, CallbackFailure::Used, "the state was used before");
+                return self.page(visit, pages::attempt_used);
+            }
             Err(AttemptError::Missing) => {
                 self.failed(
                     visit,
@@ -219,7 +224,12 @@ impl House {
         let session = Session {
             identity: person.identity,
             provider_session: person.provider_session,
-            auth_time: person.auth_time.unwrap_or(now),
+            auth_time: match &attempt.kind {
+                // Proven at or after `since`, give or take the skew of the provider's clock; by our
+                // own clock it was not before we asked.
+                AttemptKind::StepUp { since, .. } => person.auth_time.max(Some(*since)),
+                AttemptKind::SignIn | AttemptKind::SwitchUser => person.auth_time,
+            },
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
             started_at: now,

@@ -144,13 +144,14 @@ impl Cookies {
     }
 }
 
-/// A `Cookie` header with only the cookies whose name begins with one of `prefixes`, each as it was,
-/// byte for byte; `None` when there is none. For the callback that two sign-ins share.
-pub fn only_named(header: &[u8], prefixes: &[&str]) -> Option<Vec<u8>> {
+/// A `Cookie` header with only the cookies called one of `names`, alone or with a suffix behind `_`,
+/// each as it was, byte for byte; `None` when there is none. For the callback that two sign-ins share.
+pub fn only_named(header: &[u8], names: &[&str]) -> Option<Vec<u8>> {
     keep(header, |name| {
-        prefixes
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_bytes()))
+        names.iter().any(|wanted| {
+            name.strip_prefix(wanted.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"_"))
+        })
     })
 }
 

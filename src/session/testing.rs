@@ -47,7 +47,7 @@ pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
             groups: Vec::new(),
         },
         provider_session: sid.map(ProviderSession::new),
-        auth_time: start,
+        auth_time: Some(start),
         id_token: Secret::new("e30.e30.e30".to_owned()),
         token_expires_at: start,
         started_at: start,

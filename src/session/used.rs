@@ -37,13 +37,7 @@ impl UsedStates {
     /// True for the first caller with this `state`, false for every later one; of several at once,
     /// exactly one is first.
     pub fn first_use(&self, state: &str) -> bool {
-        let mut hash = [0; 32];
-        for (to, from) in hash
-            .iter_mut()
-            .zip(digest(&SHA256, state.as_bytes()).as_ref())
-        {
-            *to = *from;
-        }
+        let hash = hash(state);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.states.insert(hash) {
             return false;
@@ -56,6 +50,23 @@ impl UsedStates {
         }
         true
     }
+
+    /// Whether `state` was used and is still remembered; it is not used by asking.
+    pub fn was_used(&self, state: &str) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.states.contains(&hash(state))
+    }
+}
+
+fn hash(state: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    for (to, from) in hash
+        .iter_mut()
+        .zip(digest(&SHA256, state.as_bytes()).as_ref())
+    {
+        *to = *from;
+    }
+    hash
 }
 
 impl fmt::Debug for UsedStates {
@@ -69,6 +80,14 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    #[test]
+    fn asking_whether_a_state_was_used_does_not_use_it() {
+        let used = UsedStates::new(10);
+        assert!(!used.was_used("a"));
+        assert!(used.first_use("a") && used.was_used("a"));
+        assert!(!used.was_used("b") && used.first_use("b"));
+    }
 
     #[test]
     fn a_state_is_used_once() {

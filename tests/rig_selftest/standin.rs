@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::headscale_standin::{End, FIRST_BYTES, Script};
+use crate::support::headscale_standin::tunnel::End;
+use crate::support::headscale_standin::{FIRST_BYTES, Script};
 use crate::{AUTH_ID, control, exchange, raw, standin, upgrade};
 
 #[test]

@@ -98,14 +98,20 @@ impl Browser {
         answer["cookies"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Every request of the current profile: objects with `method`, `url`, `status` (absent when it
-    /// was blocked or failed).
+    /// Loads the current page again.
+    pub(crate) fn reload(&mut self) -> View {
+        self.view(&json!({ "do": "reload" }))
+    }
+
+    /// Every request of the current profile: objects with `method`, `url`, `kind` (`document`,
+    /// `image`, …), `status` (absent when it was blocked or failed).
     pub(crate) fn requests(&mut self) -> Vec<Value> {
         let answer = self.child.ask(&json!({ "do": "requests" }));
         answer["requests"].as_array().cloned().unwrap_or_default()
     }
 
-    /// What the console said so far: violations of the content security policy among it.
+    /// What the console said so far, errors that no script caught included: violations of the
+    /// content security policy are among it.
     pub(crate) fn console(&mut self) -> Vec<String> {
         let answer = self.child.ask(&json!({ "do": "console" }));
         serde_json::from_value(answer["console"].clone()).unwrap_or_default()
@@ -115,6 +121,20 @@ impl Browser {
     pub(crate) fn screenshot(&mut self, directory: &Path, name: &str) {
         let path = directory.join(format!("{name}.png")).display().to_string();
         self.child.ask(&json!({ "do": "screenshot", "path": path }));
+    }
+
+    /// Writes `<name>-light.png`, `<name>-dark.png` and `<name>-phone.png`.
+    pub(crate) fn portraits(&mut self, directory: &Path, name: &str) {
+        for (look, dark, phone) in [
+            ("light", false, false),
+            ("dark", true, false),
+            ("phone", false, true),
+        ] {
+            let path = directory.join(format!("{name}-{look}.png"));
+            let path = path.display().to_string();
+            self.child
+                .ask(&json!({ "do": "screenshot", "path": path, "dark": dark, "phone": phone }));
+        }
     }
 
     fn view(&mut self, command: &Value) -> View {

@@ -77,6 +77,13 @@ impl CertifiedProvider {
             .ask(&json!({ "do": "person", "username": username, "claims": claims }));
     }
 
+    /// Makes somebody's sessions there so many seconds older: who signs in by one of them did so
+    /// that long ago.
+    pub(crate) fn age(&mut self, username: &str, seconds: u32) {
+        self.child
+            .ask(&json!({ "do": "age", "username": username, "seconds": seconds }));
+    }
+
     /// Deactivates somebody: sessions and tokens are gone, no client is told.
     pub(crate) fn deactivate(&mut self, username: &str) {
         self.child

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longest wait for the process to say something or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Free addresses for one house, and where its files are.
 pub(crate) struct Plan {
@@ -167,10 +167,8 @@ impl House {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(_) => {}
-                Err(_) => panic!("the log never said {text:?}:\n{}", self.log()),
-            }
+            let heard = self.lines.recv_timeout(left).is_ok();
+            assert!(heard, "the log never said {text:?}:\n{}", self.log());
         }
     }
 
@@ -220,9 +218,27 @@ impl Drop for House {
     }
 }
 
+/// Runs a subcommand to its end, with the configuration of a house.
+pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_headwarden"))
+        .args(arguments)
+        .arg("--config")
+        .arg(plan.files.join("config.yaml"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("headwarden runs")
+}
+
 fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
     // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
-    let mut child = Command::new("setpriv")
+    let mut command = Command::new("setpriv");
+    // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HEADWARDEN_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
         .args(arguments)
         .arg("--config")

@@ -17,6 +17,7 @@ pub(crate) mod jar;
 pub(crate) mod navigation;
 pub(crate) mod person;
 pub(crate) mod raw;
+pub(crate) mod real_tailnet;
 pub(crate) mod tailnet;
 pub(crate) mod tls;
 

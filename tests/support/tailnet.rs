@@ -23,11 +23,35 @@ impl Tailnet {
 
     /// The same with additions to the configuration.
     pub(crate) fn start_with(version: &str, more: impl FnOnce(&Plan) -> More) -> Self {
-        let mut provider = CertifiedProvider::start();
         let headscale = HeadscaleStandin::start(Options {
             version: version.to_owned(),
             ..Options::default()
         });
+        Self::start_around(headscale, more)
+    }
+
+    /// The same around a Headscale that runs already.
+    pub(crate) fn start_around(
+        headscale: HeadscaleStandin,
+        more: impl FnOnce(&Plan) -> More,
+    ) -> Self {
+        Self::build(CertifiedProvider::start(), headscale, more)
+    }
+
+    /// Headscale 0.29 and a provider with these settings.
+    pub(crate) fn start_providing(
+        settings: &serde_json::Value,
+        more: impl FnOnce(&Plan) -> More,
+    ) -> Self {
+        let headscale = HeadscaleStandin::start(Options::default());
+        Self::build(CertifiedProvider::start_with(settings), headscale, more)
+    }
+
+    fn build(
+        mut provider: CertifiedProvider,
+        headscale: HeadscaleStandin,
+        more: impl FnOnce(&Plan) -> More,
+    ) -> Self {
         let (url, issuer) = (headscale.url(), provider.issuer().to_owned());
         let mut house = House::start(|plan| plan.config(&url, &issuer, &more(plan)));
         provider.register_client(&serde_json::json!({

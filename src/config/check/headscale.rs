@@ -81,7 +81,8 @@ fn sign_in(
     const KEY: &str = "headscale.sign_in";
     let simple = match word {
         Some("issuer") => {
-            return self::issuer(issuer.unwrap_or_default(), checks).map(SignIn::Issuer);
+            let issuer = self::issuer(issuer.unwrap_or_default(), checks);
+            return issuer.map(|issuer| SignIn::Issuer(Box::new(issuer)));
         }
         Some("own") => SignIn::Own,
         Some("none") => SignIn::None,
@@ -89,6 +90,10 @@ fn sign_in(
             checks
                 .report
                 .refuse_with(KEY, "no such way to sign in", "issuer, own or none");
+            // Most likely it was meant, and its mistakes belong in the same report.
+            if let Some(issuer) = issuer {
+                let _ = self::issuer(issuer, checks);
+            }
             return None;
         }
         None => {
@@ -241,12 +246,13 @@ fn check_privacy(settings: &IssuerSettings, allow_plaintext: bool, report: &mut 
 /// A client id that can be sent as it is (RFC 6749 appendix A.1: visible ASCII).
 pub(super) fn check_client_id(key: &str, text: &str, checks: &mut Checks<'_>) -> bool {
     let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if secrets::is_placeholder(text) {
-        checks.report.refuse_with(
-            key,
-            "this is a placeholder",
-            "write the provider's Client ID",
-        );
+    let hint = "write the Client ID itself";
+    if text.trim().is_empty() {
+        checks.report.refuse_with(key, "is empty", hint);
+    } else if secrets::is_placeholder(text) {
+        checks
+            .report
+            .refuse_with(key, "this is a placeholder", hint);
     } else if !visible {
         checks
             .report

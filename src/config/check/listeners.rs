@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::super::file::{self, List};
 use super::super::report::Report;
 use super::super::settings::{Listener, ServerUrl, Settings, SignIn, TlsFiles};
-use super::values::{self, address, is_everything, is_loopback, networks};
+use super::values::{self, address, is_everything, is_loopback, readable_networks};
 use super::{Checks, Reported, secrets};
 
 /// Plaintext, and therefore on loopback: something else on this host terminates TLS.
@@ -110,11 +110,20 @@ pub(super) fn tls(
     checks: &mut Checks<'_>,
 ) -> Result<Option<TlsFiles>, Reported> {
     let Some(tls) = tls else {
-        return if checks.report.is_broken(key) {
-            Err(Reported)
-        } else {
-            Ok(None)
-        };
+        if checks.report.is_broken(key) {
+            return Err(Reported);
+        }
+        // Elsewhere a key without a value counts as absent. Here that would be plaintext where
+        // somebody meant TLS.
+        if checks.report.is_without_value(key) {
+            checks.report.refuse_with(
+                key,
+                "has no value, and this listener would speak plaintext",
+                "write cert_path and key_path below it, further in; or delete the line",
+            );
+            return Err(Reported);
+        }
+        return Ok(None);
     };
     let mut file = |name: &str, text: Option<String>| {
         let key = format!("{key}.{name}");
@@ -157,7 +166,7 @@ pub(super) fn admin(
 /// Peers whose forwarding headers count.
 pub(super) fn trusted_proxies(list: List<String>, checks: &mut Checks<'_>) -> Option<Vec<IpNet>> {
     const KEY: &str = "trusted_proxies";
-    let nets = networks(KEY, list, &mut checks.report)?;
+    let (nets, whole) = readable_networks(KEY, list, &mut checks.report)?;
     if is_everything(&nets) {
         checks.report.refuse_with(
             KEY,
@@ -166,7 +175,7 @@ pub(super) fn trusted_proxies(list: List<String>, checks: &mut Checks<'_>) -> Op
         );
         return None;
     }
-    Some(nets)
+    whole.then_some(nets)
 }
 
 /// No address may be bound twice.
@@ -206,10 +215,12 @@ pub(super) fn check_tls(settings: &Settings, report: &mut Report) {
         .iter()
         .any(|listener| listener.tls.is_some());
     if settings.server_url.secure && !any_tls && settings.trusted_proxies.is_empty() {
-        report.warn(
+        report.refuse_with(
             "trusted_proxies",
-            "server_url is https and no listener has tls, so something in front terminates it; \
-             while trusted_proxies is empty, all clients share its address and its limits",
+            "server_url is https and no listener has tls, so something in front must terminate it; \
+             while trusted_proxies is empty, nothing says that a request came over https, and every \
+             browser would be redirected for ever",
+            "list that proxy's address and have it send X-Forwarded-Proto, or give a listener tls",
         );
     }
     if !settings.server_url.secure && any_tls {

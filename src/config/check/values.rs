@@ -128,6 +128,16 @@ pub(super) fn address(key: &str, text: &str, report: &mut Report) -> Option<Sock
 
 /// Networks, where a bare address is a network of one. IPv4-mapped networks become IPv4.
 pub(super) fn networks(key: &str, list: List<String>, report: &mut Report) -> Option<Vec<IpNet>> {
+    let (nets, whole) = readable_networks(key, list, report)?;
+    whole.then_some(nets)
+}
+
+/// Those that can be read, and whether that is all of them.
+pub(super) fn readable_networks(
+    key: &str,
+    list: List<String>,
+    report: &mut Report,
+) -> Option<(Vec<IpNet>, bool)> {
     let texts = texts(key, list, report)?;
     let mut nets = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
@@ -152,7 +162,8 @@ pub(super) fn networks(key: &str, list: List<String>, report: &mut Report) -> Op
             Some(net) => nets.push(canonical(net)),
         }
     }
-    (nets.len() == texts.len()).then_some(nets)
+    let whole = nets.len() == texts.len();
+    Some((nets, whole))
 }
 
 fn canonical(net: IpNet) -> IpNet {

@@ -47,6 +47,7 @@ oidc:
 
 const OURS: &str = "
 server_url: https://headscale.company
+trusted_proxies: [10.0.0.1/32]
 headscale: { sign_in: own }
 ";
 
@@ -97,7 +98,7 @@ fn the_guides_placeholders_are_not_taken_for_values() {
         keys,
         ["oidc.issuer", "oidc.client_id", "oidc.client_secret"]
     );
-    assert_eq!(problems[0].line, Some(8));
+    assert_eq!(problems[0].line, Some(9));
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn listeners_are_addresses_of_their_own() {
         listen | [{"address": "0.0.0.0:70000"}] | listen[0].address | not an address
         listen | [{"address": "0.0.0.0:80", "tls": {"cert_path": "/c"}}] | listen[0].tls.key_path | is required
         listen | [{"address": "0.0.0.0:80", "tls": {"key_path": "/c"}}] | listen[0].tls.cert_path | is required
+        listen | [{"address": "0.0.0.0:443", "tls": null}] | listen[0].tls | would speak plaintext
         listen | [{"address": "0.0.0.0:80", "tls": {"cert_path": "${NO}/c", "key_path": "/k"}}] | listen[0].tls.cert_path | NO is not set
         listen | [{"address": "0.0.0.0:80"}, {"address": "127.0.0.1:80"}] | listen[1].address | same address and port as listen[0].address
         listen | [{"address": "127.0.0.1:9181"}] | admin.address | same address and port
@@ -105,8 +106,8 @@ fn listeners_are_addresses_of_their_own() {
 }
 
 #[test]
-fn a_missing_load_balancer_is_asked_for_only_where_tls_is_missing() {
-    warned(&[("trusted_proxies", json!([]))], "no listener has tls");
+fn a_missing_load_balancer_is_a_mistake_only_where_tls_is_missing() {
+    refused("trusted_proxies | [] | trusted_proxies | no listener has tls");
     let tls = json!([{"address": "[::]:443", "tls": {"cert_path": "/c", "key_path": "/k"}}]);
     assert!(
         good(&[("trusted_proxies", json!([])), ("listen", tls)])
@@ -208,6 +209,8 @@ fn the_private_listener_is_private() {
         headscale.issuer.tls | {"cert_path": "/c", "key_path": "/k"} | headscale.issuer.url | is http although
         headscale.issuer.tls | {"cert_path": "/c"} | headscale.issuer.tls.key_path | is required
         headscale.issuer.key_path | "/var/lib/headwarden/keys.json" | headscale.issuer.key_path | same file
+        headscale.issuer.tls | null | headscale.issuer.tls | would speak plaintext
+        headscale.issuer.client_id | "" | headscale.issuer.client_id | is empty
         headscale.issuer.client_id | "a b" | headscale.issuer.client_id | visible ASCII
         headscale.issuer.ssh_max_age | "1s" | headscale.issuer.ssh_max_age | between 30s and 1day
         headscale.issuer.node_expiry | "0s" | headscale.issuer.node_expiry | between 5m and

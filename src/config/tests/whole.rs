@@ -67,6 +67,58 @@ fn defaults_are_what_the_documentation_says() {
 }
 
 #[test]
+fn one_mistake_does_not_hide_another() {
+    let problems = bad(&[
+        ("trusted_proxies", json!(["0.0.0.0/0", "10.0.0.300"])),
+        ("headscale.sign_in", json!("isuer")),
+        ("headscale.issuer.url", json!("http://127.0.0.1:8181/")),
+        (
+            "listen",
+            json!([{"address": "127.0.0.1:1"}, {"adress": "127.0.0.1:2"}]),
+        ),
+    ]);
+    let told: Vec<(&str, &str)> = problems
+        .iter()
+        .map(|problem| {
+            let hint = problem.hint.as_deref().unwrap_or_default();
+            (problem.key.as_str(), hint)
+        })
+        .collect();
+    for (key, hint) in [
+        ("trusted_proxies", "name the networks"),
+        ("trusted_proxies[1]", "for example 10.0.0.0/8"),
+        ("headscale.sign_in", "issuer, own or none"),
+        ("headscale.issuer.url", "write http://127.0.0.1:8181"),
+        ("listen[1].adress", "did you mean listen[1].address?"),
+        ("listen[1].address", "for example"),
+    ] {
+        assert!(
+            told.iter().any(|(k, h)| *k == key && h.starts_with(hint)),
+            "{key}: {told:?}"
+        );
+    }
+    assert_eq!(told.len(), 6, "{told:?}");
+}
+
+#[test]
+fn warnings_are_told_beside_mistakes() {
+    let text = changed(&[
+        ("headscale.sign_in", json!("isuer")),
+        ("admin", json!({"address": "0.0.0.0:9181"})),
+    ]);
+    let environment = Environment::from_pairs(std::iter::empty::<(&str, &str)>());
+    let refusal = read_text(&text.to_string(), &environment, &files).unwrap_err();
+    assert_eq!(refusal.problems.len(), 1, "{refusal}");
+    assert!(
+        refusal
+            .warnings
+            .iter()
+            .any(|told| told.starts_with("admin.address")),
+        "{refusal:?}"
+    );
+}
+
+#[test]
 fn all_mistakes_come_at_once_in_the_order_of_the_file() {
     let text = "\
 server_url: headscale.company
@@ -139,6 +191,7 @@ fn the_environment_alone_can_say_everything() {
     let pairs = [
         ("HEADWARDEN_SERVER_URL", "https://headscale.company"),
         ("HEADWARDEN_LISTEN", "[{address: \"0.0.0.0:8000\"}]"),
+        ("HEADWARDEN_TRUSTED_PROXIES", "10.0.0.0/8"),
         ("HEADWARDEN_HEADSCALE_SIGN_IN", "issuer"),
         ("HEADWARDEN_HEADSCALE_ISSUER_URL", "http://127.0.0.1:8181"),
         ("HEADWARDEN_HEADSCALE_ISSUER_CLIENT_SECRET", CANARY),
@@ -164,7 +217,9 @@ fn the_environment_alone_can_say_everything() {
 
 #[test]
 fn our_variable_wins_over_headscales_and_both_over_the_file() {
-    let text = base().to_string();
+    let mut tree = base();
+    tree["headscale"] = json!({"sign_in": "own"});
+    let text = tree.to_string();
     let theirs = ("HEADSCALE_OIDC_CLIENT_SECRET", "canary-theirs");
     let ours = ("HEADWARDEN_OIDC_CLIENT_SECRET", "canary-ours");
     for (pairs, expected) in [
@@ -178,13 +233,20 @@ fn our_variable_wins_over_headscales_and_both_over_the_file() {
 }
 
 #[test]
+fn beside_an_issuer_of_ours_headscales_variable_does_not_replace_the_files_secret() {
+    let theirs = ("HEADSCALE_OIDC_CLIENT_SECRET", "canary-for-us");
+    let settings = read_with(&base().to_string(), &[theirs]).unwrap();
+    assert_eq!(settings.oidc.client_secret.expose(), CANARY);
+}
+
+#[test]
 fn unknown_keys_get_the_closest_name_and_never_show_their_value() {
     refused(
         r#"
         oidc.client_secrt | "canary" | oidc.client_secrt | did you mean oidc.client_secret?
         sessions | {"x": "canary"} | sessions | did you mean session?
         oidc.lifetime | "1h" | oidc.lifetime | did you mean session.lifetime?
-        access | [{"path": "/a", "group": ["canary"]}] | access[0].group | did you mean access[].groups?
+        access | [{"path": "/a", "group": ["canary"]}] | access[0].group | did you mean access[0].groups?
         zzzzzz | "canary" | zzzzzz | there is no such key
         "#,
     );
@@ -196,7 +258,7 @@ fn a_file_is_loaded_from_disk_with_its_permissions_in_mind() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     let none = Environment::default();
-    let problems = load(&path, &none).unwrap_err();
+    let problems = load(&path, &none).unwrap_err().problems;
     assert!(
         problems[0].reason.contains("cannot be read"),
         "{}",
@@ -209,5 +271,5 @@ fn a_file_is_loaded_from_disk_with_its_permissions_in_mind() {
         assert_eq!(settings.warnings.len(), warnings, "{:?}", settings.warnings);
     }
     std::fs::write(&path, "oidc: {\n").unwrap();
-    assert_eq!(load(&path, &none).unwrap_err().len(), 1);
+    assert_eq!(load(&path, &none).unwrap_err().problems.len(), 1);
 }

@@ -23,6 +23,8 @@ if (!settings.cookies) {
 }
 
 const rules = Object.entries(settings.hosts).map(([name, address]) => `MAP ${name} ${address}`).join(',');
+const WIDE = { width: 1100, height: 800 };
+const PHONE = { width: 390, height: 844 };
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: '/usr/bin/chromium',
   headless: true,
@@ -33,7 +35,7 @@ const context = await chromium.launchPersistentContext(profile, {
   ],
   ignoreHTTPSErrors: settings.trust_any_certificate,
   colorScheme: settings.dark ? 'dark' : 'light',
-  viewport: settings.phone ? { width: 390, height: 844 } : { width: 1100, height: 800 },
+  viewport: settings.phone ? PHONE : WIDE,
 });
 context.setDefaultTimeout(20_000);
 
@@ -41,7 +43,7 @@ const requests = [];
 const messages = [];
 const statuses = new WeakMap();
 context.on('request', (request) => {
-  const entry = { method: request.method(), url: request.url() };
+  const entry = { method: request.method(), url: request.url(), kind: request.resourceType() };
   requests.push(entry);
   request.response().then((response) => { entry.status = response?.status(); }, () => {});
 });
@@ -52,17 +54,24 @@ context.on('response', (response) => {
   if (frame.parentFrame() === null) statuses.set(frame.page(), response.status());
 });
 context.on('console', (message) => messages.push(message.text()));
+context.on('weberror', (error) => messages.push(`uncaught: ${error.error().message}`));
 
 let page = context.pages()[0] ?? await context.newPage();
 
-async function look() {
-  await page.waitForLoadState('load');
-  return {
-    url: page.url(),
-    title: await page.title(),
-    text: await page.locator('body').innerText(),
-    status: statuses.get(page) ?? 0,
-  };
+async function look(patience = 5) {
+  try {
+    await page.waitForLoadState('load');
+    return {
+      url: page.url(),
+      title: await page.title(),
+      text: await page.locator('body').innerText(),
+      status: statuses.get(page) ?? 0,
+    };
+  } catch (error) {
+    // A page that goes on by itself is gone while one looks at it: then the next one counts.
+    if (patience === 0 || !error.message.includes('context was destroyed')) throw error;
+    return look(patience - 1);
+  }
 }
 
 async function open({ url }) {
@@ -84,14 +93,22 @@ const commands = {
   open,
   fill: async ({ name, value }) => { await page.locator(`[name="${name}"]`).fill(value); },
   press,
-  look,
+  look: () => look(),
+  reload: async () => { await page.reload(); return look(); },
   wait_for: async ({ prefix }) => { await page.waitForURL((url) => url.href.startsWith(prefix)); return look(); },
   new_tab: async () => { page = await context.newPage(); },
   evaluate: async ({ script }) => ({ value: await page.evaluate(script) }),
   cookies: async ({ url }) => ({ cookies: await context.cookies(url) }),
   requests: () => ({ requests }),
   console: () => ({ console: messages }),
-  screenshot: async ({ path }) => { await page.screenshot({ path, fullPage: true }); },
+  // `dark` and `phone` are for this picture only.
+  screenshot: async ({ path, dark = settings.dark, phone = settings.phone }) => {
+    await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
+    await page.setViewportSize(phone ? PHONE : WIDE);
+    await page.screenshot({ path, fullPage: true });
+    await page.emulateMedia({ colorScheme: settings.dark ? 'dark' : 'light' });
+    await page.setViewportSize(settings.phone ? PHONE : WIDE);
+  },
 };
 
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);

@@ -194,6 +194,7 @@ const commands = {
   set: ({ settings: changed }) => Object.assign(settings, changed),
   person: ({ username, claims }) => people.set(username, { ...people.get(username), ...claims }),
   deactivate: ({ username }) => { people.delete(username); store.forget(subjectOf(username)); },
+  age: ({ username, seconds }) => store.age(subjectOf(username), seconds),
   end_sessions: async ({ username }) => ({ told: await tellClients(username) }),
   requests: () => ({ requests: seen }),
 };

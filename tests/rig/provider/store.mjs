@@ -18,7 +18,8 @@ export class Store {
       async findByUid(uid) { return store.first((row) => row.uid === uid && this.model === 'Session', 'Session'); }
       async findByUserCode() { return undefined; }
       async revokeByGrantId(grantId) {
-        for (const [key, row] of store.rows) if (row.grantId === grantId) store.rows.delete(key);
+        // Of this model only: an interaction names a grant too, and outlives it when the account changes.
+        for (const [key, row] of store.rows) if (key.startsWith(`${this.model}:`) && row.grantId === grantId) store.rows.delete(key);
       }
     };
   }
@@ -38,6 +39,11 @@ export class Store {
       }
     }
     return ended;
+  }
+
+  // Somebody signed in so many seconds earlier than they did.
+  age(subject, seconds) {
+    for (const [key, row] of this.rows) if (key.startsWith('Session:') && row.accountId === subject) row.loginTs -= seconds;
   }
 
   // What a deactivated account loses: refresh and access tokens too.

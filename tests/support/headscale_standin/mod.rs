@@ -8,7 +8,7 @@ mod relying_party;
 mod routes;
 mod rows;
 mod server;
-mod tunnel;
+pub(crate) mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use super::framing::Fields;
 use super::raw::PATIENCE;
-pub(crate) use tunnel::{End, Tunnel};
+use tunnel::Tunnel;
 
 /// The first bytes of every tunnel, in the same write as the 101.
 pub(crate) const FIRST_BYTES: &[u8] = b"\x02\x00\x30first bytes of the server";

@@ -1,8 +1,4 @@
-//! Writes every page into a directory, to be looked at in a browser:
-//! `cargo run --example pages -- /tmp/pages`.
-
-use std::error::Error;
-use std::path::PathBuf;
+//! Every page there is, each with a name: for `cargo run --example pages`, and for the browser tests.
 
 use bytes::Bytes;
 use headwarden::domain::door::AuthId;
@@ -12,29 +8,17 @@ use headwarden::domain::username::UsernameError;
 use headwarden::pages::{self, Confirmation, Context, ProviderError, Refusal, UpstreamFailure};
 use http::{Response, StatusCode};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let directory = std::env::args_os()
-        .nth(1)
-        .map(PathBuf::from)
-        .ok_or("which directory?")?;
-    std::fs::create_dir_all(&directory)?;
-    let who = dominic();
-    let id = AuthId::parse("hskey-authreq-4f1c09aa7be2d35861c0ffee").ok_or("not an id")?;
-    let context = Context {
-        site: "headscale.company",
-        support_id: "k7rd2m9xq4",
-        form_action: &[],
-    };
-    for (name, page) in notices(&context)
-        .into_iter()
-        .chain(questions(&context, &who, &id))
-    {
-        std::fs::write(directory.join(format!("{name}.html")), page.body())?;
-    }
-    Ok(())
-}
+/// A page and what it is called.
+pub(crate) type Named = (&'static str, Response<Bytes>);
 
-type Named = (&'static str, Response<Bytes>);
+/// All of them, as they come from the house.
+pub(crate) fn pages(context: &Context<'_>) -> Vec<Named> {
+    let mut all = notices(context);
+    if let Some(id) = AuthId::parse("hskey-authreq-4f1c09aa7be2d35861c0ffee") {
+        all.extend(questions(context, &dominic(), &id));
+    }
+    all
+}
 
 fn notices(context: &Context<'_>) -> Vec<Named> {
     vec![

@@ -1,0 +1,36 @@
+# The CI's jobs by name; `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# everything that has to pass
+ci:
+    .ci/run
+
+# formatting
+fmt:
+    .ci/run format
+
+# clippy, warnings are errors
+lint:
+    .ci/run lints
+
+# every test, or those that the arguments of `cargo test` pick
+test *arguments:
+    tests/run {{ arguments }}
+
+# advisories, licences, sources, one TLS stack, one crypto provider
+deny:
+    .ci/run dependencies
+
+# dependencies that nothing uses
+machete:
+    .ci/run unused
+
+# a provider, a Headscale stand-in and Headwarden on this machine
+demo:
+    tests/demo.sh
+
+# criterion's benchmarks
+bench:
+    cargo bench --locked

@@ -1,0 +1,95 @@
+//! Every page there is, under its own headers, whether or not a flow of these tests comes by it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use headwarden::pages::Context;
+use http::Response;
+
+use crate::scene::Visitor;
+
+#[path = "../../examples/pages/every.rs"]
+mod every;
+
+/// Shows the page that each request's path names, until `/closing-time` is asked for. A browser
+/// opens connections before it knows what to ask, so each has a thread of its own.
+fn exhibit(listener: &TcpListener, pages: Vec<every::Named>) {
+    let (pages, open) = (Arc::new(pages), Arc::new(AtomicBool::new(true)));
+    for socket in listener.incoming().map_while(Result::ok) {
+        if !open.load(Ordering::SeqCst) {
+            return;
+        }
+        let (pages, open) = (Arc::clone(&pages), Arc::clone(&open));
+        let visit = move || {
+            let path = requested(&socket);
+            if path == "/closing-time" {
+                open.store(false, Ordering::SeqCst);
+            }
+            let shown = pages
+                .iter()
+                .find(|(name, _)| path.strip_prefix('/') == Some(*name));
+            if let Some((_, page)) = shown {
+                // A browser that hangs up early has seen enough.
+                drop((&socket).write_all(&written(page)));
+            }
+        };
+        std::thread::spawn(visit);
+    }
+}
+
+/// The path of a request, or nothing if none came.
+fn requested(socket: &TcpStream) -> String {
+    let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    let _fields: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    first.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+fn written(page: &Response<Bytes>) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\nConnection: close\r\n", page.status()).into_bytes();
+    for (name, value) in page.headers() {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(page.body());
+    bytes
+}
+
+#[test]
+fn every_page_fits_a_phone_and_loads_nothing() {
+    let context = Context {
+        site: "headscale.company",
+        support_id: "k7rd2m9xq4",
+        form_action: &[],
+    };
+    let pages = every::pages(&context);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let names: Vec<&str> = pages.iter().map(|(name, _)| *name).collect();
+    let statuses: Vec<u16> = pages
+        .iter()
+        .map(|(_, page)| page.status().as_u16())
+        .collect();
+    let showing = std::thread::spawn(move || exhibit(&listener, pages));
+    let mut visitor = Visitor::with(serde_json::json!({ "phone": true }));
+    for (name, status) in names.iter().zip(statuses) {
+        let view = visitor.browser.open(&format!("http://{address}/{name}"));
+        assert_eq!(view.status, status, "{name}");
+        let width = visitor
+            .browser
+            .evaluate("document.documentElement.scrollWidth");
+        assert_eq!(width, 390, "{name} is wider than the phone");
+        visitor.shoot(&format!("page-{name}"));
+    }
+    // The first says so, the second is what the listener wakes for.
+    for _ in 0..2 {
+        let mut last = TcpStream::connect(address).expect("still there");
+        last.write_all(b"GET /closing-time HTTP/1.1\r\n\r\n")
+            .expect("it reads");
+        drop(last.read_to_end(&mut Vec::new()));
+    }
+    showing.join().expect("nothing goes wrong in there");
+}

@@ -1,0 +1,19 @@
+//! What a person sees: a real browser through the whole house, the provider on another site.
+//!
+//! Every visit ends with a look at the browser's console: no page may make it complain, about the
+//! content security policy least of all. With `HEADWARDEN_SCREENSHOTS=<directory>` every page is
+//! photographed: light, dark, and as wide as a phone.
+#![cfg(test)]
+
+mod denials;
+mod devices;
+#[expect(dead_code, reason = "most faults are no matter of a browser")]
+#[path = "../support/faulty_provider/mod.rs"]
+mod faulty_provider;
+mod gallery;
+mod outages;
+mod scene;
+mod sign_in;
+mod sign_out;
+#[path = "../support/mod.rs"]
+mod support;

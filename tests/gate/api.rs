@@ -1,0 +1,307 @@
+//! Headscale's API: a key of one's own, or a session with a role, for which ours is put in.
+
+use serde_json::json;
+
+use crate::stage::{HTML, SAME_ORIGIN, admin, ask, member, seen, session_line, somebody};
+use crate::support::house::{House, More};
+use crate::support::raw::Response;
+use crate::support::tailnet::Tailnet;
+
+const KEY: &str = "hskey-api-standin";
+const EMPTY: &str = "Content-Length: 0";
+
+fn start(headscale: &'static str, more: &'static str) -> Tailnet {
+    let mut tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        headscale,
+        top: Box::leak(
+            format!("api:\n  admins: [headscale-admins]\n  viewers: [headscale-auditors]\n{more}")
+                .into_boxed_str(),
+        ),
+        ..More::default()
+    });
+    tailnet.provider.set_person(
+        "vera",
+        &json!({
+            "name": "Vera Viewer",
+            "email": "vera@acmecorp.net",
+            "groups": ["headscale", "headscale-auditors"],
+        }),
+    );
+    tailnet
+}
+
+fn keyed() -> Tailnet {
+    start("  api_key: hskey-api-standin\n", "")
+}
+
+/// An answer that never holds the key.
+fn asked(house: &House, method: &str, target: &str, lines: &[&str]) -> Response {
+    let answer = ask(house, method, target, lines);
+    let head = String::from_utf8_lossy(&answer.head.raw).into_owned();
+    assert!(
+        !head.contains(KEY) && !answer.text().contains(KEY),
+        "{method} {target}"
+    );
+    for field in ["location", "access-control-allow-origin", "set-cookie"] {
+        assert_eq!(answer.header(field), None, "{method} {target} {field}");
+    }
+    answer
+}
+
+#[test]
+fn a_session_may_do_what_its_role_allows() {
+    let tailnet = keyed();
+    let people = [
+        ("admin", admin(&tailnet)),
+        ("viewer", somebody(&tailnet, "vera")),
+        ("member", member(&tailnet)),
+    ];
+    for (role, person) in people {
+        let session = session_line(&tailnet.house, &person);
+        for (at, (method, target, safe)) in [
+            ("GET", "/api/v1/user", true),
+            ("HEAD", "/api/v1/user", true),
+            ("POST", "/api/v1/user", false),
+            ("PUT", "/api/v1/policy", false),
+            ("DELETE", "/api/v1/node/1", false),
+            ("PATCH", "/api/v1/node/1", false),
+            ("OPTIONS", "/api/v1/user", false),
+            ("GET", "/api/v2/tailnet/-/devices", true),
+            ("POST", "/api/v2/tailnet/-/keys", false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let row = format!("{role}-{at}");
+            let tag = format!("X-Row: {row}");
+            let lines = [
+                &session,
+                SAME_ORIGIN,
+                "Authorization: Bearer typed-by-hand",
+                EMPTY,
+                &tag,
+            ];
+            let answer = asked(&tailnet.house, method, target, &lines);
+            let allowed = role == "admin" || (role == "viewer" && safe);
+            let seen = seen(&tailnet.headscale, &row);
+            assert_eq!(seen.len(), usize::from(allowed), "{role} {method} {target}");
+            if allowed {
+                assert_ne!(answer.status(), 401, "{role} {method} {target}");
+                let ours = format!("Bearer {KEY}");
+                assert_eq!(seen[0].fields.values("authorization"), [ours.as_str()]);
+                assert_eq!(seen[0].fields.value("cookie"), None);
+            } else {
+                assert_eq!(answer.status(), 403, "{role} {method} {target}");
+                assert!(method == "HEAD" || answer.json()["error"] == "forbidden");
+            }
+        }
+    }
+    let log = tailnet.house.log();
+    assert!(
+        !log.contains(KEY) && !log.contains("typed-by-hand"),
+        "{log}"
+    );
+    assert!(log.contains("api write by session") && log.contains("no api role for this method"));
+}
+
+#[test]
+fn without_a_same_origin_proof_a_session_is_nothing_here() {
+    let tailnet = keyed();
+    let person = admin(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let ours = format!("Origin: {}", tailnet.house.plan.origin());
+    for (at, lines) in [
+        &[][..],
+        &[HTML],
+        &["Sec-Fetch-Site: cross-site"],
+        &["Sec-Fetch-Site: same-site", &ours],
+        &["Sec-Fetch-Site: none", &ours],
+        &["Sec-Fetch-Site: Same-Origin"],
+        &["Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"],
+        &["Origin: null"],
+        &["Origin: https://evil.example"],
+        &["Referer: http://127.0.0.1/"],
+        &["X-Requested-With: XMLHttpRequest"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let row = format!("{at}");
+        let tag = format!("X-Row: {row}");
+        let all = [lines, &[&session, &tag]].concat();
+        let answer = asked(&tailnet.house, "GET", "/api/v1/user", &all);
+        assert_eq!(answer.status(), 401, "{lines:?}");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some("Bearer realm=\"headscale\"")
+        );
+        assert!(seen(&tailnet.headscale, &row).is_empty());
+        // Credentials of one's own go on as they are, session or not.
+        let all = [lines, &[&session, &tag, "Authorization: Bearer mine"]].concat();
+        asked(
+            &tailnet.house,
+            "POST",
+            "/api/v1/user",
+            &[&all[..], &[EMPTY]].concat(),
+        );
+        let seen = seen(&tailnet.headscale, &row);
+        assert_eq!(seen[0].fields.values("authorization"), ["Bearer mine"]);
+        assert_eq!(seen[0].fields.value("cookie"), None);
+    }
+    let proven = asked(&tailnet.house, "GET", "/api/v1/user", &[&session, &ours]);
+    assert_eq!(proven.status(), 200, "an older browser's proof");
+}
+
+#[test]
+fn credentials_of_ones_own_pass_unchanged_and_are_headscales_business() {
+    let tailnet = keyed();
+    for (at, (method, target, authorization, status, passes)) in [
+        ("GET", "/api/v1/user", "Bearer hskey-api-standin", 200, true),
+        ("GET", "/api/v1/user", "bearer  hskey-wrong", 401, true),
+        ("GET", "/api/v1/user", "Basic dXNlcjpwYXNz", 401, false),
+        ("GET", "/api/v1/user", "Bearer", 401, false),
+        ("GET", "/api/v1/user", "Digest a", 401, false),
+        (
+            "GET",
+            "/api/v2/tailnet/-/devices",
+            "Basic dXNlcjpwYXNz",
+            401,
+            true,
+        ),
+        ("GET", "/api/v2/tailnet/-/devices", "Bearer x", 401, true),
+        ("GET", "/api/v2/tailnet/-/devices", "Digest a", 401, false),
+        (
+            "POST",
+            "/api/v2/oauth/token",
+            "Basic dXNlcjpwYXNz",
+            401,
+            true,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let row = format!("{at}");
+        let lines = [
+            format!("X-Row: {row}"),
+            format!("Authorization: {authorization}"),
+        ];
+        let answer = ask(
+            &tailnet.house,
+            method,
+            target,
+            &[&lines[0], &lines[1], HTML, EMPTY],
+        );
+        assert_eq!(answer.status(), status, "{target} {authorization}");
+        assert_eq!(answer.header("location"), None);
+        let seen = seen(&tailnet.headscale, &row);
+        assert_eq!(seen.len(), usize::from(passes), "{target} {authorization}");
+        for seen in seen {
+            assert_eq!(seen.fields.values("authorization"), [authorization]);
+        }
+    }
+    let twice = [
+        "Authorization: Bearer a",
+        "Authorization: Bearer b",
+        "X-Row: twice",
+    ];
+    assert_eq!(
+        asked(&tailnet.house, "GET", "/api/v1/user", &twice).status(),
+        401
+    );
+    assert!(seen(&tailnet.headscale, "twice").is_empty());
+    // The token endpoint has its credentials in the form; a session adds nothing to it.
+    let person = admin(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let lines = [&session, SAME_ORIGIN, EMPTY, "X-Row: token"];
+    asked(&tailnet.house, "POST", "/api/v2/oauth/token", &lines);
+    let seen = seen(&tailnet.headscale, "token");
+    assert_eq!(
+        (seen.len(), seen[0].fields.value("authorization")),
+        (1, None)
+    );
+}
+
+#[test]
+fn without_a_key_of_ours_only_credentials_of_ones_own_count() {
+    let tailnet = start("", "");
+    let person = admin(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let answer = asked(
+        &tailnet.house,
+        "GET",
+        "/api/v1/user",
+        &[&session, SAME_ORIGIN],
+    );
+    assert_eq!(answer.status(), 401);
+    let typed = format!("Authorization: Bearer {KEY}");
+    let answer = asked(
+        &tailnet.house,
+        "GET",
+        "/api/v1/user",
+        &[&session, SAME_ORIGIN, &typed],
+    );
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn keys_of_ones_own_can_be_switched_off() {
+    let tailnet = start("  api_key: hskey-api-standin\n", "  bearer: deny\n");
+    let typed = format!("Authorization: Bearer {KEY}");
+    for (method, target) in [("GET", "/api/v1/user"), ("POST", "/api/v2/oauth/token")] {
+        let answer = asked(
+            &tailnet.house,
+            method,
+            target,
+            &[&typed, EMPTY, "X-Row: typed"],
+        );
+        assert_eq!(answer.status(), 401, "{target}");
+    }
+    assert!(seen(&tailnet.headscale, "typed").is_empty());
+    let person = admin(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let answer = asked(
+        &tailnet.house,
+        "GET",
+        "/api/v1/user",
+        &[&session, SAME_ORIGIN],
+    );
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn the_apis_documentation_is_for_those_with_a_role() {
+    let tailnet = keyed();
+    tailnet
+        .headscale
+        .configure(|options| options.version = "v0.30.0".to_owned());
+    let viewer = session_line(&tailnet.house, &somebody(&tailnet, "vera"));
+    let member = session_line(&tailnet.house, &member(&tailnet));
+    for target in ["/api/v1/docs", "/api/v2/openapi.json", "/swagger"] {
+        let anonymous = ask(&tailnet.house, "GET", target, &[HTML]);
+        assert_eq!(anonymous.status(), 303, "{target}");
+        let keyed = format!("Authorization: Bearer {KEY}");
+        assert_eq!(
+            ask(&tailnet.house, "GET", target, &[&keyed]).status(),
+            401,
+            "{target}"
+        );
+        let refused = ask(
+            &tailnet.house,
+            "GET",
+            target,
+            &[HTML, &member, "X-Row: member"],
+        );
+        assert_eq!(refused.status(), 403, "{target}");
+        let tag = format!("X-Row: {target}");
+        ask(&tailnet.house, "GET", target, &[&viewer, &tag]);
+        let seen = seen(&tailnet.headscale, target);
+        assert_eq!(seen.len(), 1, "{target}");
+        assert_eq!(
+            seen[0].fields.value("authorization"),
+            None,
+            "no key for documents"
+        );
+    }
+    assert!(seen(&tailnet.headscale, "member").is_empty());
+}

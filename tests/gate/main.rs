@@ -1,0 +1,18 @@
+//! The gate, from outside: the binary between a provider, a Headscale stand-in and people, asked
+//! over raw sockets and through a browser's eyes.
+
+#![cfg(test)]
+
+mod api;
+mod doors;
+#[expect(dead_code, reason = "another test crate uses the rest of its faults")]
+#[path = "../support/faulty_provider/mod.rs"]
+mod faulty_provider;
+mod headers;
+mod outages;
+mod sessions;
+mod sign_in;
+mod sign_modes;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
