@@ -8,7 +8,7 @@ use crate::wire::soon;
 #[tokio::test]
 async fn a_side_that_has_finished_still_hears_the_other_out() {
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         let what = format!("{front:?} to {behind:?}");
 
         let (mut client, mut headscale) = rig.tunnel(front).await;
@@ -37,11 +37,11 @@ async fn bursts_both_ways_at_once_arrive_whole() {
     const SIZE: usize = 8 * 1024 * 1024;
     let pattern = |seed: usize| -> Vec<u8> {
         (0..SIZE)
-            .map(|at| ((at * 31 + at / 4096 + seed) % 251) as u8)
+            .map(|at| u8::try_from((at * 31 + at / 4096 + seed) % 251).expect("a byte"))
             .collect()
     };
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         let (client, headscale) = rig.tunnel(front).await;
         let (up, down) = (pattern(1), pattern(2));
         let ends = [(client, up.clone(), down.clone()), (headscale, down, up)];
@@ -72,7 +72,7 @@ async fn a_reader_that_stops_stops_the_writer_and_not_the_house() {
     const FLOOD: usize = 64 * 1024 * 1024;
     const TUNNELS: u64 = 4;
     for (front, behind) in [(Front::Plain, Front::Plain), (Front::Tls, Front::Tls)] {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         let before = rig.resident_kib();
         let mut stuck = Vec::new();
         for _ in 0..TUNNELS {
@@ -105,7 +105,7 @@ async fn a_reader_that_stops_stops_the_writer_and_not_the_house() {
 
 #[tokio::test]
 async fn a_reader_that_goes_on_gets_all_of_it() {
-    let mut rig = Rig::start(Front::Tls, Extra::default()).await;
+    let mut rig = Rig::start(Front::Tls, Extra::default());
     let (client, mut headscale) = rig.tunnel(Front::Tls).await;
     let writes = tokio::spawn(async move {
         let (_from, mut to) = tokio::io::split(client.into_stream());
@@ -134,7 +134,7 @@ async fn a_reader_that_goes_on_gets_all_of_it() {
 #[tokio::test]
 async fn a_client_that_vanishes_ends_headscales_side() {
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         let (mut client, mut headscale) = rig.tunnel(front).await;
         client.send("last words").await;
         assert_eq!(headscale.exact(10).await, b"last words");

@@ -27,7 +27,7 @@ async fn none_of_twenty_thousand_tunnels_ends_early() {
         top: TWO_WORKERS,
         ..Extra::default()
     };
-    let rig = Rig::echoing(Front::Plain, extra).await;
+    let rig = Rig::echoing(Front::Plain, extra);
     let (started, mut opened) = (Instant::now(), 0);
     for batch in 0..TUNNELS / BATCH {
         // An address for each batch, so that its ports are its own.

@@ -14,7 +14,7 @@ const LIKE_A_REQUEST: &str = "GET /private HTTP/1.1\r\nHost: headscale.example\r
 #[tokio::test]
 async fn every_tailscale_upgrade_passes_over_every_pairing_of_listener_and_upstream() {
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         for kind in KINDS {
             let (name, _, token) = kind;
             let what = format!("{name} over {front:?} to {behind:?}");
@@ -49,7 +49,7 @@ async fn every_tailscale_upgrade_passes_over_every_pairing_of_listener_and_upstr
 #[tokio::test]
 async fn what_the_client_says_before_the_101_arrives_after_it_and_is_no_request() {
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         for kind in KINDS {
             let what = format!("{} over {front:?} to {behind:?}", kind.0);
             let mut client = rig.connect(front).await;
@@ -78,7 +78,7 @@ async fn what_the_client_says_before_the_101_arrives_after_it_and_is_no_request(
 
 #[tokio::test]
 async fn what_the_client_says_is_held_back_until_headscale_has_agreed() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     let mut client = rig.connect(Front::Plain).await;
     client.send(format!("{DERP}{LIKE_A_REQUEST}")).await;
     let mut peer = rig.upstream.upgrade().await;
@@ -96,7 +96,7 @@ async fn what_the_client_says_is_held_back_until_headscale_has_agreed() {
 
 #[tokio::test]
 async fn an_interim_answer_is_waited_past() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     let mut client = rig.connect(Front::Plain).await;
     client.send(DERP).await;
     let mut peer = rig.upstream.upgrade().await;
@@ -109,7 +109,7 @@ async fn an_interim_answer_is_waited_past() {
 
 #[tokio::test]
 async fn nothing_that_says_who_somebody_is_reaches_headscale() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     let mut client = rig.connect(Front::Plain).await;
     let claims = "Derp-Fast-Start: 1\r\nCookie: headwarden=1; other=2\r\nAuthorization: Bearer key\r\n\
         Remote-User: root\r\nX-Forwarded-User: root\r\nX_Forwarded_User: root\r\n\
@@ -147,7 +147,7 @@ async fn a_trusted_proxy_says_who_the_client_is() {
         top: "trusted_proxies: [127.0.0.0/8]\n",
         ..Extra::default()
     };
-    let mut rig = Rig::start(Front::Plain, extra).await;
+    let mut rig = Rig::start(Front::Plain, extra);
     let mut client = rig.connect(Front::Plain).await;
     let forwarded = "\r\nX-Forwarded-For: 198.51.100.1, 203.0.113.66\r\n\r\n";
     client.send(DERP.replace("\r\n\r\n", forwarded)).await;
@@ -159,7 +159,7 @@ async fn a_trusted_proxy_says_who_the_client_is() {
 #[tokio::test]
 async fn an_upgrade_on_a_used_connection_is_the_same() {
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         let mut client = rig.connect(front).await;
         for _ in 0..3 {
             client
@@ -186,7 +186,7 @@ async fn an_upgrade_on_a_used_connection_is_the_same() {
 
 #[tokio::test]
 async fn a_foreign_host_passes_and_headscale_hears_the_public_name() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     let mut client = rig.connect(Front::Plain).await;
     let foreign = "\r\nHost: 192.0.2.7:8443\r\n";
     client
@@ -201,7 +201,7 @@ async fn a_foreign_host_passes_and_headscale_hears_the_public_name() {
 
 #[tokio::test]
 async fn a_tls_client_without_alpn_and_one_with_tls_1_2_get_their_tunnel() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     let old = {
         let mut config = ClientConfig::clone(&rig.authority.client(&[]));
         let provider = Arc::clone(config.crypto_provider());

@@ -84,20 +84,23 @@ fn a_port_in_use_ends_the_process_with_its_address() {
     }
 }
 
+/// Spoils the files of a certificate, with another authority at hand.
+type BreakIt = fn(&Path, &Authority);
+
 #[test]
 fn a_certificate_that_cannot_be_used_ends_the_process_before_it_waits_for_anybody() {
     let (one, another) = (Authority::new(), Authority::new());
-    let broken: [(&str, fn(&Path, &Authority, &Authority)); 4] = [
-        ("missing", |files, _, _| {
+    let broken: [(&str, BreakIt); 4] = [
+        ("missing", |files, _| {
             std::fs::remove_file(files.join("tls.crt")).unwrap();
         }),
-        ("empty", |files, _, _| {
-            std::fs::write(files.join("tls.crt"), "").unwrap()
+        ("empty", |files, _| {
+            std::fs::write(files.join("tls.crt"), "").unwrap();
         }),
-        ("no key", |files, _, _| {
+        ("no key", |files, _| {
             std::fs::write(files.join("tls.key"), "not a key\n").unwrap();
         }),
-        ("another's key", |files, _, another| {
+        ("another's key", |files, another| {
             let other = another.certificate(&["localhost"]);
             std::fs::write(files.join("tls.key"), other.key).unwrap();
         }),
@@ -105,7 +108,7 @@ fn a_certificate_that_cannot_be_used_ends_the_process_before_it_waits_for_anybod
     for (what, break_it) in broken {
         let (code, log) = refused(|plan| {
             let (chain, key) = one.certificate(&["localhost"]).write(&plan.files);
-            break_it(&plan.files, &one, &another);
+            break_it(&plan.files, &another);
             // It waits for a provider that never comes, for longer than this test waits.
             let text = plan.config("http://127.0.0.1:9", NOWHERE, &More::default());
             let tls = format!(

@@ -42,7 +42,7 @@ async fn an_answer_other_than_101_is_passed_on_whole_and_opens_nothing() {
         ("204 No Content", "", "", ""),
     ];
     for (front, behind) in PAIRINGS {
-        let mut rig = Rig::start(behind, Extra::default()).await;
+        let mut rig = Rig::start(behind, Extra::default());
         for (status, fields, body, expected) in answers {
             let what = format!("{status} with {fields:?} over {front:?} to {behind:?}");
             let mut client = rig.connect(front).await;
@@ -80,7 +80,7 @@ async fn an_answer_other_than_101_is_passed_on_whole_and_opens_nothing() {
 
 #[tokio::test]
 async fn a_101_that_switches_to_something_else_is_a_bad_gateway() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     for fields in [
         "",
         "Upgrade: h2c\r\n",
@@ -104,7 +104,7 @@ async fn a_101_that_switches_to_something_else_is_a_bad_gateway() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_http_or_none_at_all_is_a_bad_gateway() {
-    let mut rig = Rig::start(Front::Plain, Extra::default()).await;
+    let mut rig = Rig::start(Front::Plain, Extra::default());
     for answer in ["", "\x02\x00\x30raw derp without a status line\r\n\r\n"] {
         let mut client = rig.connect(Front::Plain).await;
         client.send(DERP).await;
@@ -139,7 +139,7 @@ async fn a_headscale_that_is_down_is_a_bad_gateway() {
 #[tokio::test]
 async fn a_headscale_whose_certificate_is_not_trusted_is_a_bad_gateway() {
     let (ours, theirs) = (Authority::new(), Authority::new());
-    let upstream = crate::upstream::Upstream::start(Some(&theirs)).await;
+    let upstream = crate::upstream::Upstream::start(Some(&theirs));
     let url = format!("https://localhost:{}", upstream.address.port());
     let (house, _) = house(&url, &ours, true, Extra::default());
     let mut client = Wire::connect(house.plan.public).await;
@@ -155,7 +155,7 @@ async fn a_headscale_that_hangs_is_a_gateway_timeout() {
         headscale: "  response_timeout: 1s\n",
         ..Extra::default()
     };
-    let mut rig = Rig::start(Front::Plain, extra).await;
+    let mut rig = Rig::start(Front::Plain, extra);
     let mut client = rig.connect(Front::Plain).await;
     client.send(DERP).await;
     let mut peer = rig.upstream.upgrade().await;
@@ -167,7 +167,7 @@ async fn a_headscale_that_hangs_is_a_gateway_timeout() {
 
 #[tokio::test]
 async fn an_upgrade_with_a_body_is_refused_before_headscale_hears_of_it() {
-    let rig = Rig::start(Front::Plain, Extra::default()).await;
+    let rig = Rig::start(Front::Plain, Extra::default());
     for body in [
         "Content-Length: 4\r\n\r\nbody",
         "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
@@ -189,7 +189,7 @@ async fn one_address_opens_only_so_many_tunnels_a_minute() {
         top: "limits: { tunnels_per_minute: 3 }\ntrusted_proxies: [127.0.0.0/8]\n",
         ..Extra::default()
     };
-    let mut rig = Rig::start(Front::Plain, extra).await;
+    let mut rig = Rig::start(Front::Plain, extra);
     let from = |client: &str| {
         DERP.replace(
             "\r\n\r\n",
@@ -224,8 +224,7 @@ async fn an_endless_refusal_does_not_keep_a_client_that_has_gone() {
             top: NO_LIMITS,
             ..Extra::default()
         },
-    )
-    .await;
+    );
     let mut client = rig.connect(Front::Plain).await;
     client.send(DERP).await;
     let mut peer = rig.upstream.upgrade().await;

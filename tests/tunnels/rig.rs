@@ -86,18 +86,18 @@ impl Default for Extra {
 
 impl Rig {
     /// A house before an upstream that the test speaks for.
-    pub(crate) async fn start(upstream: Front, extra: Extra) -> Self {
+    pub(crate) fn start(upstream: Front, extra: Extra) -> Self {
         let authority = Authority::new();
         let tls = (upstream == Front::Tls).then_some(&authority);
-        let upstream = Upstream::start(tls).await;
+        let upstream = Upstream::start(tls);
         Self::before(upstream, tls.is_some(), authority, extra)
     }
 
     /// A house before an upstream that echoes.
-    pub(crate) async fn echoing(upstream: Front, extra: Extra) -> Self {
+    pub(crate) fn echoing(upstream: Front, extra: Extra) -> Self {
         let authority = Authority::new();
         let tls = (upstream == Front::Tls).then_some(&authority);
-        let upstream = Upstream::echo(tls).await;
+        let upstream = Upstream::echo(tls);
         Self::before(upstream, tls.is_some(), authority, extra)
     }
 

@@ -39,18 +39,18 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// Upgrades wait for the test.
-    pub(crate) async fn start(authority: Option<&Authority>) -> Self {
+    pub(crate) fn start(authority: Option<&Authority>) -> Self {
         let (sender, peers) = unbounded_channel();
-        Self::with(authority, Upgrades::Handed(sender), peers).await
+        Self::with(authority, Upgrades::Handed(sender), peers)
     }
 
     /// Every upgrade is granted, and echoes.
-    pub(crate) async fn echo(authority: Option<&Authority>) -> Self {
+    pub(crate) fn echo(authority: Option<&Authority>) -> Self {
         let (_, peers) = unbounded_channel();
-        Self::with(authority, Upgrades::Echoed, peers).await
+        Self::with(authority, Upgrades::Echoed, peers)
     }
 
-    async fn with(
+    fn with(
         authority: Option<&Authority>,
         upgrades: Upgrades,
         peers: UnboundedReceiver<Peer>,

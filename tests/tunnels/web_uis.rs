@@ -27,8 +27,8 @@ struct Ui {
 }
 
 impl Ui {
-    async fn start() -> Self {
-        let upstream = Upstream::echo(None).await;
+    fn start() -> Self {
+        let upstream = Upstream::echo(None);
         let url = format!("http://{}", upstream.address);
         let top =
             format!("{TWO_WORKERS}access:\n  - {{ path: \"/ui/**\", upstream: \"{url}\" }}\n");
@@ -89,7 +89,7 @@ impl Ui {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_needs_a_session_and_our_own_origin() {
-    let ui = Ui::start().await;
+    let ui = Ui::start();
     let (origin, cookie) = (ui.tailnet.house.plan.origin(), ui.cookie.clone());
 
     let nobody = ui
@@ -121,7 +121,7 @@ async fn a_websocket_needs_a_session_and_our_own_origin() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_websocket_of_a_web_ui_is_torn_down_after_its_101() {
-    let ui = Ui::start().await;
+    let ui = Ui::start();
     let (address, request) = (ui.address(), ui.signed_in());
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut sockets = JoinSet::new();
