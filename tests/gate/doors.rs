@@ -637,6 +637,7 @@ fn a_plaintext_listener_beside_https_serves_devices_and_sends_the_rest_away() {
         asked.iter().all(|asked| !asked.contains("authorize")),
         "{asked:?}"
     );
+    let _both = headscale.tunnel(1);
     assert_eq!(headscale.tunnels(), 2);
 }
 
@@ -896,4 +897,47 @@ fn bytes_sent_behind_an_upgrade_are_never_taken_for_a_request() {
             "{method} {target}"
         );
     }
+}
+
+#[test]
+fn a_page_that_the_operator_opened_needs_no_session_and_its_neighbours_do() {
+    let tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        top: "open: [GET /windows]\n",
+        ..More::default()
+    });
+    for (method, target, status) in [
+        ("GET", "/windows", 200),
+        ("GET", "/windows?x=1", 200),
+        ("POST", "/windows", 401),
+        ("GET", "/windows/", 401),
+        ("GET", "/Windows", 401),
+        ("GET", "/apple", 401),
+    ] {
+        let answer = ask(&tailnet.house, method, target, &[]);
+        assert_eq!(answer.status(), status, "{method} {target}");
+    }
+}
+
+#[test]
+fn an_access_rule_holds_on_device_links_too() {
+    let tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        top: "access:\n  - { path: \"/register/**\", groups: [headscale-admins] }\n",
+        ..More::default()
+    });
+    let person = member(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let link = format!("/register/{AUTH_ID}");
+    let answer = ask(&tailnet.house, "GET", &link, &[&session]);
+    assert_eq!(answer.status(), 403);
+    let paths = tailnet.headscale.requests();
+    assert!(
+        paths
+            .iter()
+            .all(|seen| !seen.path().starts_with("/register")),
+        "it was forwarded"
+    );
+    assert_eq!(
+        ask(&tailnet.house, "GET", "/windows", &[&session]).status(),
+        200
+    );
 }
