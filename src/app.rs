@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::{Settings, SignIn};
@@ -33,7 +34,7 @@ use crate::proxy::private;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
-use crate::proxy::upstream::{Origin, TrustError};
+use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
 
 /// Addresses that the limits remember at once.
@@ -42,6 +43,8 @@ const LIMITED_ADDRESSES: u64 = 100_000;
 const USED_STATES: usize = 100_000;
 /// Sign-ins a minute that one address may begin: an office behind one address, not a flood.
 const SIGN_INS_PER_MINUTE: u32 = 120;
+/// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
+const MOST_CONNECTIONS: usize = 50_000;
 /// Connections to the issuer's private listener, and to the operator's.
 const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
@@ -183,11 +186,13 @@ impl App {
             metrics: Arc::clone(&metrics),
             cut: drain.cutting(),
         });
+        check_system_roots()?;
         let conf = Arc::new(ServerConf::default());
         let front = Arc::new(Front {
             server_url: settings.server_url.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
             limits,
+            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             slots: Slots::new(limits.connections_per_address),
             tunnel_rate: rate(limits.tunnels_per_minute),
             tunnels,

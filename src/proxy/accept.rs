@@ -12,6 +12,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::drain::{Drain, Open};
@@ -43,6 +44,8 @@ pub struct Front {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Bounds on clients.
     pub limits: ClientLimits,
+    /// Connections of everybody.
+    pub places: Arc<Semaphore>,
     /// Connections by address.
     pub slots: Arc<Slots>,
     /// New tunnels by address.
@@ -62,6 +65,7 @@ pub struct Front {
 /// What a connection task holds until its connection has ended, tunnel included.
 struct Guards {
     _slot: Option<Slot>,
+    _place: OwnedSemaphorePermit,
     _open: Open,
 }
 
@@ -92,12 +96,14 @@ impl Front {
         } else {
             self.slots.take(peer.ip())
         };
-        if slot.is_none() && !trusted {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let (Ok(place), true) = (place, trusted || slot.is_some()) else {
             self.metrics.limit_hit(Limit::Connections);
             return;
-        }
+        };
         let guards = Guards {
             _slot: slot,
+            _place: place,
             _open: self.drain.hold(),
         };
         let front = Arc::clone(self);

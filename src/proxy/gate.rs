@@ -56,6 +56,9 @@ pub struct Route {
     pub read_timeout: Duration,
 }
 
+/// The access rule that holds on a path, and its upstream if that is not Headscale.
+type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
+
 /// What becomes of a client's `Authorization` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization {
@@ -187,7 +190,7 @@ impl House {
         &self,
         visit: &Visit,
         who: &Identity,
-    ) -> Result<Option<(&Access, Option<&Arc<Origin>>)>, Response<Bytes>> {
+    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
         let path = visit.head.target.path();
         let mut rules = self.settings.access.iter().zip(&self.web_uis);
         let Some((access, origin)) = rules.find(|(access, _)| path_matches(&access.path, path))
@@ -211,7 +214,7 @@ impl House {
         visit: &Visit,
         permit: Permit,
         who: &Identity,
-        rule: Option<(&Access, Option<&Arc<Origin>>)>,
+        rule: Option<Ruled<'_>>,
     ) -> Verdict {
         if visit.head.upgrade.is_some() && self.is_foreign_origin(visit) {
             return Verdict::Answer(self.cross_site(visit));

@@ -41,6 +41,8 @@ pub struct Context {
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
+    /// A second address of the upstream was tried.
+    retried: bool,
 }
 
 /// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
@@ -126,6 +128,22 @@ impl ProxyHttp for Phases {
         Ok(Box::new(peer))
     }
 
+    /// An upstream with several addresses is tried at the next one, once for each request.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let more = ctx
+            .route
+            .as_ref()
+            .is_some_and(|route| route.origin.failed());
+        error.set_retry(more && !std::mem::replace(&mut ctx.retried, true));
+        error
+    }
+
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
@@ -177,7 +195,7 @@ impl ProxyHttp for Phases {
     ) -> FailToProxy {
         let answer = match (ctx.instead.take(), &ctx.visit) {
             (Some(answer), _) => Some(answer),
-            (None, Some(visit)) => self.answer_for(visit, error),
+            (None, Some(visit)) => Some(self.answer_for(visit, error)),
             (None, None) => None,
         };
         let written = session.response_written().is_some();
@@ -241,9 +259,11 @@ impl Phases {
         if !is_form {
             return Ok(Bytes::new());
         }
-        let status = match reply::read_body(session.as_downstream_mut()).await {
+        let patience = self.house.settings.limits.header_timeout;
+        let status = match reply::read_body(session.as_downstream_mut(), patience).await {
             Ok(body) => return Ok(body),
             Err(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Err(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
         Err(self.house.page(visit, |context| {
@@ -350,10 +370,10 @@ impl Phases {
         })
     }
 
-    /// The answer to a failure on the way, or none when the client has gone.
-    fn answer_for(&self, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
+    /// The answer to a failure on the way, for a client that may have gone.
+    fn answer_for(&self, visit: &Visit, error: &Error) -> Response<Bytes> {
         if let ErrorType::HTTPStatus(500) = error.etype {
-            return Some(self.house.page(visit, |context| {
+            return self.house.page(visit, |context| {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 pages::error(
                     context,
@@ -362,9 +382,9 @@ impl Phases {
                     "This request was not served.",
                     None,
                 )
-            }));
+            });
         }
-        if reply::is_unusable_request(error) {
+        let Some(failure) = reply::upstream_failure(error) else {
             let page = |context: &pages::Context<'_>| {
                 pages::error(
                     context,
@@ -375,19 +395,16 @@ impl Phases {
                 )
             };
             let message = "this request cannot be passed on";
-            return Some(self.house.page_or_json(visit, page, "bad_request", message));
-        }
-        let failure = reply::upstream_failure(error)?;
+            return self.house.page_or_json(visit, page, "bad_request", message);
+        };
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
             UpstreamFailure::Unreachable => "the upstream cannot be reached",
             UpstreamFailure::Timeout => "the upstream did not answer in time",
         };
         let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
-        Some(
-            self.house
-                .page_or_json(visit, page, "upstream_unavailable", message),
-        )
+        self.house
+            .page_or_json(visit, page, "upstream_unavailable", message)
     }
 }
 

@@ -116,13 +116,13 @@ where
         return None;
     }
     let body = if has_body {
-        match reply::read_body(&mut session).await {
+        match reply::read_body(&mut session, PATIENCE.head).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 let _ = session.respond_error(413).await;
                 return None;
             }
-            Err(BodyError::Broken) => return None,
+            Err(BodyError::Slow | BodyError::Broken) => return None,
         }
     } else {
         Bytes::new()

@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -45,15 +46,27 @@ pub async fn write(
 pub enum BodyError {
     /// More than [`MAX_BODY`].
     TooLarge,
+    /// The client took too long to send it.
+    Slow,
     /// The client did not send it.
     Broken,
 }
 
-/// Reads the whole body of a request to one of our own endpoints.
+/// Reads the whole body of a request to one of our own endpoints, which must come within `patience`.
 ///
 /// # Errors
 /// See [`BodyError`]; the connection must not be used again then.
-pub async fn read_body(session: &mut ServerSession) -> Result<Bytes, BodyError> {
+pub async fn read_body(
+    session: &mut ServerSession,
+    patience: Duration,
+) -> Result<Bytes, BodyError> {
+    match tokio::time::timeout(patience, read_all(session)).await {
+        Ok(body) => body,
+        Err(_) => Err(BodyError::Slow),
+    }
+}
+
+async fn read_all(session: &mut ServerSession) -> Result<Bytes, BodyError> {
     let mut body = bytes::BytesMut::new();
     while let Some(piece) = session
         .read_request_body()
@@ -92,20 +105,6 @@ pub fn upstream_failure(error: &Error) -> Option<UpstreamFailure> {
         _ if is_timeout(error) => Some(UpstreamFailure::Timeout),
         _ => Some(UpstreamFailure::BadAnswer),
     }
-}
-
-/// Whether a failure is one of the client's request, which pingora will not send on (a `Connection`
-/// field that nominates `Host`, say), rather than of its connection, where nobody is left to answer.
-pub fn is_unusable_request(error: &Error) -> bool {
-    error.esource == ErrorSource::Downstream
-        && !matches!(
-            error.etype,
-            ErrorType::ReadError
-                | ErrorType::WriteError
-                | ErrorType::ConnectionClosed
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-        )
 }
 
 fn is_timeout(error: &Error) -> bool {

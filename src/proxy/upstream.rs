@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -74,6 +75,12 @@ pub enum TrustError {
         "the system's certificate store has no usable certificate; install ca-certificates or set ca_path"
     )]
     NoRoots,
+    /// One certificate of the system's store is no certificate. pingora reads the store whether or
+    /// not an upstream needs it, and ends the process where it cannot.
+    #[error(
+        "the system's certificate store holds something that is no certificate: {0}; remove it"
+    )]
+    BadRoot(rustls::Error),
     /// The host is no name that a certificate could hold.
     #[error("{0} cannot be a certificate's name")]
     Name(String),
@@ -85,7 +92,10 @@ pub struct Origin {
     connect_timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
-    names: Cache<(), SocketAddr>,
+    /// What the name resolved to, for a while.
+    names: Cache<(), Arc<[SocketAddr]>>,
+    /// Which of the addresses is tried first: the next one after each failure.
+    first: AtomicUsize,
 }
 
 impl std::fmt::Debug for Origin {
@@ -138,6 +148,7 @@ impl Origin {
                 .max_capacity(1)
                 .time_to_live(NAME_TTL)
                 .build(),
+            first: AtomicUsize::new(0),
         })
     }
 
@@ -146,25 +157,42 @@ impl Origin {
         self.upstream.authority()
     }
 
-    async fn address(&self) -> Result<SocketAddr, ConnectError> {
+    /// Every address of the upstream, the one to try first in front.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(ip) = self.upstream.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(ip, self.upstream.port));
+            return Ok(vec![SocketAddr::new(ip, self.upstream.port)]);
         }
-        if let Some(address) = self.names.get(&()) {
-            return Ok(address);
-        }
+        let known = match self.names.get(&()) {
+            Some(known) => known,
+            None => self.resolve().await?,
+        };
+        let mut addresses = known.to_vec();
+        let count = addresses.len().max(1);
+        addresses.rotate_left(self.first.load(Ordering::Relaxed) % count);
+        Ok(addresses)
+    }
+
+    async fn resolve(&self) -> Result<Arc<[SocketAddr]>, ConnectError> {
         let host = self.upstream.host.as_str();
         let found = tokio::net::lookup_host((host, self.upstream.port)).await;
-        let first = found.and_then(|mut all| {
-            all.next()
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-        });
-        let address = first.map_err(|source| ConnectError::Name {
+        let failed = |source| ConnectError::Name {
             host: host.to_owned(),
             source,
-        })?;
-        self.names.insert((), address);
-        Ok(address)
+        };
+        let addresses: Arc<[SocketAddr]> = found.map_err(failed)?.collect();
+        if addresses.is_empty() {
+            return Err(failed(io::ErrorKind::NotFound.into()));
+        }
+        self.names.insert((), Arc::clone(&addresses));
+        Ok(addresses)
+    }
+
+    /// The first address did not answer: the next one goes first from now on. True when there is
+    /// one, so that trying once more makes sense.
+    pub fn failed(&self) -> bool {
+        let known = self.names.get(&()).map_or(1, |known| known.len());
+        self.first.fetch_add(1, Ordering::Relaxed);
+        known > 1
     }
 
     /// Opens a connection of its own, for a tunnel.
@@ -179,11 +207,7 @@ impl Origin {
     }
 
     async fn connect_without_limit(&self) -> Result<Transport, ConnectError> {
-        let address = self.address().await?;
-        let tcp = TcpStream::connect(address).await.map_err(|source| {
-            self.names.invalidate(&());
-            ConnectError::Tcp { address, source }
-        })?;
+        let tcp = self.connect_tcp().await?;
         keep_alive(&tcp);
         match &self.tls {
             None => Ok(Transport::Plain(tcp)),
@@ -197,13 +221,36 @@ impl Origin {
         }
     }
 
+    async fn connect_tcp(&self) -> Result<TcpStream, ConnectError> {
+        let mut last = None;
+        for address in self.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(source) => last = Some(ConnectError::Tcp { address, source }),
+            }
+            self.failed();
+        }
+        Err(last.unwrap_or_else(|| ConnectError::Name {
+            host: self.upstream.host.clone(),
+            source: io::ErrorKind::NotFound.into(),
+        }))
+    }
+
     /// The peer pingora connects to. `read_timeout` bounds each read of the answer; `None` waits for
     /// ever.
     ///
     /// # Errors
     /// When the name has no address.
     pub async fn peer(&self, read_timeout: Option<Duration>) -> Result<HttpPeer, ConnectError> {
-        let address = self.address().await?;
+        let address = self
+            .addresses()
+            .await?
+            .into_iter()
+            .next()
+            .ok_or(ConnectError::Name {
+                host: self.upstream.host.clone(),
+                source: io::ErrorKind::NotFound.into(),
+            })?;
         let mut peer = HttpPeer::new(address, self.upstream.tls, self.upstream.host.clone());
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
@@ -212,6 +259,18 @@ impl Origin {
         peer.options.ca.clone_from(&self.ca);
         Ok(peer)
     }
+}
+
+/// Checks that every certificate of the system's store can be used.
+///
+/// # Errors
+/// [`TrustError::BadRoot`].
+pub fn check_system_roots() -> Result<(), TrustError> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs().certs;
+    found
+        .into_iter()
+        .try_for_each(|root| store.add(root).map_err(TrustError::BadRoot))
 }
 
 fn roots(upstream: &Upstream) -> Result<Vec<CertificateDer<'static>>, TrustError> {

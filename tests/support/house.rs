@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longest wait for the process to say something or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Free addresses for one house, and where its files are.
 pub(crate) struct Plan {
@@ -167,9 +167,8 @@ impl House {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(_) => {}
-                Err(_) => panic!("the log never said {text:?}:\n{}", self.log()),
+            if self.lines.recv_timeout(left).is_err() {
+                panic!("the log never said {text:?}:\n{}", self.log());
             }
         }
     }
