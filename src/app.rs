@@ -190,6 +190,7 @@ impl App {
         let conf = Arc::new(ServerConf::default());
         let front = Arc::new(Front {
             server_url: settings.server_url.clone(),
+            open_paths: settings.open.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
             limits,
             places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),

@@ -117,6 +117,10 @@ fn devices_of_two_people_join_and_talk_through_us_and_an_outsiders_does_not() {
 }
 
 /// Looks at the clients for as long as asked: always running, never a new connection.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a connection lives is measured by the clock"
+)]
 fn stay_connected(tailnet: &RealTailnet, nodes: &[&Node]) {
     let seconds = std::env::var("E2E_SECONDS").map_or(180, |text| {
         text.parse().expect("E2E_SECONDS is a number of seconds")

@@ -51,6 +51,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let provider = oidc::oidc(oidc, checks);
     let headscale = headscale::headscale(headscale, checks);
     let session = limits::session(file.session.unwrap_or_default(), checks);
+    let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
     let shutdown_grace = limits::grace(&file.shutdown.unwrap_or_default(), checks);
@@ -68,6 +69,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         rules: rules?,
         session: session?,
         keys_path: keys_path?,
+        open: open?,
         access: access?,
         api: api?,
         shutdown_grace: shutdown_grace?,

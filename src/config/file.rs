@@ -37,6 +37,7 @@ sections! {
         headscale: Option<Headscale>,
         oidc: Option<Oidc>,
         session: Option<Session>,
+        open: List<String>,
         access: List<Access>,
         api: Option<Api>,
         shutdown: Option<Shutdown>,

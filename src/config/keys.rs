@@ -90,6 +90,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("session.lifetime", Duration),
     ("session.recheck", Duration),
     ("session.capacity", Number),
+    ("open", Texts),
     ("access", Items),
     ("access[].path", Text),
     ("access[].upstream", Text),

@@ -10,6 +10,7 @@ use http::uri::Authority;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Where the key ring that seals cookies is kept; created at first start.
     pub keys_path: PathBuf,
+    /// Paths that the operator opened to everybody.
+    pub open: Vec<OpenPath>,
     /// Browser paths that go elsewhere or ask for more; first match wins.
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.

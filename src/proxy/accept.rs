@@ -25,7 +25,7 @@ use super::tunnel::Tunnels;
 use super::visit::Visit;
 use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
-use crate::domain::door::{self, Asked, Door, Tunnel};
+use crate::domain::door::{self, Asked, Door, OpenPath, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
@@ -40,6 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     /// The public origin.
     pub server_url: ServerUrl,
+    /// Paths that the operator opened.
+    pub open_paths: Vec<OpenPath>,
     /// Peers whose forwarding fields count.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Bounds on clients.
@@ -182,7 +184,7 @@ impl Front {
                 target: &head.target,
                 upgrade: head.upgrade.as_deref(),
             },
-            &[],
+            &self.open_paths,
         );
         let forwarded: Vec<&str> = head
             .headers

@@ -122,13 +122,23 @@ impl House {
         if !self.open_request_allowed(visit.client, visit.started) {
             return self.too_many(visit);
         }
-        match Permit::for_open_door(&visit.door) {
-            Some(permit) => Verdict::Forward(Box::new(Route {
-                cookies: CookieRule::None,
-                ..self.route_to_headscale(permit)
-            })),
-            None => Verdict::Answer(self.not_found(visit)),
-        }
+        let Some(permit) = Permit::for_open_door(&visit.door) else {
+            return Verdict::Answer(self.not_found(visit));
+        };
+        let to_headscale = Route {
+            cookies: CookieRule::None,
+            ..self.route_to_headscale(permit)
+        };
+        // A path that the operator opened goes where it would go behind the door.
+        Verdict::Forward(Box::new(match self.matching_rule(visit) {
+            Some((_, Some(origin))) => Route {
+                origin: Arc::clone(origin),
+                to_headscale: false,
+                read_timeout: WEB_UI_SILENCE,
+                ..to_headscale
+            },
+            Some((_, None)) | None => to_headscale,
+        }))
     }
 
     fn verify(&self, visit: &Visit) -> Verdict {
@@ -191,14 +201,11 @@ impl House {
         visit: &Visit,
         who: &Identity,
     ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
-        let path = visit.head.target.path();
-        let mut rules = self.settings.access.iter().zip(&self.web_uis);
-        let Some((access, origin)) = rules.find(|(access, _)| path_matches(&access.path, path))
-        else {
+        let Some((access, origin)) = self.matching_rule(visit) else {
             return Ok(None);
         };
         if self.access_admits(access, who) {
-            return Ok(Some((access, origin.as_ref())));
+            return Ok(Some((access, origin)));
         }
         self.metrics.denied(Rule::Page);
         tracing::info!(
@@ -206,6 +213,13 @@ impl House {
             "denied: in none of the groups or users of this access rule"
         );
         Err(self.denied_page(visit, pages::Refusal::Page, who))
+    }
+
+    fn matching_rule(&self, visit: &Visit) -> Option<Ruled<'_>> {
+        let path = visit.head.target.path();
+        let mut rules = self.settings.access.iter().zip(&self.web_uis);
+        let (access, origin) = rules.find(|(access, _)| path_matches(&access.path, path))?;
+        Some((access, origin.as_ref()))
     }
 
     /// A path that `access` may send elsewhere.

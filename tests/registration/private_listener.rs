@@ -84,8 +84,11 @@ fn a_code_is_redeemed_by_basic_or_post_once_and_wrong_requests_do_not_cost_it() 
         ("client_id", HEADSCALE_ID),
         ("client_secret", HEADSCALE_SECRET),
     ];
-    let ways: [(&[&str], &[(&str, &str)]); 3] = [(&[&good], &[]), (&[&encoded], &[]), (&[], &body)];
-    for (lines, more) in ways {
+    for (lines, more) in [
+        (&[&good[..]][..], &[][..]),
+        (&[&encoded], &[]),
+        (&[], &body),
+    ] {
         let (redeem, asked) = code(&tailnet, &mut person);
         let wrong = basic(HEADSCALE_ID, "wrong");
         let invalid_grant = (400, "invalid_grant".to_owned());

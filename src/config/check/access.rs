@@ -6,6 +6,8 @@ use super::super::settings::{Access, IdentityHeaders};
 use super::headscale::path_if;
 use super::values::{self, choice, texts};
 use super::{Checks, Reported};
+use crate::domain::door::{self, Asked, Door, Guarded, OpenPath};
+use crate::domain::path::Target;
 
 /// What a rule cannot govern: other doors decide there, before any rule is looked at.
 const NOT_OURS: &[&str] = &[
@@ -39,6 +41,63 @@ pub(super) fn access(list: List<file::Access>, checks: &mut Checks<'_>) -> Optio
     }
     warn_covered(&rules, &mut checks.report);
     (rules.len() == count && !checks.report.is_broken("access")).then_some(rules)
+}
+
+/// The `open` section: a method and an exact path, as in `GET /logo.png`. Only what would be a guarded
+/// page can be opened, and only for reading.
+pub(super) fn open(list: List<String>, checks: &mut Checks<'_>) -> Option<Vec<OpenPath>> {
+    let entries = texts("open", list, &mut checks.report)?;
+    let count = entries.len();
+    let opened: Vec<OpenPath> = entries
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, entry)| {
+            let parsed = opened(&entry);
+            if let Err((reason, hint)) = parsed {
+                checks
+                    .report
+                    .refuse_with(&format!("open[{index}]"), reason, hint);
+            }
+            parsed.ok()
+        })
+        .collect();
+    (opened.len() == count).then_some(opened)
+}
+
+fn opened(entry: &str) -> Result<OpenPath, (&'static str, &'static str)> {
+    let Some(("GET", path)) = entry.split_once(' ') else {
+        return Err((
+            "must be GET, a blank and a path",
+            "for example: GET /logo.png",
+        ));
+    };
+    if path.contains('*') {
+        return Err(("opens one path only", "no star; name each path"));
+    }
+    let target = Target::parse(path.as_bytes())
+        .ok()
+        .filter(|target| target.query().is_none());
+    let Some(target) = target else {
+        return Err((
+            "is no canonical path",
+            "name one exact path, without query, * or escapes",
+        ));
+    };
+    let asked = Asked {
+        method: "GET",
+        target: &target,
+        upgrade: None,
+    };
+    match door::decide(&asked, &[]) {
+        Door::Guarded(Guarded::Page) => Ok(OpenPath {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+        }),
+        _ => Err((
+            "cannot be opened",
+            "another door decides there, or nobody may pass",
+        )),
+    }
 }
 
 fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Access> {

@@ -31,6 +31,25 @@ fn sessions_have_limits_and_live_in_memory() {
 }
 
 #[test]
+fn only_a_page_can_be_opened_and_only_for_reading() {
+    refused(
+        r#"
+        open | ["/logo.png"] | open[0] | for example
+        open | ["POST /logo.png"] | open[0] | for example
+        open | ["GET logo.png"] | open[0] | canonical
+        open | ["GET /a/../b"] | open[0] | canonical
+        open | ["GET /a?b"] | open[0] | canonical
+        open | ["GET /web/**"] | open[0] | no star
+        open | ["GET /api/v1/node"] | open[0] | another door
+        open | ["GET /metrics"] | open[0] | another door
+        open | ["GET /register/hskey-authreq-0123456789abcdef01234567"] | open[0] | another door
+        "#,
+    );
+    let settings = good(&[("open", json!(["GET /logo.png", "GET /robots.txt"]))]);
+    assert_eq!(settings.open[1].path, "/robots.txt");
+}
+
+#[test]
 fn access_rules_name_paths_and_origins() {
     refused(
         r#"

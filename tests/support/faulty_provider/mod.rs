@@ -8,10 +8,14 @@
 //! Include it as `#[path = "…/support/faulty_provider/mod.rs"] mod faulty_provider;`; start it with
 //! [`FaultyProvider::start`]; it stops when it is dropped.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test whose provider cannot answer has to stop"
+// Crates of tests say this once for all of themselves.
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test whose provider cannot answer has to stop"
+    )
 )]
 
 mod answers;
