@@ -104,6 +104,20 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "headwarden: {text}");
 }
 
+/// An error and what lies under it; a cause that the text above it tells already is not told twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = inner.source();
+    }
+    told
+}
+
 fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     let mut err = io::stderr().lock();
     for warning in &refusal.warnings {
@@ -157,8 +171,9 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            tracing::error!("{why}");
-            complain(&why.to_string());
+            let told = with_causes(&why);
+            tracing::error!("{told}");
+            complain(&told);
             ExitCode::from(why.exit_code())
         }
     }
@@ -310,6 +325,22 @@ fn ask(address: std::net::SocketAddr) -> io::Result<(u16, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cause_of_a_failed_start_is_told_once() {
+        use crate::domain::random::Random;
+        use crate::ops::entropy::SystemRandom;
+        let random: std::sync::Arc<dyn Random> = std::sync::Arc::new(SystemRandom::new());
+        let nowhere = tempfile::tempdir().unwrap().path().join("keys.json");
+        let error = crate::session::KeyRing::load_or_create(&nowhere, random).unwrap_err();
+        let told = with_causes(&crate::app::StartError::from(error));
+        assert!(told.contains("cannot create the key ring"), "{told}");
+        assert!(
+            told.ends_with("No such file or directory (os error 2)"),
+            "{told}"
+        );
+        assert_eq!(told.matches("cannot create").count(), 1, "{told}");
+    }
 
     #[test]
     fn only_failing_checks_are_told() {

@@ -126,7 +126,7 @@ pub struct Headscale {
     pub api_key: Option<Secret<String>>,
     /// Peers that may `POST /verify`; empty closes it.
     pub verify_from: Vec<IpNet>,
-    /// Longest wait for a response head (not for bodies, not for tunnels).
+    /// Longest wait for a response head, and for each piece of its body; tunnels have no such limit.
     pub response_timeout: Duration,
     /// Longest wait for a TCP (and TLS) connection.
     pub connect_timeout: Duration,

@@ -195,7 +195,7 @@ impl ProxyHttp for Phases {
     ) -> FailToProxy {
         let answer = match (ctx.instead.take(), &ctx.visit) {
             (Some(answer), _) => Some(answer),
-            (None, Some(visit)) => Some(self.answer_for(visit, error)),
+            (None, Some(visit)) => self.answer_for(visit, error),
             (None, None) => None,
         };
         let written = session.response_written().is_some();
@@ -370,10 +370,10 @@ impl Phases {
         })
     }
 
-    /// The answer to a failure on the way, for a client that may have gone.
-    fn answer_for(&self, visit: &Visit, error: &Error) -> Response<Bytes> {
+    /// The answer to a failure on the way, or none when the client has gone.
+    fn answer_for(&self, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
         if let ErrorType::HTTPStatus(500) = error.etype {
-            return self.house.page(visit, |context| {
+            return Some(self.house.page(visit, |context| {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 pages::error(
                     context,
@@ -382,28 +382,32 @@ impl Phases {
                     "This request was not served.",
                     None,
                 )
-            });
+            }));
         }
-        let Some(failure) = reply::upstream_failure(error) else {
-            return self.house.page(visit, |context| {
-                let status = StatusCode::BAD_REQUEST;
+        if reply::is_unusable_request(error) {
+            let page = |context: &pages::Context<'_>| {
                 pages::error(
                     context,
-                    status,
+                    StatusCode::BAD_REQUEST,
                     "Not like this",
-                    "This request cannot be served.",
+                    "This request cannot be passed on.",
                     None,
                 )
-            });
-        };
+            };
+            let message = "this request cannot be passed on";
+            return Some(self.house.page_or_json(visit, page, "bad_request", message));
+        }
+        let failure = reply::upstream_failure(error)?;
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
             UpstreamFailure::Unreachable => "the upstream cannot be reached",
             UpstreamFailure::Timeout => "the upstream did not answer in time",
         };
         let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
-        self.house
-            .page_or_json(visit, page, "upstream_unavailable", message)
+        Some(
+            self.house
+                .page_or_json(visit, page, "upstream_unavailable", message),
+        )
     }
 }
 

@@ -107,6 +107,20 @@ pub fn upstream_failure(error: &Error) -> Option<UpstreamFailure> {
     }
 }
 
+/// Whether a failure is one of the client's request, which pingora will not send on (a `Connection`
+/// field that nominates `Host`, say), rather than of its connection, where nobody is left to answer.
+pub fn is_unusable_request(error: &Error) -> bool {
+    error.esource == ErrorSource::Downstream
+        && !matches!(
+            error.etype,
+            ErrorType::ReadError
+                | ErrorType::WriteError
+                | ErrorType::ConnectionClosed
+                | ErrorType::ReadTimedout
+                | ErrorType::WriteTimedout
+        )
+}
+
 fn is_timeout(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -92,7 +92,7 @@ fn a_session_may_do_what_its_role_allows() {
                 assert_eq!(seen[0].fields.value("cookie"), None);
             } else {
                 assert_eq!(answer.status(), 403, "{role} {method} {target}");
-                assert_eq!(answer.json()["error"], "forbidden");
+                assert!(method == "HEAD" || answer.json()["error"] == "forbidden");
             }
         }
     }

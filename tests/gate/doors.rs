@@ -457,7 +457,7 @@ fn a_session_opens_what_is_guarded_and_never_what_is_closed() {
     let tailnet = Tailnet::start("v0.29.2");
     let person = member(&tailnet);
     let session = session_line(&tailnet.house, &person);
-    for (at, (method, target, lines, status, forwarded)) in DOORS
+    for (at, (method, target, lines, status, _)) in DOORS
         .iter()
         .chain(NEIGHBOURS)
         .enumerate()

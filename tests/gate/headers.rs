@@ -256,8 +256,8 @@ fn fields_that_connection_nominates_end_here_and_cannot_take_ours_along() {
     let (tailnet, ui) = start("");
     let person = admin(&tailnet);
     let session = session_line(&tailnet.house, &person);
-    let nominated = "Connection: keep-alive, X-Secret-Hop, Host, True-Client-IP, X-Real-IP, \
-                     X-Forwarded-For, Remote-User, Authorization, Content-Length, Cookie";
+    let nominated = "Connection: keep-alive, X-Secret-Hop, True-Client-IP, X-Real-IP, Remote-User, \
+                     Content-Length, Cookie";
     for (at, (method, target, lines)) in doors(&session).into_iter().enumerate() {
         if method == "POST" || target == "/derp" {
             continue;
@@ -298,6 +298,53 @@ fn fields_that_connection_nominates_end_here_and_cannot_take_ours_along() {
                 ["Bearer hskey-api-standin"]
             );
         }
+    }
+}
+
+#[test]
+fn a_connection_field_that_would_take_the_way_itself_away_is_a_400() {
+    let (tailnet, _ui) = start("");
+    let person = member(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    for nominated in [
+        "Host",
+        "X-Forwarded-For",
+        "x-forwarded-host",
+        "a b",
+        "\"host\"",
+        ":authority",
+    ] {
+        let line = format!("Connection: close, {nominated}");
+        for (target, lines) in [("/key?v=140", &[][..]), ("/windows", &[session.as_str()])] {
+            let all = [lines, &[line.as_str(), "X-Row: nominated"]].concat();
+            let answer = ask(&tailnet.house, "GET", target, &all);
+            assert_eq!(answer.status(), 400, "{nominated} {target}");
+            assert_eq!(answer.json()["error"], "bad_request");
+        }
+    }
+    assert!(seen(&tailnet.headscale, "nominated").is_empty());
+    // Framing that is nominated is still framing.
+    for (framing, body) in [
+        ("Content-Length: 5", &b"hello"[..]),
+        ("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let name = framing.split(':').next().unwrap();
+        let line = format!("Connection: {name}");
+        let tag = format!("X-Row: {name}");
+        let lines = [framing, &line, &tag, &session];
+        let mut bytes = request(&tailnet.house, "POST", "/windows", &lines);
+        bytes.extend_from_slice(body);
+        assert_eq!(
+            send(tailnet.house.plan.public, &bytes).status(),
+            405,
+            "{framing}"
+        );
+        let seen = seen(&tailnet.headscale, name);
+        assert_eq!(
+            (seen.len(), seen[0].body.as_slice()),
+            (1, &b"hello"[..]),
+            "{framing}"
+        );
     }
 }
 

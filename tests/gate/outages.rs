@@ -147,11 +147,8 @@ fn a_headscale_that_hangs_is_given_up_after_the_time_the_operator_set() {
 }
 
 #[test]
-fn a_stream_arrives_chunk_by_chunk_and_may_be_silent_longer_than_an_answer_may_take() {
-    let stage = Stage::start_with(|_| More {
-        headscale: "  response_timeout: 1s\n",
-        ..More::default()
-    });
+fn a_stream_arrives_chunk_by_chunk_and_ends_with_its_last() {
+    let stage = Stage::start();
     let person = stage.somebody(Account::Member);
     let session = session_line(&stage.house, &person);
     let chunks = stage.headscale.stream("/events");
@@ -159,15 +156,36 @@ fn a_stream_arrives_chunk_by_chunk_and_may_be_silent_longer_than_an_answer_may_t
     raw.send(&request(&stage.house, "GET", "/events", &[&session]))
         .unwrap();
     let head = raw.read_head().unwrap();
-    assert_eq!(
-        (head.status, head.fields.value("transfer-encoding")),
-        (200, Some("chunked"))
-    );
-    for chunk in ["first", "second"] {
+    let framing = head.fields.value("transfer-encoding");
+    assert_eq!((head.status, framing), (200, Some("chunked")));
+    for chunk in ["first", "second", "third"] {
         // Nothing else is on its way: what arrives was passed on at once.
         chunks.send(chunk.as_bytes().to_vec()).unwrap();
         assert_eq!(raw.read_chunk().unwrap().unwrap(), chunk.as_bytes());
     }
+    drop(chunks);
+    assert_eq!(raw.read_chunk().unwrap(), None);
+    // The connection is good for another.
+    let next = raw.exchange(&request(&stage.house, "GET", "/windows", &[&session]));
+    assert_eq!(next.unwrap().status(), 200);
+}
+
+#[test]
+fn a_long_poll_of_a_web_ui_outlives_the_time_that_headscale_has() {
+    let ui = HeadscaleStandin::start(Options::default());
+    let access = format!("access:\n  - path: /ui/**\n    upstream: {}\n", ui.url());
+    let stage = Stage::start_with(|_| More {
+        headscale: "  response_timeout: 1s\n",
+        top: Box::leak(access.into_boxed_str()),
+        ..More::default()
+    });
+    let person = stage.somebody(Account::Member);
+    let session = session_line(&stage.house, &person);
+    let poll = ui.gate("/ui/poll");
+    let mut raw = Raw::connect(stage.house.plan.public).unwrap();
+    raw.send(&request(&stage.house, "GET", "/ui/poll", &[&session]))
+        .unwrap();
+    ui.wait_for_request("/ui/poll");
     // Two answers that take their whole second are the clock of this silence.
     for _ in 0..2 {
         let held = stage.headscale.gate("/windows");
@@ -177,13 +195,12 @@ fn a_stream_arrives_chunk_by_chunk_and_may_be_silent_longer_than_an_answer_may_t
         );
         drop(held);
     }
-    chunks.send(b"third".to_vec()).unwrap();
-    assert_eq!(raw.read_chunk().unwrap().unwrap(), b"third");
-    drop(chunks);
-    assert_eq!(raw.read_chunk().unwrap(), None);
-    // The connection is good for another.
-    let next = raw.exchange(&request(&stage.house, "GET", "/windows", &[&session]));
-    assert_eq!(next.unwrap().status(), 200);
+    drop(poll);
+    let answer = raw.read_response("GET").unwrap();
+    assert_eq!(
+        (answer.status(), answer.text().trim()),
+        (404, "404 page not found")
+    );
 }
 
 #[test]

@@ -167,9 +167,8 @@ impl House {
                 return line.to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.lines.recv_timeout(left).is_err() {
-                panic!("the log never said {text:?}:\n{}", self.log());
-            }
+            let heard = self.lines.recv_timeout(left).is_ok();
+            assert!(heard, "the log never said {text:?}:\n{}", self.log());
         }
     }
 

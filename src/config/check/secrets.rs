@@ -153,7 +153,7 @@ pub(super) fn path(key: &str, text: Option<String>, checks: &mut Checks<'_>) -> 
             checks.report.refuse_with(
                 key,
                 format!("the environment variable {name} is not set"),
-                "CREDENTIALS_DIRECTORY is set by systemd where the unit has LoadCredential=",
+                "systemd sets it where the unit has LoadCredential=; by hand, export it",
             );
             None
         }
