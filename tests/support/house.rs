@@ -230,7 +230,7 @@ pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
 }
 
 fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
-    // The kernel ends it when the test that started it ends, whatever way.
+    // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
     let mut command = Command::new("setpriv");
     // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
     for (name, _) in std::env::vars_os() {

@@ -33,7 +33,8 @@ impl Ui {
         let top =
             format!("{TWO_WORKERS}access:\n  - {{ path: \"/ui/**\", upstream: \"{url}\" }}\n");
         let top: &'static str = top.leak();
-        let signing_in = tokio::task::spawn_blocking(move || {
+        // Here, and not on a thread of the runtime's: the house ends with the thread that started it.
+        let (tailnet, cookie) = tokio::task::block_in_place(move || {
             let tailnet = Tailnet::start_with("v0.29.2", |_| More {
                 top,
                 ..More::default()
@@ -48,7 +49,6 @@ impl Ui {
             let cookie = person.jar.header(&page.url, sending);
             (tailnet, cookie.expect("somebody signed in"))
         });
-        let (tailnet, cookie) = signing_in.await.unwrap();
         Self {
             tailnet,
             upstream,
