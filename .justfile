@@ -29,7 +29,7 @@ machete:
 
 # a provider, a Headscale stand-in and Headwarden on this machine
 demo:
-    tests/demo.sh
+    cargo run --release --example demo
 
 # criterion's benchmarks
 bench:

@@ -122,7 +122,11 @@ pub fn newest_link(context: &Context<'_>, status: StatusCode) -> Response<Bytes>
 /// 404.
 pub fn not_found(context: &Context<'_>) -> Response<Bytes> {
     let words = ["Page not found", "There is nothing at this address.", ""];
-    notice(context, StatusCode::NOT_FOUND, words, &[])
+    let front = Link {
+        href: "/",
+        text: "Go to the front page",
+    };
+    notice(context, StatusCode::NOT_FOUND, words, &[front])
 }
 
 /// 421: the request named another host (RFC 9110 section 15.5.20).

@@ -126,9 +126,11 @@ pub(super) fn retry_after(mut response: Response<Bytes>, seconds: u32) -> Respon
     response
 }
 
+/// `img-src data:` is for the icon in the tab: without one, a browser asks for `/favicon.ico`, and
+/// complains that this policy forbids it.
 fn policy(form_action: &[String]) -> String {
     let mut policy = format!(
-        "default-src 'none'; style-src {}; frame-ancestors 'none'; base-uri 'none'; \
+        "default-src 'none'; style-src {}; img-src data:; frame-ancestors 'none'; base-uri 'none'; \
          form-action 'self'",
         *STYLE_SOURCE
     );

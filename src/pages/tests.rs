@@ -264,15 +264,15 @@ fn a_person_without_name_or_address_is_shown_by_subject() {
 }
 
 #[test]
-fn the_policy_allows_the_one_style_sheet_by_hash_and_nothing_else() {
+fn the_policy_allows_the_one_style_sheet_by_hash_and_the_icon_and_nothing_else() {
     for (name, _, _, response) in all(HOSTILE, &[]) {
         let html = html(&response);
         let (_, rest) = html.split_once("<style>").unwrap();
         let (style, _) = rest.split_once("</style>").unwrap();
         let digest = ring::digest::digest(&ring::digest::SHA256, style.as_bytes());
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{}'; frame-ancestors 'none'; base-uri 'none'; \
-             form-action 'self'",
+            "default-src 'none'; style-src 'sha256-{}'; img-src data:; frame-ancestors 'none'; \
+             base-uri 'none'; form-action 'self'",
             STANDARD.encode(digest)
         );
         assert_eq!(header(&response, CONTENT_SECURITY_POLICY), policy, "{name}");

@@ -1,7 +1,11 @@
 //! Devices that join, and SSH connections that need a person.
 
+use serde_json::json;
+
 use crate::scene::{Scene, Visitor};
 use crate::support::certified_provider::{ADMIN, MEMBER};
+use crate::support::headscale_standin::Oidc;
+use crate::support::house::{HEADSCALE_ID, HEADSCALE_SECRET, More};
 use crate::support::tailnet::AUTH_ID;
 
 /// An id as Headscale before 0.29 makes them.
@@ -49,6 +53,37 @@ fn where_headscale_does_not_ask_we_do() {
     );
     assert_eq!(scene.headscale.nodes().len(), 1);
     assert_eq!(scene.headscale.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_confirmation_may_lead_through_the_provider_where_headscale_signs_in_by_itself() {
+    let own = More {
+        sign_in: "own",
+        ..More::default()
+    };
+    let mut scene = Scene::start_with("v0.28.1", own);
+    scene.provider.register_client(&json!({
+        "client_id": HEADSCALE_ID,
+        "client_secret": HEADSCALE_SECRET,
+        "redirect_uris": [scene.url("/oidc/callback")],
+    }));
+    let directly = Oidc::trusting(scene.provider.issuer(), HEADSCALE_ID, HEADSCALE_SECRET);
+    scene
+        .headscale
+        .configure(|options| options.oidc = Some(directly));
+    let mut visitor = Visitor::new();
+    let link = format!("/register/{SHORT_AUTH_ID}");
+    let asked = scene.sign_in(&mut visitor, &link, MEMBER);
+    scene.shows(&asked, &link, 200, "Add this device to your network?");
+    // The form's own redirects visit another site and come back: `form-action` must name it.
+    let before = visitor.requests_to(scene.provider.origin());
+    let done = visitor.browser.press("Add this device");
+    assert_eq!(
+        (&*done.title, done.status),
+        ("Node registered - Headscale", 200)
+    );
+    assert_eq!(visitor.requests_to(scene.provider.origin()), before + 1);
+    assert_eq!(scene.headscale.nodes().len(), 1);
 }
 
 #[test]

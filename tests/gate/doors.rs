@@ -496,10 +496,9 @@ fn a_strange_host_is_misdirected_except_at_open_doors() {
     let person = member(&tailnet);
     let session = session_line(&tailnet.house, &person);
     let with_host = |host: &str, method: &str, target: &str, lines: &[&str]| {
-        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{}\r\n", {
-            let joined: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-            joined
-        });
+        let fields = lines.join("\r\n");
+        let end = if fields.is_empty() { "" } else { "\r\n" };
+        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}{end}\r\n");
         send(tailnet.house.plan.public, text.as_bytes()).status()
     };
     for (method, target, lines, status) in [
@@ -637,6 +636,7 @@ fn a_plaintext_listener_beside_https_serves_devices_and_sends_the_rest_away() {
         asked.iter().all(|asked| !asked.contains("authorize")),
         "{asked:?}"
     );
+    let _both = headscale.tunnel(1);
     assert_eq!(headscale.tunnels(), 2);
 }
 
@@ -700,14 +700,17 @@ fn relays_are_verified_for_the_networks_that_may_ask() {
     }
 }
 
-#[test]
-fn a_head_that_could_be_read_in_two_ways_ends_the_connection() {
-    let tailnet = Tailnet::start("v0.29.2");
-    let host = format!("Host: {}", tailnet.house.plan.public);
-    let get =
-        |rest: &str| format!("GET /key?v=140 HTTP/1.1\r\n{host}\r\n{rest}\r\n\r\n").into_bytes();
-    let fields = (0..120).fold(String::new(), |all, n| format!("{all}X-{n}: 1\r\n"));
-    let rows: Vec<(Vec<u8>, u16)> = vec![
+/// A head for an open door with these fields behind `Host`.
+fn open_head(host: &str, rest: &str) -> Vec<u8> {
+    format!("GET /key?v=140 HTTP/1.1\r\n{host}\r\n{rest}\r\n\r\n").into_bytes()
+}
+
+/// Heads that two parsers could read differently, or that are too large, and their status.
+fn malformed_heads(host: &str) -> Vec<(Vec<u8>, u16)> {
+    let get = |rest: &str| open_head(host, rest);
+    let fields: String = (0..120).fold(String::new(), |all, n| format!("{all}X-{n}: 1\r\n"));
+    let whole = |text: &str| text.replace("HOST", host).into_bytes();
+    vec![
         (get("Content-Length: 1\r\nContent-Length: 1"), 400),
         (get("Content-Length: 1\r\nTransfer-Encoding: chunked"), 400),
         (get("Transfer-Encoding: xchunked"), 400),
@@ -729,44 +732,23 @@ fn a_head_that_could_be_read_in_two_ways_ends_the_connection() {
         (get("X-A: a\nRemote-User: b"), 400),
         (get("X-\u{80}: a"), 400),
         (get("Host: evil.example"), 400),
-        (
-            format!("GET /key HTTP/1.1\n{host}\n\n\r\n\r\n").into_bytes(),
-            400,
-        ),
+        (whole("GET /key HTTP/1.1\nHOST\n\n\r\n\r\n"), 400),
         (b"GET /key HTTP/1.1\r\n\r\n".to_vec(), 400),
         (b"GET /key\r\n\r\n".to_vec(), 400),
+        (whole("GET  /key HTTP/1.1\r\nHOST\r\n\r\n"), 400),
+        (whole("GET /k ey HTTP/1.1\r\nHOST\r\n\r\n"), 400),
+        (whole("GET /key HTTP/1.1 \r\nHOST\r\n\r\n"), 400),
+        (whole("GET /key HTTP/2.0\r\nHOST\r\n\r\n"), 400),
+        (whole("GET * HTTP/1.1\r\nHOST\r\n\r\n"), 400),
         (
-            format!("GET  /key HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
+            whole("CONNECT evil.example:443 HTTP/1.1\r\nHOST\r\n\r\n"),
             400,
         ),
         (
-            format!("GET /k ey HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
+            whole("GET http://127.0.0.1/key HTTP/1.1\r\nHOST\r\n\r\n"),
             400,
         ),
-        (
-            format!("GET /key HTTP/1.1 \r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
-        (
-            format!("GET /key HTTP/2.0\r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
-        (
-            format!("GET * HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
-        (
-            format!("CONNECT evil.example:443 HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
-        (
-            format!("GET http://127.0.0.1/key HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
-        (
-            format!("GET /key#a HTTP/1.1\r\n{host}\r\n\r\n").into_bytes(),
-            400,
-        ),
+        (whole("GET /key#a HTTP/1.1\r\nHOST\r\n\r\n"), 400),
         (
             [
                 b"GET /\xff HTTP/1.1\r\n".as_slice(),
@@ -792,18 +774,24 @@ fn a_head_that_could_be_read_in_two_ways_ends_the_connection() {
         ),
         (get(&format!("X-A: {}", "a".repeat(40_000))), 431),
         (get(fields.trim_end()), 431),
-    ];
+    ]
+}
+
+#[test]
+fn a_head_that_could_be_read_in_two_ways_ends_the_connection() {
+    let tailnet = Tailnet::start("v0.29.2");
+    let host = format!("Host: {}", tailnet.house.plan.public);
     let before = tailnet
         .headscale
         .requests()
         .iter()
         .filter(|s| s.path() == "/key")
         .count();
-    for (bytes, status) in rows {
+    for (bytes, status) in malformed_heads(&host) {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(120)]).into_owned();
         let mut raw = Raw::connect(tailnet.house.plan.public).unwrap();
         // What comes behind is never taken for a request.
-        let behind = [bytes, get("X-Row: behind")].concat();
+        let behind = [bytes, open_head(&host, "X-Row: behind")].concat();
         let answer = raw
             .exchange(&behind)
             .unwrap_or_else(|error| panic!("{error}: {shown:?}"));
@@ -896,4 +884,47 @@ fn bytes_sent_behind_an_upgrade_are_never_taken_for_a_request() {
             "{method} {target}"
         );
     }
+}
+
+#[test]
+fn a_page_that_the_operator_opened_needs_no_session_and_its_neighbours_do() {
+    let tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        top: "open: [GET /windows]\n",
+        ..More::default()
+    });
+    for (method, target, status) in [
+        ("GET", "/windows", 200),
+        ("GET", "/windows?x=1", 200),
+        ("POST", "/windows", 401),
+        ("GET", "/windows/", 401),
+        ("GET", "/Windows", 401),
+        ("GET", "/apple", 401),
+    ] {
+        let answer = ask(&tailnet.house, method, target, &[]);
+        assert_eq!(answer.status(), status, "{method} {target}");
+    }
+}
+
+#[test]
+fn an_access_rule_holds_on_device_links_too() {
+    let tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        top: "access:\n  - { path: \"/register/**\", groups: [headscale-admins] }\n",
+        ..More::default()
+    });
+    let person = member(&tailnet);
+    let session = session_line(&tailnet.house, &person);
+    let link = format!("/register/{AUTH_ID}");
+    let answer = ask(&tailnet.house, "GET", &link, &[&session]);
+    assert_eq!(answer.status(), 403);
+    let paths = tailnet.headscale.requests();
+    assert!(
+        paths
+            .iter()
+            .all(|seen| !seen.path().starts_with("/register")),
+        "it was forwarded"
+    );
+    assert_eq!(
+        ask(&tailnet.house, "GET", "/windows", &[&session]).status(),
+        200
+    );
 }

@@ -196,7 +196,7 @@ fn a_state_that_this_browser_did_not_begin_is_never_redeemed() {
     let token_hits = || stage.faulty.provider.hits(Endpoint::Token);
     let mut person = Person::new();
     let (answered, callback) = stage.callback_for(&mut person, "/windows");
-    let (state, code) = (
+    let (sent, code) = (
         parameter(callback.as_str(), "state"),
         parameter(callback.as_str(), "code"),
     );
@@ -206,23 +206,23 @@ fn a_state_that_this_browser_did_not_begin_is_never_redeemed() {
     let mut queries = vec![
         format!("code={code}"),
         format!("code={code}&state="),
-        format!("code={code}&state={state}&state={state}"),
-        format!("code={code}&state={state}&state={foreign}"),
+        format!("code={code}&state={sent}&state={sent}"),
+        format!("code={code}&state={sent}&state={foreign}"),
         format!("code={code}&state={foreign}"),
-        format!("code={code}&state={state}x"),
-        format!("code={code}&state={}", &state[..state.len() - 1]),
-        format!("code={code}&state={}", &state[..12]),
+        format!("code={code}&state={sent}x"),
+        format!("code={code}&state={}", &sent[..sent.len() - 1]),
+        format!("code={code}&state={}", &sent[..12]),
         format!("code={code}&state=hw1."),
         format!("code={code}&state=hw1.{}", "A".repeat(7000)),
-        format!("code={code}&State={state}"),
-        format!("code={code}&state%5B%5D={state}"),
+        format!("code={code}&State={sent}"),
+        format!("code={code}&state%5B%5D={sent}"),
         format!("error=access_denied&state={foreign}"),
         "error=access_denied".to_owned(),
         "error=access_denied&state=deadbeef".to_owned(),
         String::new(),
     ];
-    for at in 0..state.len() {
-        let mut flipped = state.clone().into_bytes();
+    for at in 0..sent.len() {
+        let mut flipped = sent.clone().into_bytes();
         flipped[at] = if flipped[at] == b'A' { b'B' } else { b'A' };
         let flipped = String::from_utf8(flipped).unwrap();
         queries.push(format!("code={code}&state={flipped}"));
@@ -252,11 +252,11 @@ fn a_callback_with_doubled_parameters_or_without_a_code_is_not_redeemed() {
     for code in ["", "code=&"] {
         let mut person = Person::new();
         let (_, callback) = stage.callback_for(&mut person, "/windows");
-        let state = parameter(callback.as_str(), "state");
+        let sent = parameter(callback.as_str(), "state");
         let page = person.get(
             &stage
                 .house
-                .url(&format!("/oidc/callback?{code}state={state}")),
+                .url(&format!("/oidc/callback?{code}state={sent}")),
         );
         assert_eq!(page.status(), 400, "{code:?}");
     }
@@ -383,7 +383,7 @@ fn an_answer_of_another_issuer_is_refused_before_the_code_is_shown_to_anybody() 
     ] {
         let mut person = Person::new();
         let (_, mut callback) = stage.callback_for(&mut person, "/windows");
-        let (state, code) = (
+        let (sent, code) = (
             parameter(callback.as_str(), "state"),
             parameter(callback.as_str(), "code"),
         );
@@ -391,7 +391,7 @@ fn an_answer_of_another_issuer_is_refused_before_the_code_is_shown_to_anybody() 
         query
             .clear()
             .append_pair("code", &code)
-            .append_pair("state", &state);
+            .append_pair("state", &sent);
         if let Some(iss) = &iss {
             query.append_pair("iss", iss);
         }
@@ -566,8 +566,8 @@ fn every_sign_in_makes_a_new_session_and_a_planted_one_dies() {
     let first = session_value(&tailnet.house, &victim);
     assert_ne!(first, planted);
     let with = |value: &str| {
-        let line = format!("Cookie: {SESSION}={value}");
-        ask(&tailnet.house, "GET", "/windows", &[&line]).status()
+        let brought = format!("Cookie: {SESSION}={value}");
+        ask(&tailnet.house, "GET", "/windows", &[&brought]).status()
     };
     assert_eq!((with(&planted), with(&first)), (401, 200));
     // Signed in as oneself already, the id changes all the same.

@@ -16,10 +16,10 @@ use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use super::fault::Fault;
-use super::{CLIENT_ID, CLIENT_SECRET, Endpoint, Grant, Person, Shared, tokens};
+use super::{CLIENT_ID, CLIENT_SECRET, Endpoint, Grant, Person, Shared, tokens, who};
 
 type Answer = Response<Full<Bytes>>;
-type Fields = HashMap<String, String>;
+pub(super) type Fields = HashMap<String, String>;
 
 pub(super) async fn answer(
     shared: Arc<Shared>,
@@ -44,6 +44,14 @@ pub(super) async fn answer(
     Ok(match (endpoint, &parts.method) {
         (Endpoint::Discovery, &Method::GET) => discovery(&shared),
         (Endpoint::Jwks, &Method::GET) => jwks(&shared),
+        (Endpoint::Authorize, &Method::GET) if shared.knobs().asks => {
+            let cookies = parts.headers.get(header::COOKIE);
+            ask(
+                &shared,
+                &query,
+                cookies.and_then(|value| value.to_str().ok()),
+            )
+        }
         (Endpoint::Authorize, &Method::GET) => authorize(&shared, &query),
         (Endpoint::Token, &Method::POST) => {
             let authorization = parts.headers.get(header::AUTHORIZATION);
@@ -205,6 +213,28 @@ fn jwks(shared: &Shared) -> Answer {
         return json_answer(200, &json!({}));
     }
     json_answer(200, &json!({ "keys": keys }))
+}
+
+/// Asks who is there, unless the browser knows; from there on as ever.
+fn ask(shared: &Shared, query: &Fields, cookies: Option<&str>) -> Answer {
+    let person = match who::known(query, cookies.unwrap_or_default()) {
+        who::Known::Nobody => return html(200, &who::page(query)),
+        who::Known::Chosen(person) => {
+            // Whatever they proved before, they do it anew.
+            shared.memory().sessions.remove(&person);
+            person
+        }
+        who::Known::Remembered(person) => person,
+    };
+    let mut query = query.clone();
+    query.insert("login_hint".to_owned(), person.username().to_owned());
+    remembering(authorize(shared, &query), Some(person))
+}
+
+fn remembering(mut answer: Answer, person: Option<Person>) -> Answer {
+    let cookie = who::cookie(person).parse().unwrap();
+    answer.headers_mut().append(header::SET_COOKIE, cookie);
+    answer
 }
 
 fn authorize(shared: &Shared, query: &Fields) -> Answer {
@@ -387,7 +417,7 @@ fn userinfo(shared: &Shared, authorization: Option<&str>) -> Answer {
 fn end_session(shared: &Shared, query: &Fields) -> Answer {
     shared.memory().sessions.clear();
     let uri = query.get("post_logout_redirect_uri");
-    match uri.filter(|uri| shared.knobs().post_logout_redirect_uris.contains(uri)) {
+    let answer = match uri.filter(|uri| shared.knobs().post_logout_redirect_uris.contains(uri)) {
         Some(uri) => {
             let mut target = Url::parse(uri).unwrap();
             if let Some(state) = query.get("state") {
@@ -396,6 +426,11 @@ fn end_session(shared: &Shared, query: &Fields) -> Answer {
             redirect(target.as_str())
         }
         None => html(200, "You've logged out"),
+    };
+    if shared.knobs().asks {
+        remembering(answer, None)
+    } else {
+        answer
     }
 }
 

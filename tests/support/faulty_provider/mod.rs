@@ -1,22 +1,12 @@
 //! An OpenID provider that can misbehave: a real HTTP server on a free port of this machine that
 //! speaks authentik's dialect, and whose answers are bent by one [`Fault`] at a time.
 //!
-//! Its authorization endpoint signs in without asking: the [`Person`] that `login_hint` names, else
-//! the one of the knob. Everything else is real: codes work once, PKCE and redirect URIs are
+//! Its authorization endpoint signs in without asking (unless the knob `asks` says otherwise): the
+//! [`Person`] that `login_hint` names, else the one of the knob. Everything else is real: codes work once, PKCE and redirect URIs are
 //! checked, tokens are signed.
 //!
 //! Include it as `#[path = "…/support/faulty_provider/mod.rs"] mod faulty_provider;`; start it with
 //! [`FaultyProvider::start`]; it stops when it is dropped.
-
-// Crates of tests say this once for all of themselves.
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test whose provider cannot answer has to stop"
-    )
-)]
 
 mod answers;
 mod fault;
@@ -24,6 +14,7 @@ mod people;
 mod signing;
 mod tls;
 mod tokens;
+mod who;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,6 +58,8 @@ pub(crate) struct Knobs {
     pub(crate) fault: Option<Fault>,
     /// Who signs in where `login_hint` names nobody.
     pub(crate) person: Person,
+    /// Whether people are asked who they are, as they are in the demo.
+    pub(crate) asks: bool,
     /// What ID tokens are signed with.
     pub(crate) signing_key: Key,
     /// What the key set shows.
@@ -94,6 +87,7 @@ impl Default for Knobs {
         Self {
             fault: None,
             person: Person::Member,
+            asks: false,
             signing_key: Key::Rsa,
             published_keys: vec![Key::Rsa],
             advertises_iss: false,
