@@ -88,7 +88,7 @@ fn bench(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("decision");
     group.bench_function("head", |b| {
-        b.iter(|| Head::parse(black_box(raw.as_bytes())).is_ok())
+        b.iter(|| Head::parse(black_box(raw.as_bytes())).is_ok());
     });
     group.bench_function("signed in", |b| {
         b.iter(|| decide(black_box(raw.as_bytes()), &sessions, &rules).is_some());
