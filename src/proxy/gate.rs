@@ -310,10 +310,11 @@ impl House {
 
     pub(super) fn denied(&self, visit: &Visit, denial: &Denial, who: &Identity) -> Response<Bytes> {
         self.metrics.denied(denial.into());
+        // The reason names no address, at most its domain.
         tracing::info!(
-            request_id = visit.id, subject = %who.subject, rule = denial.kind(), "denied by a rule"
+            request_id = visit.id, subject = %who.subject, rule = denial.kind(), reason = %denial,
+            "denied by a rule"
         );
-        tracing::debug!(request_id = visit.id, reason = %denial, "denied, exactly");
         self.denied_page(visit, pages::Refusal::Rule(denial), who)
     }
 
