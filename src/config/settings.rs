@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use ipnet::IpNet;
-use url::Url;
 
 use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
@@ -277,9 +276,4 @@ pub struct Log {
     pub json: bool,
     /// A `tracing` filter directive, e.g. `info`.
     pub level: String,
-}
-
-/// The provider's or an issuer's URL, for those who need it parsed.
-pub fn parse_url(issuer: &Issuer) -> Option<Url> {
-    Url::parse(issuer.as_str()).ok()
 }

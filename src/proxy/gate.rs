@@ -153,7 +153,7 @@ impl House {
             Own::Callback => self.callback(visit).await,
             Own::Authorize => Verdict::Answer(self.authorize(visit)),
             Own::SignIn => Verdict::Answer(self.sign_in(visit)),
-            Own::Logout => Verdict::Answer(self.logout(visit, body)),
+            Own::Logout => Verdict::Answer(self.logout(visit)),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit)),
             Own::ConfirmRegister => Verdict::Answer(self.confirm(visit, Purpose::Register, body)),
             Own::ConfirmSsh => Verdict::Answer(self.confirm(visit, Purpose::SshCheck, body)),

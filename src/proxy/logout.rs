@@ -13,7 +13,7 @@ pub const SIGNED_OUT: &str = "/.headwarden/signed-out";
 impl House {
     /// GET shows a form, POST ends the session and sends the browser to the provider's end-session
     /// endpoint. Works with an expired or garbage cookie just as well.
-    pub(super) fn logout(&self, visit: &Visit, _body: &Bytes) -> Response<Bytes> {
+    pub(super) fn logout(&self, visit: &Visit) -> Response<Bytes> {
         match visit.head.method.as_str() {
             "GET" | "HEAD" => {
                 let live = self.session(visit);

@@ -143,16 +143,6 @@ impl Connection {
     pub fn into_parts(self) -> (Transport, Bytes) {
         (self.transport, self.ahead)
     }
-
-    /// The raw stream, for reading past the bytes given back (there must be none).
-    pub fn transport_mut(&mut self) -> &mut Transport {
-        &mut self.transport
-    }
-
-    /// Takes the bytes given back, if any.
-    pub fn take_ahead(&mut self) -> Bytes {
-        std::mem::take(&mut self.ahead)
-    }
 }
 
 impl AsyncRead for Connection {

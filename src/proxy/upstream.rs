@@ -152,11 +152,6 @@ impl Origin {
         })
     }
 
-    /// `host:port`, for logs and `Host`.
-    pub fn authority(&self) -> String {
-        self.upstream.authority()
-    }
-
     /// Every address of the upstream, the one to try first in front.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(ip) = self.upstream.host.parse::<IpAddr>() {
