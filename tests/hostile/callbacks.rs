@@ -1,0 +1,1 @@
+//! C: the callback and its state.

@@ -1,0 +1,1 @@
+//! G: cookies and sessions.

@@ -1,0 +1,1 @@
+//! B: header fields that claim what only we may say.

@@ -1,0 +1,1 @@
+//! P: nothing leaks.

@@ -1,0 +1,1 @@
+//! N: floods, slow peers and bounds.

@@ -1,0 +1,1 @@
+//! L: signing out.

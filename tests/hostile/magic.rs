@@ -1,0 +1,1 @@
+//! M: no magic word opens a door, and no fault does.

@@ -1,0 +1,31 @@
+//! Nothing gets in: what has broken proxies that authenticate, asked of the whole house over raw
+//! sockets. The witness is the upstream, which records the bytes it received: whatever reached it
+//! either leads to an open door when *that* is judged, or came with a valid session or a key.
+//!
+//! The cases are those of `docs/threat-model.md`, by the ids used there.
+
+#![cfg(test)]
+
+#[path = "../support/faulty_provider/mod.rs"]
+mod faulty_provider;
+#[path = "../gate/stage.rs"]
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod callbacks;
+mod cookies;
+mod fields;
+mod framing;
+mod leaks;
+mod limits;
+mod logout;
+mod magic;
+mod neighbours;
+mod output;
+mod peers;
+mod provider;
+mod redirects;
+mod rules;
+mod targets;
+mod tokens;

@@ -1,0 +1,1 @@
+//! HS: Headscale's doors, and what stands beside them.

@@ -1,0 +1,1 @@
+//! K: what we write: pages, fields and log lines.

@@ -1,0 +1,1 @@
+//! F: who the client is, and who may say so.

@@ -1,0 +1,1 @@
+//! J and N: a provider that misbehaves.

@@ -1,0 +1,1 @@
+//! D: nobody is sent to another origin.

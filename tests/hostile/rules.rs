@@ -1,0 +1,1 @@
+//! I: the claims of a person, and the rules.

@@ -1,0 +1,1 @@
+//! A: the target that is judged is the target that is forwarded.

@@ -1,0 +1,1 @@
+//! J: tokens, keys and the provider's answers.
