@@ -14,6 +14,7 @@ mod stage;
 mod support;
 
 mod callbacks;
+mod catalogue;
 mod cookies;
 mod fields;
 mod framing;
