@@ -8,9 +8,10 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::discovery::{self, DiscoveryError, Metadata};
+use super::discovery::{self, DiscoveryError, Metadata, Wanted};
 use super::http::{Answer, BuildError, Http, HttpError};
 use super::jwks::{self, KeySet};
+use super::login;
 use crate::config::Oidc;
 use crate::domain::random::Random;
 use crate::domain::time::{Clock, Timestamp};
@@ -124,8 +125,12 @@ impl Provider {
                 url: url.to_string(),
                 source,
             })?;
-        let metadata =
-            discovery::parse_document(document, &self.settings.issuer, self.settings.allow_hs256)?;
+        let wanted = Wanted {
+            issuer: &self.settings.issuer,
+            allow_hs256: self.settings.allow_hs256,
+            pkce_method: login::method(self.settings.pkce),
+        };
+        let metadata = discovery::parse_document(document, wanted)?;
         let keys = self
             .fetch_keys(&metadata)
             .await
