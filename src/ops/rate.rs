@@ -43,19 +43,30 @@ impl RateLimiter {
 
     /// Takes one token of `ip` at `now`, or says that none is left. A refusal costs nothing.
     pub fn allow(&self, ip: IpAddr, now: Instant) -> bool {
+        self.take(ip, now).is_ok()
+    }
+
+    /// Takes one token of `ip` at `now`.
+    ///
+    /// # Errors
+    /// How long it takes until there is one, if nobody else takes it. A refusal costs nothing.
+    pub fn take(&self, ip: IpAddr, now: Instant) -> Result<(), Duration> {
         let Some(cost) = self.cost else {
-            return false;
+            return Err(MINUTE);
         };
         let bucket = self
             .full_at
             .get_with(limit_key(ip), || Arc::new(Mutex::new(now)));
         let mut full_at = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        match (*full_at).max(now).checked_add(cost) {
-            Some(next) if next.saturating_duration_since(now) <= MINUTE => {
+        let Some(next) = (*full_at).max(now).checked_add(cost) else {
+            return Err(MINUTE);
+        };
+        match next.saturating_duration_since(now).checked_sub(MINUTE) {
+            None | Some(Duration::ZERO) => {
                 *full_at = next;
-                true
+                Ok(())
             }
-            _ => false,
+            Some(wait) => Err(wait),
         }
     }
 }
@@ -93,6 +104,24 @@ mod tests {
             allowed(&limiter, A, start + Duration::from_hours(24), 100),
             6
         );
+    }
+
+    #[test]
+    fn a_refusal_says_how_long_to_wait_and_keeps_its_word() {
+        for per_minute in [1, 3, 7, 60, 600, 1_000_000] {
+            let limiter = RateLimiter::new(per_minute, 10);
+            let mut now = Instant::now();
+            while limiter.take(A, now).is_ok() {}
+            for _ in 0..5 {
+                let wait = limiter.take(A, now).unwrap_err();
+                assert!(wait <= MINUTE / per_minute, "{per_minute}: {wait:?}");
+                let almost = wait.checked_sub(Duration::from_nanos(1)).unwrap();
+                assert!(limiter.take(A, now + almost).is_err(), "{per_minute}");
+                now += wait;
+                assert_eq!(limiter.take(A, now), Ok(()), "{per_minute}");
+            }
+        }
+        assert_eq!(RateLimiter::new(0, 10).take(A, Instant::now()), Err(MINUTE));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::house::House;
+use super::rates::Rated;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
@@ -19,7 +20,7 @@ use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
-use crate::ops::metrics::{Limit, Rule};
+use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
 
@@ -119,8 +120,8 @@ impl House {
     }
 
     fn open(&self, visit: &Visit) -> Verdict {
-        if !self.open_request_allowed(visit.client, visit.started) {
-            return self.too_many(visit);
+        if let Some(answer) = self.held_back(visit, Rated::Open) {
+            return Verdict::Answer(answer);
         }
         let Some(permit) = Permit::for_open_door(&visit.door) else {
             return Verdict::Answer(self.not_found(visit));
@@ -174,6 +175,11 @@ impl House {
             Ok(rule) => rule,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        if *guarded != Guarded::Page
+            && let Some(answer) = self.held_back(visit, Rated::Registration)
+        {
+            return Verdict::Answer(answer);
+        }
         match guarded {
             Guarded::Register(id) => self.register(visit, id, permit, live),
             Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
@@ -349,12 +355,6 @@ impl House {
             )
         };
         self.page_or_json(visit, page, "cross_site", "a same-origin proof is missing")
-    }
-
-    pub(super) fn too_many(&self, visit: &Visit) -> Verdict {
-        self.metrics.limit_hit(Limit::OpenRequests);
-        let page = |context: &pages::Context<'_>| pages::too_many_requests(context, 10);
-        Verdict::Answer(self.page_or_json(visit, page, "too_many_requests", "slow down"))
     }
 
     pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &'static str) -> Response<Bytes> {
