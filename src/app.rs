@@ -38,7 +38,7 @@ use crate::proxy::tunnel::Tunnels;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
 
-/// Addresses whose tunnels are counted at once.
+/// Addresses that the limits remember at once.
 const LIMITED_ADDRESSES: u64 = 100_000;
 /// Login attempts that came back, remembered until they would have expired anyway.
 const USED_STATES: usize = 100_000;
@@ -158,6 +158,7 @@ impl App {
             settings.headscale.connect_timeout,
         )?);
         let limits = settings.limits;
+        let rate = |per_minute| RateLimiter::new(per_minute, LIMITED_ADDRESSES);
         let house = Arc::new(House {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
@@ -192,7 +193,7 @@ impl App {
             limits,
             places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             slots: Slots::new(limits.connections_per_address),
-            tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, LIMITED_ADDRESSES),
+            tunnel_rate: rate(limits.tunnels_per_minute),
             tunnels,
             proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(&house)))),
             metrics,

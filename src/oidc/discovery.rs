@@ -128,6 +128,8 @@ pub struct Metadata {
     pub algorithms: Vec<Algorithm>,
     /// The client authentication methods it takes; never empty, in the order of preference.
     pub client_auth: Vec<ClientAuth>,
+    /// The PKCE methods it takes (RFC 8414 section 2); empty where it does not say.
+    pub pkce_methods: Vec<String>,
     /// Whether callbacks always carry `iss` (RFC 9207 section 3).
     pub advertises_iss: bool,
 }
@@ -149,15 +151,6 @@ struct Document {
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-/// What this side wants of a provider.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) issuer: &'a Issuer,
-    pub(super) allow_hs256: bool,
-    /// The PKCE method that is sent.
-    pub(super) pkce_method: &'static str,
-}
-
 /// Where the document of `issuer` is (OpenID Connect Discovery 1.0 section 4.1): a slash at the end
 /// of the issuer is not doubled.
 ///
@@ -173,20 +166,24 @@ pub fn document_url(issuer: &Issuer) -> Result<Url, DiscoveryError> {
 }
 
 /// Reads a discovery document and decides whether to believe it.
-pub(super) fn parse_document(
+///
+/// # Errors
+/// See [`DiscoveryError`].
+pub fn parse_document(
     document: Map<String, Value>,
-    wanted: Wanted<'_>,
+    issuer: &Issuer,
+    allow_hs256: bool,
 ) -> Result<Metadata, DiscoveryError> {
     let document: Document = serde_path_to_error::deserialize(Value::Object(document))
         .map_err(|error| DiscoveryError::Malformed(shortened(&error.to_string())))?;
-    if document.issuer != wanted.issuer.as_str() {
+    if document.issuer != issuer.as_str() {
         return Err(DiscoveryError::IssuerMismatch {
-            expected: wanted.issuer.as_str().to_owned(),
+            expected: issuer.as_str().to_owned(),
             found: shortened(&document.issuer),
         });
     }
-    document.check_abilities(wanted)?;
-    let reach = Reach::of(wanted.issuer);
+    document.check_flow()?;
+    let reach = Reach::of(issuer);
     let endpoint = |member, url: &str| reach.endpoint(member, url);
     let optional = |member, url: Option<String>| {
         url.filter(|url| !url.is_empty())
@@ -202,58 +199,59 @@ pub(super) fn parse_document(
         userinfo_endpoint: optional("userinfo_endpoint", document.userinfo_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
         end_session_endpoint: optional("end_session_endpoint", document.end_session_endpoint)?,
-        algorithms: algorithms(
-            document.id_token_signing_alg_values_supported,
-            wanted.allow_hs256,
-        )?,
+        algorithms: algorithms(document.id_token_signing_alg_values_supported, allow_hs256)?,
+        pkce_methods: document
+            .code_challenge_methods_supported
+            .unwrap_or_default(),
         client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_deref()),
         advertises_iss: document.authorization_response_iss_parameter_supported == Some(true),
     })
 }
 
 impl Document {
-    /// What is announced must not rule out what is sent. What is not announced is tried: the members
-    /// are optional, and providers forget them.
-    fn check_abilities(&self, wanted: Wanted<'_>) -> Result<(), DiscoveryError> {
-        if self
-            .id_token_encryption_alg_values_supported
-            .as_ref()
-            .is_some_and(|algorithms| !algorithms.is_empty())
-        {
+    /// The provider must not rule out the flow that is used, nor hide what it answers.
+    fn check_flow(&self) -> Result<(), DiscoveryError> {
+        let encryption = self.id_token_encryption_alg_values_supported.as_ref();
+        if encryption.is_some_and(|algorithms| !algorithms.is_empty()) {
             tracing::warn!(
                 "the provider announces encrypted ID tokens, which cannot be read: if sign-ins \
                  fail, unset the Encryption Key of the provider's application"
             );
         }
-        [
-            (
-                "response_types_supported",
-                &self.response_types_supported,
-                "code",
-            ),
-            (
-                "response_modes_supported",
-                &self.response_modes_supported,
-                "query",
-            ),
-            (
-                "code_challenge_methods_supported",
-                &self.code_challenge_methods_supported,
-                wanted.pkce_method,
-            ),
-        ]
-        .into_iter()
-        .try_for_each(|(member, announced, wanted)| match announced {
-            Some(names) if !names.is_empty() && !names.iter().any(|name| name == wanted) => {
-                Err(DiscoveryError::Unsupported {
-                    member,
-                    announced: few(names),
-                    wanted,
-                })
-            }
-            Some(_) | None => Ok(()),
-        })
+        let types = self.response_types_supported.as_deref();
+        let modes = self.response_modes_supported.as_deref();
+        announces("response_types_supported", types, "code")?;
+        announces("response_modes_supported", modes, "query")
     }
+}
+
+impl Metadata {
+    /// Whether this PKCE method is one the provider takes, as far as it says.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::Unsupported`].
+    pub fn check_pkce(&self, method: &'static str) -> Result<(), DiscoveryError> {
+        let methods = Some(self.pkce_methods.as_slice());
+        announces("code_challenge_methods_supported", methods, method)
+    }
+}
+
+/// What is announced must not rule out what is sent. What is not announced is tried: the members are
+/// optional, and providers forget them.
+fn announces(
+    member: &'static str,
+    announced: Option<&[String]>,
+    wanted: &'static str,
+) -> Result<(), DiscoveryError> {
+    let names = announced.unwrap_or_default();
+    if names.is_empty() || names.iter().any(|name| name == wanted) {
+        return Ok(());
+    }
+    Err(DiscoveryError::Unsupported {
+        member,
+        announced: few(names),
+        wanted,
+    })
 }
 
 /// Text of the provider for a log line: not longer than a log line should be.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::discovery::{self, DiscoveryError, Metadata, Wanted};
+use super::discovery::{self, DiscoveryError, Metadata};
 use super::http::{Answer, BuildError, Http, HttpError};
 use super::jwks::{self, KeySet};
 use super::login;
@@ -125,12 +125,9 @@ impl Provider {
                 url: url.to_string(),
                 source,
             })?;
-        let wanted = Wanted {
-            issuer: &self.settings.issuer,
-            allow_hs256: self.settings.allow_hs256,
-            pkce_method: login::method(self.settings.pkce),
-        };
-        let metadata = discovery::parse_document(document, wanted)?;
+        let metadata =
+            discovery::parse_document(document, &self.settings.issuer, self.settings.allow_hs256)?;
+        metadata.check_pkce(login::method(self.settings.pkce))?;
         let keys = self
             .fetch_keys(&metadata)
             .await

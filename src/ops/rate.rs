@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_how_long_to_wait_and_keeps_its_word() {
-        for per_minute in [1, 3, 7, 60, 600, 1_000_000] {
+        for per_minute in [1, 3, 7, 60, 600, 10_000] {
             let limiter = RateLimiter::new(per_minute, 10);
             let mut now = Instant::now();
             while limiter.take(A, now).is_ok() {}

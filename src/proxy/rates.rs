@@ -84,7 +84,7 @@ impl House {
 }
 
 /// For `Retry-After` (RFC 9110 section 10.2.3): rounded up, so that nobody comes back too early.
-fn whole_seconds(wait: Duration) -> u32 {
+pub(super) fn whole_seconds(wait: Duration) -> u32 {
     let seconds = wait
         .as_secs()
         .saturating_add(u64::from(wait.subsec_nanos() > 0));

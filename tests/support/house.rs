@@ -100,7 +100,7 @@ impl Default for More {
 /// Our client at the provider.
 pub(crate) const CLIENT_ID: &str = "headwarden";
 /// Our secret at the provider (the fault-injecting provider's own).
-pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret-0123456789abcdef";
 /// Headscale's client at our issuer.
 pub(crate) const HEADSCALE_ID: &str = "headscale";
 /// Headscale's secret at our issuer.

@@ -233,6 +233,8 @@ fn rules_that_could_never_match_are_refused_or_told() {
         oidc.allowed_users | ["dominic"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["a@b@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
+        oidc.allowed_users | ["ann,bob@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
+        oidc.allowed_users | ["<ann@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["*@acmecorp.net"] | oidc.allowed_users[0] | no patterns
         oidc.allowed_groups | [""] | oidc.allowed_groups[0] | an empty entry
         oidc.allowed_groups | "headscale" | oidc.allowed_groups | must be a list

@@ -22,20 +22,8 @@ fn with(member: &str, value: Value) -> Map<String, Value> {
 }
 
 fn parse(document: Map<String, Value>) -> Result<Metadata, DiscoveryError> {
-    parse_for(document, &Issuer::new(ISSUER), false)
-}
-
-fn parse_for(
-    document: Map<String, Value>,
-    issuer: &Issuer,
-    allow_hs256: bool,
-) -> Result<Metadata, DiscoveryError> {
-    let wanted = Wanted {
-        issuer,
-        allow_hs256,
-        pkce_method: "S256",
-    };
-    parse_document(document, wanted)
+    let metadata = parse_document(document, &Issuer::new(ISSUER), false)?;
+    metadata.check_pkce("S256").map(|()| metadata)
 }
 
 #[test]
@@ -218,7 +206,7 @@ fn a_provider_on_this_machine_may_have_its_endpoints_here_in_plaintext_and_no_ot
         let token = |url: &str| {
             let mut document = with("token_endpoint", json!(url));
             document.insert("issuer".to_owned(), json!(issuer));
-            parse_for(document, &Issuer::new(issuer), false).is_ok()
+            parse_document(document, &Issuer::new(issuer), false).is_ok()
         };
         assert!(token("http://127.0.0.1:9000/token"), "{issuer}");
         assert!(token("https://idp.example/token"), "{issuer}");
@@ -313,7 +301,7 @@ fn the_algorithms_are_those_both_announced_and_accepted() {
         (json!(null), false, &["RS256", "ES256", "ES384", "EdDSA"]),
     ] {
         let document = with("id_token_signing_alg_values_supported", announced.clone());
-        let found = parse_for(document, &Issuer::new(ISSUER), allow_hs256)
+        let found = parse_document(document, &Issuer::new(ISSUER), allow_hs256)
             .map(|it| {
                 it.algorithms
                     .iter()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -159,6 +160,11 @@ fn padded(bytes: usize) -> Bytes {
 /// `{`, ten million blanks and `}` in a gzip of a few kilobytes (RFC 1952), without a compressor: a
 /// block of RFC 1951 with the fixed code, whose copies repeat one blank.
 fn bomb() -> Bytes {
+    static BOMB: OnceLock<Bytes> = OnceLock::new();
+    BOMB.get_or_init(packed).clone()
+}
+
+fn packed() -> Bytes {
     let mut bits = Bits::default();
     let plain = [&[b'{', b' '][..], &vec![b' '; 258 * 40_000], b"}"].concat();
     bits.push(0b1, 1);
@@ -212,12 +218,10 @@ impl Bits {
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
-        }
-    }
-    !crc
+    let step = |crc: u32, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+    let table: Vec<u32> = (0..256).map(|byte| (0..8).fold(byte, step)).collect();
+    let all = bytes.iter().fold(u32::MAX, |crc, byte| {
+        crc >> 8 ^ table[(crc ^ u32::from(*byte)) as u8 as usize]
+    });
+    !all
 }

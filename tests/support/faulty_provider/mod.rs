@@ -38,7 +38,7 @@ pub(crate) use signing::Key;
 /// The one client that is registered.
 pub(crate) const CLIENT_ID: &str = "headwarden";
 /// Its secret.
-pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret-0123456789abcdef";
 
 /// What can be asked of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
