@@ -39,7 +39,7 @@ use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
 
 /// Addresses that the limits remember at once.
-const LIMITED_ADDRESSES: u64 = 100_000;
+const LIMITED_ADDRESSES: usize = 100_000;
 /// Login attempts that came back, remembered until they would have expired anyway.
 const USED_STATES: usize = 100_000;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.

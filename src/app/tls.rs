@@ -1,6 +1,5 @@
 //! Certificates of our own listeners.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::TlsFiles;
+use crate::config::{TlsFiles, exposed};
 
 /// Why a listener has no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +65,6 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The mode of a file that others than its owner may use.
-fn exposed(path: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & 0o077 != 0).then_some(mode)
-}
-
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
@@ -83,27 +76,5 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         Err(TlsError::Empty(path.to_owned()))
     } else {
         Ok(chain)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_private_key_is_its_owners_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tls.key");
-        assert_eq!(exposed(&path), None);
-        std::fs::write(&path, "key").unwrap();
-        for (mode, told) in [
-            (0o600, None),
-            (0o400, None),
-            (0o640, Some(0o640)),
-            (0o604, Some(0o604)),
-        ] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(exposed(&path), told, "{mode:o}");
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::ops::rate::RateLimiter;
 use crate::pages;
 
 /// Addresses that each limit remembers at once.
-const ADDRESSES: u64 = 100_000;
+const ADDRESSES: usize = 100_000;
 
 /// Requests that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,6 +111,11 @@ fn ills() -> Vec<(Ill, HttpError)> {
             Ill::Says("application/json", r#"{"a":1,"a":2}"#),
             HttpError::RepeatedName,
         ),
+        (Ill::Fields(10_000), HttpError::Failed(String::new())),
+        (
+            Ill::LongField(1024 * 1024),
+            HttpError::Failed(String::new()),
+        ),
         (Ill::Deep(200), json()),
         (Ill::Deep(100_000), json()),
         (Ill::Empty, json()),

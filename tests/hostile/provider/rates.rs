@@ -51,6 +51,7 @@ fn is_held_back(answer: &Response, row: &str) {
     assert!((1..=LONGEST_WAIT).contains(&wait), "{row}: {wait} s");
     assert_eq!(answer.header("set-cookie"), None, "{row}");
     assert_eq!(answer.header("location"), None, "{row}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{row}");
 }
 
 fn counted(house: &House, limit: &str) -> u64 {
@@ -244,6 +245,30 @@ fn each_kind_is_held_back_for_one_address_and_for_no_other() {
             }
         }
     }
+}
+
+#[test]
+fn a_derp_server_that_the_operator_named_asks_as_often_as_it_has_clients() {
+    let stage = stage_with(More {
+        top: LIMITS,
+        headscale: "  verify_from: [198.51.100.0/24]\n",
+        ..More::default()
+    });
+    for at in 0..20 {
+        let from = from("198.51.100.7");
+        let answer = post(&stage.house, "/verify", &[&from, "X-Row: verify"], "{}");
+        assert!(
+            ![404, 429].contains(&answer.status()),
+            "{at}: {}",
+            answer.text()
+        );
+    }
+    assert_eq!(seen(&stage.headscale, "verify").len(), 20);
+    let stranger = from("198.51.101.7");
+    assert_eq!(
+        post(&stage.house, "/verify", &[&stranger], "{}").status(),
+        404
+    );
 }
 
 #[test]

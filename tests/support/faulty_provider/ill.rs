@@ -48,6 +48,10 @@ pub(crate) enum Ill {
     Deep(usize),
     /// 200 without a body.
     Empty,
+    /// So many fields in the head.
+    Fields(usize),
+    /// A field of so many bytes.
+    LongField(usize),
 }
 
 /// A body in pieces of 64 KiB.
@@ -111,6 +115,20 @@ pub(super) fn answer(ill: Ill, path: &str) -> Option<Answer> {
             json(format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into())
         }
         Ill::Empty => json(Bytes::new()),
+        Ill::Fields(count) => {
+            let mut answer = json(Bytes::from_static(b"{}"));
+            for at in 0..count {
+                let name: header::HeaderName = format!("x-field-{at}").parse().unwrap();
+                answer.headers_mut().insert(name, "x".parse().unwrap());
+            }
+            answer
+        }
+        Ill::LongField(bytes) => {
+            let mut answer = json(Bytes::from_static(b"{}"));
+            let value = "x".repeat(bytes).parse().unwrap();
+            answer.headers_mut().insert("x-long", value);
+            answer
+        }
     })
 }
 
