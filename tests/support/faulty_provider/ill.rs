@@ -213,7 +213,7 @@ impl Bits {
     /// Least significant bit first.
     fn push(&mut self, value: u32, count: u32) {
         for at in 0..count {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             let bit = u8::try_from(value >> at & 1).unwrap();
@@ -239,7 +239,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
     let table: Vec<u32> = (0..256).map(|byte| (0..8).fold(byte, step)).collect();
     let all = bytes.iter().fold(u32::MAX, |crc, byte| {
-        crc >> 8 ^ table[(crc ^ u32::from(*byte)) as u8 as usize]
+        crc >> 8 ^ table[((crc ^ u32::from(*byte)) & 0xff) as usize]
     });
     !all
 }

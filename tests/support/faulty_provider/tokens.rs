@@ -123,12 +123,11 @@ fn assemble(
     fault: Option<Fault>,
 ) -> String {
     let encode = |json: String| URL_SAFE_NO_PAD.encode(json);
-    let payload = match fault {
-        Some(Fault::PayloadIsNoJson) => encode("not JSON".to_owned()),
-        _ => {
-            let claims = serde_json::to_string(claims).unwrap();
-            encode(claims.replacen('{', &format!("{{{before}"), 1))
-        }
+    let payload = if fault == Some(Fault::PayloadIsNoJson) {
+        encode("not JSON".to_owned())
+    } else {
+        let claims = serde_json::to_string(claims).unwrap();
+        encode(claims.replacen('{', &format!("{{{before}"), 1))
     };
     let input = format!("{}.{payload}", encode(header.to_string()));
     let signature = match fault {
