@@ -118,6 +118,7 @@ fn an_ill_endpoint_is_an_outage_with_a_reason_and_over_as_soon_as_it_is_well() {
         for (ill, reason) in [
             (Ill::Hangs, "no complete answer in time"),
             (Ill::HangsInTheBody, "no complete answer in time"),
+            (Ill::Trickles, "no complete answer in time"),
             (Ill::BreaksOff, "the request failed"),
             (Ill::Endless, "larger than 1048576 bytes"),
             (Ill::Huge(10_000_000), "larger than 1048576 bytes"),

@@ -355,3 +355,25 @@ fn another_subject_with_the_same_address_is_another_person() {
         assert!(log.contains(&format!("subject={subject}")), "{log}");
     }
 }
+
+#[test]
+fn neither_a_broken_file_nor_a_hangup_changes_who_may_pass() {
+    let mut stage = stage_with(More::default());
+    let member = stage.somebody(Account::Member);
+    let session = session_line(&stage.house, &member);
+    let file = stage.house.plan.files.join("config.yaml");
+    for text in [
+        "",
+        "oidc: { allowed_groups: [] ",
+        "oidc: { allow_everyone: true }\n",
+    ] {
+        std::fs::write(&file, text).expect("the file is ours");
+        stage.house.signal("HUP");
+        stage.house.wait_for_log("SIGHUP");
+        let nobody = json!({"groups": ["visitors"]});
+        assert_eq!(denied_by(&mut stage, &nobody), "group", "{text:?}");
+        let answer = ask(&stage.house, "GET", "/windows", &[HTML, &session]);
+        assert_eq!(answer.status(), 200, "{text:?}");
+        passes(&stage, &json!({"groups": ["headscale"]}));
+    }
+}

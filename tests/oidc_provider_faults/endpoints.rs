@@ -151,7 +151,7 @@ async fn an_ill_endpoint_is_named_and_nobody_is_signed_in_until_it_is_well() {
 async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
     let scene = Scene::quick(|it| it.timeout = Duration::from_millis(250)).await;
     for endpoint in ENDPOINTS {
-        for ill in [Ill::Hangs, Ill::HangsInTheBody] {
+        for ill in [Ill::Hangs, Ill::HangsInTheBody, Ill::Trickles] {
             scene.idp.sicken(endpoint, ill);
             assert_eq!(
                 asked(&scene, endpoint).await,

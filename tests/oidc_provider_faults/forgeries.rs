@@ -92,6 +92,7 @@ async fn a_header_that_says_something_else_than_a_signed_token_of_a_known_key_is
         (json!({"alg": "ES512"}), algorithm("ES512")),
         (json!({"alg": "PS256"}), algorithm("PS256")),
         (json!({"alg": "none"}), Some(TokenFault::Unsigned)),
+        (json!({"alg": "dir", "enc": "A256GCM"}), wrong_type()),
         (json!({"alg": "b64"}), wrong_type()),
         (json!({"alg": "nOnE"}), wrong_type()),
         (json!({"alg": "es256"}), wrong_type()),

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, header};
@@ -20,6 +21,8 @@ pub(crate) enum Ill {
     Hangs,
     /// A head, and then nothing.
     HangsInTheBody,
+    /// A byte now and then, always before anybody could lose patience with one, without an end.
+    Trickles,
     /// The connection breaks off within the body.
     BreaksOff,
     /// Chunks without an end, as fast as they are taken.
@@ -89,12 +92,33 @@ impl Body for Pieces {
     }
 }
 
+/// A body that never ends and is never silent for long.
+struct Drops(tokio::time::Interval);
+
+impl Body for Drops {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0
+            .poll_tick(context)
+            .map(|_| Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+    }
+}
+
 /// The answer of an ill endpoint at `path`; `None` never comes.
 pub(super) fn answer(ill: Ill, path: &str) -> Option<Answer> {
     let json = |body: Bytes| with("application/json", whole(body));
     Some(match ill {
         Ill::Hangs => return None,
         Ill::HangsInTheBody => with("application/json", pieces(1, End::Never)),
+        Ill::Trickles => {
+            let drops = Drops(tokio::time::interval(Duration::from_millis(20)));
+            with("application/json", drops.boxed())
+        }
         Ill::BreaksOff => with("application/json", pieces(70_000, End::Broken)),
         Ill::Endless => with("application/json", pieces(usize::MAX, End::Never)),
         Ill::Huge(bytes) => json(padded(bytes)),
