@@ -20,10 +20,9 @@ pub(super) enum JsonFault {
 pub(super) fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonFault> {
     match serde_json::from_slice::<Unique>(text) {
         Ok(Unique(Value::Object(object))) => Ok(object),
-        Ok(_) => Err(JsonFault::NotAnObject),
         // The only complaint about the data, rather than the syntax, is ours below.
         Err(error) if error.is_data() => Err(JsonFault::Repeated),
-        Err(_) => Err(JsonFault::NotAnObject),
+        Ok(_) | Err(_) => Err(JsonFault::NotAnObject),
     }
 }
 

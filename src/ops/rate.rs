@@ -9,6 +9,25 @@ use crate::domain::client_ip::limit_key;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Whose bucket a request takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// The client at this address.
+    Client(IpAddr),
+    /// Pages in the browsers at this address, which are not the client's own doing.
+    Page(IpAddr),
+}
+
+impl Asker {
+    /// The same for all addresses that count as one.
+    fn key(self) -> Self {
+        match self {
+            Self::Client(ip) => Self::Client(limit_key(ip)),
+            Self::Page(ip) => Self::Page(limit_key(ip)),
+        }
+    }
+}
+
 /// A token bucket for each address: `per_minute` at once, refilled evenly over a minute.
 ///
 /// Bounded: when more addresses than `capacity` are active, those not seen for longest start afresh.
@@ -30,29 +49,29 @@ pub struct RateLimiter {
 struct Buckets {
     /// Addresses in one generation.
     room: usize,
-    young: HashMap<IpAddr, Instant>,
-    old: HashMap<IpAddr, Instant>,
+    young: HashMap<Asker, Instant>,
+    old: HashMap<Asker, Instant>,
     /// When the young generation began.
     since: Option<Instant>,
 }
 
 impl Buckets {
-    fn full_at(&mut self, ip: IpAddr, now: Instant) -> Instant {
-        let known = self.young.get(&ip).or_else(|| self.old.get(&ip));
+    fn full_at(&mut self, asker: Asker, now: Instant) -> Instant {
+        let known = self.young.get(&asker).or_else(|| self.old.get(&asker));
         known.copied().unwrap_or(now).max(now)
     }
 
-    fn set(&mut self, ip: IpAddr, full_at: Instant, now: Instant) {
+    fn set(&mut self, asker: Asker, full_at: Instant, now: Instant) {
         // A bucket that rested for a minute is full: forgetting it changes nothing.
         let aged = self
             .since
             .is_none_or(|since| now.saturating_duration_since(since) >= MINUTE);
-        let full = self.young.len() >= self.room && !self.young.contains_key(&ip);
+        let full = self.young.len() >= self.room && !self.young.contains_key(&asker);
         if aged || full {
             self.old = std::mem::take(&mut self.young);
             self.since = Some(now);
         }
-        self.young.insert(ip, full_at);
+        self.young.insert(asker, full_at);
     }
 }
 
@@ -72,26 +91,26 @@ impl RateLimiter {
         }
     }
 
-    /// Takes one token of `ip` at `now`.
+    /// Takes one token of `asker` at `now`.
     ///
     /// # Errors
     /// How long it takes until there is one, if nobody else takes it. A refusal costs nothing.
-    pub fn take(&self, ip: IpAddr, now: Instant) -> Result<(), Duration> {
+    pub fn take(&self, asker: Asker, now: Instant) -> Result<(), Duration> {
         let Some(cost) = self.cost else {
             return Err(MINUTE);
         };
-        let ip = limit_key(ip);
+        let asker = asker.key();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = buckets.full_at(ip, now);
+        let full_at = buckets.full_at(asker, now);
         let next = full_at.checked_add(cost).ok_or(MINUTE)?;
         match next.saturating_duration_since(now).checked_sub(MINUTE) {
             None | Some(Duration::ZERO) => {
-                buckets.set(ip, next, now);
+                buckets.set(asker, next, now);
                 Ok(())
             }
             Some(wait) => {
                 // Seen, and so not forgotten before those that were not.
-                buckets.set(ip, full_at, now);
+                buckets.set(asker, full_at, now);
                 Err(wait)
             }
         }
@@ -109,7 +128,7 @@ mod tests {
 
     impl RateLimiter {
         fn allow(&self, ip: IpAddr, now: Instant) -> bool {
-            self.take(ip, now).is_ok()
+            self.take(Asker::Client(ip), now).is_ok()
         }
 
         fn remembered(&self) -> usize {
@@ -154,17 +173,23 @@ mod tests {
         for per_minute in [1, 3, 7, 60, 600, 10_000] {
             let limiter = RateLimiter::new(per_minute, 10);
             let mut now = Instant::now();
-            while limiter.take(A, now).is_ok() {}
+            while limiter.take(Asker::Client(A), now).is_ok() {}
             for _ in 0..5 {
-                let wait = limiter.take(A, now).unwrap_err();
+                let wait = limiter.take(Asker::Client(A), now).unwrap_err();
                 assert!(wait <= MINUTE / per_minute, "{per_minute}: {wait:?}");
                 let almost = wait.checked_sub(Duration::from_nanos(1)).unwrap();
-                assert!(limiter.take(A, now + almost).is_err(), "{per_minute}");
+                assert!(
+                    limiter.take(Asker::Client(A), now + almost).is_err(),
+                    "{per_minute}"
+                );
                 now += wait;
-                assert_eq!(limiter.take(A, now), Ok(()), "{per_minute}");
+                assert_eq!(limiter.take(Asker::Client(A), now), Ok(()), "{per_minute}");
             }
         }
-        assert_eq!(RateLimiter::new(0, 10).take(A, Instant::now()), Err(MINUTE));
+        assert_eq!(
+            RateLimiter::new(0, 10).take(Asker::Client(A), Instant::now()),
+            Err(MINUTE)
+        );
     }
 
     #[test]
@@ -174,6 +199,16 @@ mod tests {
         assert!(limiter.allow(A, now));
         assert!(!limiter.allow(A, now));
         assert!(limiter.allow(B, now));
+    }
+
+    #[test]
+    fn pages_do_not_use_up_what_their_neighbours_need() {
+        let limiter = RateLimiter::new(2, 10);
+        let now = Instant::now();
+        let page = |ip| limiter.take(Asker::Page(ip), now).is_ok();
+        assert!(page(A) && page(A) && !page(A));
+        assert_eq!(allowed(&limiter, A, now, 5), 2);
+        assert!(!page(A));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::drain::{Drain, Open};
 use super::head::{Head, HeadError, Patience, read_head};
 use super::phases::Phases;
 use super::plain::{self, Status};
-use super::rates::whole_seconds;
+use super::rates::{counted_as, whole_seconds};
 use super::slots::{Slot, Slots};
 use super::stream::{Connection, Transport};
 use super::tunnel::Tunnels;
@@ -212,7 +212,7 @@ impl Front {
         visit: Visit,
         mut connection: Connection,
     ) -> Option<(Permit, Tunnel, Visit, Connection)> {
-        if let Err(wait) = self.tunnel_rate.take(visit.client, visit.started) {
+        if let Err(wait) = self.tunnel_rate.take(counted_as(&visit), visit.started) {
             self.metrics.limit_hit(Limit::Tunnels);
             self.metrics.tunnel_refused(kind);
             let text = format!("too many new tunnels (request {})", visit.id);

@@ -11,7 +11,7 @@ use super::house::House;
 use super::visit::Visit;
 use crate::config::ClientLimits;
 use crate::ops::metrics::Limit;
-use crate::ops::rate::RateLimiter;
+use crate::ops::rate::{Asker, RateLimiter};
 use crate::pages;
 
 /// Addresses that each limit remembers at once.
@@ -71,7 +71,7 @@ impl House {
     /// says when the next one will pass.
     pub(super) fn held_back(&self, visit: &Visit, rated: Rated) -> Option<Response<Bytes>> {
         let (limiter, limit) = self.rates.of(rated);
-        let wait = limiter.take(visit.client, visit.started).err()?;
+        let wait = limiter.take(counted_as(visit), visit.started).err()?;
         let retry_after_s = whole_seconds(wait);
         self.metrics.limit_hit(limit);
         tracing::info!(
@@ -80,6 +80,17 @@ impl House {
         );
         let page = |context: &pages::Context<'_>| pages::too_many_requests(context, retry_after_s);
         Some(self.page_or_json(visit, page, "too_many_requests", "slow down"))
+    }
+}
+
+/// Whose request this is to a limit. What pages do by themselves is counted apart: any page can make
+/// the browser of whoever looks at it ask for anything here, ten times a second, and must not use up
+/// what the people and devices beside it need.
+pub(super) fn counted_as(visit: &Visit) -> Asker {
+    if visit.is_made_by_a_page() {
+        Asker::Page(visit.client)
+    } else {
+        Asker::Client(visit.client)
     }
 }
 

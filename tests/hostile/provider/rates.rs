@@ -248,6 +248,88 @@ fn each_kind_is_held_back_for_one_address_and_for_no_other() {
 }
 
 #[test]
+fn a_hostile_page_in_one_browser_does_not_use_up_what_its_neighbours_need() {
+    const WEBSOCKET: [&str; 5] = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol: derp",
+    ];
+    let stage = stage();
+    let person = stage.somebody(Account::Member);
+    let session = session_line(&stage.house, &person);
+    let cross = "Sec-Fetch-Site: cross-site";
+    let by_a_page: [&[&str]; 4] = [
+        &[cross, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"],
+        &[
+            cross,
+            "Sec-Fetch-Mode: cors",
+            "Sec-Fetch-Dest: empty",
+            "Origin: https://evil.example",
+        ],
+        &[cross, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
+        &["Origin: https://evil.example"],
+    ];
+    let mut at = 0;
+    for kind in kinds(&stage, &session) {
+        if !["ours", "foreign", "the key", "token"].contains(&kind.name) {
+            continue;
+        }
+        for made in by_a_page {
+            at += 1;
+            let client = format!("192.0.2.{at}");
+            let row = format!("{} {made:?}", kind.name);
+            let mut page = Kind::new(kind.limit, kind.name, &kind.target, made);
+            page.lines.extend(kind.lines.clone());
+            (page.method, page.body) = (kind.method, kind.body);
+            for _ in 0..3 {
+                assert_ne!(page.ask(&stage.house, &client).status(), 429, "{row}");
+            }
+            is_held_back(&page.ask(&stage.house, &client), &row);
+            for _ in 0..3 {
+                assert_ne!(kind.ask(&stage.house, &client).status(), 429, "{row}");
+            }
+            is_held_back(&kind.ask(&stage.house, &client), &row);
+        }
+    }
+    assert_eq!(at, 16);
+    // Whoever comes back from the provider comes from another site, and is no page.
+    let from_here = from("192.0.2.100");
+    let coming_back = [
+        cross,
+        "Sec-Fetch-Mode: navigate",
+        "Sec-Fetch-Dest: document",
+        &from_here,
+    ];
+    let callback = "/oidc/callback?state=hw1.x";
+    for _ in 0..3 {
+        ask(&stage.house, "GET", callback, &coming_back);
+    }
+    is_held_back(
+        &ask(&stage.house, "GET", callback, &[&from_here]),
+        "the same share",
+    );
+
+    let opened = |lines: &[&str]| {
+        let from = from("192.0.2.101");
+        let all: Vec<&str> = WEBSOCKET
+            .iter()
+            .chain(lines)
+            .copied()
+            .chain([from.as_str()])
+            .collect();
+        ask(&stage.house, "GET", "/derp", &all)
+    };
+    let evil = ["Origin: https://evil.example"];
+    for _ in 0..3 {
+        assert_eq!(opened(&evil).status(), 101);
+    }
+    is_held_back(&opened(&evil), "a page's websockets");
+    assert_eq!(opened(&[]).status(), 101);
+}
+
+#[test]
 fn a_derp_server_that_the_operator_named_asks_as_often_as_it_has_clients() {
     let stage = stage_with(More {
         top: LIMITS,
