@@ -16,6 +16,10 @@ use crate::domain::time::Timestamp;
 /// forged tokens cannot make us hammer the provider.
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
 
+/// The same after a fetch that failed: long enough for no storm, and short for the person who waits for
+/// the provider to come back.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
 /// The shortest RSA modulus that counts, in bits (RFC 7518 section 3.3). Shorter ones can be factored,
 /// and then anybody signs.
 const SHORTEST_RSA: usize = 2048;
@@ -119,10 +123,10 @@ fn is_strong_rsa(entry: &Value) -> bool {
     bits(&n) >= SHORTEST_RSA && odd(&n) && bits(&e) > 1 && odd(&e)
 }
 
-/// Whether another fetch has to wait: `last` is when the previous one began. A clock that was set
-/// back does not block fetches until it has caught up.
-pub(super) fn is_cooling_down(last: Option<Timestamp>, now: Timestamp) -> bool {
-    last.is_some_and(|last| last <= now && now.since(last) < COOL_DOWN)
+/// Whether another fetch has to wait: `last` is when the previous one was, and how long it holds. A
+/// clock that was set back does not block fetches until it has caught up.
+pub(super) fn is_cooling_down(last: Option<(Timestamp, Duration)>, now: Timestamp) -> bool {
+    last.is_some_and(|(last, pause)| last <= now && now.since(last) < pause)
 }
 
 #[cfg(test)]
@@ -212,10 +216,14 @@ mod tests {
             (Some(1000), 900, false),
         ] {
             assert_eq!(
-                is_cooling_down(last.map(at), at(now)),
+                is_cooling_down(last.map(|last| (at(last), COOL_DOWN)), at(now)),
                 cooling,
                 "{last:?} {now}"
             );
+        }
+        for (now, cooling) in [(1004, true), (1005, false)] {
+            let last = Some((at(1000), AFTER_FAILURE));
+            assert_eq!(is_cooling_down(last, at(now)), cooling, "{now}");
         }
     }
 }

@@ -545,6 +545,26 @@ async fn a_key_of_512_bits_verifies_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_could_not_be_fetched_is_asked_for_again_after_five_seconds() {
+    let scene = Scene::quick(|_| {}).await;
+    scene.idp.rotate_to(Key::EcOther);
+    scene.idp.sicken(Endpoint::Jwks, Ill::Status(503));
+    let before = scene.idp.hits(Endpoint::Jwks);
+    for (later, fetches) in [(0, 1), (4, 1), (1, 2), (4, 2)] {
+        scene.clock.advance(later);
+        for _ in 0..3 {
+            let unknown = unknown_key("other-ec-key").unwrap();
+            assert_eq!(scene.refused().await, invalid(unknown), "{later}");
+        }
+        assert_eq!(scene.idp.hits(Endpoint::Jwks), before + fetches, "{later}");
+    }
+    scene.idp.mend();
+    scene.clock.advance(1);
+    assert!(scene.sign_in().await.is_ok(), "the provider is well again");
+    assert_eq!(scene.idp.hits(Endpoint::Jwks), before + 3);
+}
+
+#[tokio::test]
 async fn a_new_key_under_the_name_of_the_old_one_works_after_one_fetch() {
     let scene = Scene::quick(|_| {}).await;
     let mut renamed = Key::EcOther.jwk().unwrap();

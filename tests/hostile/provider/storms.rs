@@ -61,7 +61,7 @@ fn two_hundred_people_with_an_unknown_key_cause_one_fetch_and_two_hundred_behind
 
 #[test]
 fn a_storm_while_the_key_set_hangs_waits_for_one_fetch_and_not_for_one_each() {
-    let stage = stage_with(impatient());
+    let mut stage = stage_with(impatient());
     let crowd = on_their_way(&stage, 50);
     stage.faulty.provider.set(|knobs| {
         knobs.fault = Some(Fault::UnknownKid);
@@ -70,6 +70,13 @@ fn a_storm_while_the_key_set_hangs_waits_for_one_fetch_and_not_for_one_each() {
     let before = stage.faulty.provider.hits(Endpoint::Jwks);
     assert_eq!(come_back(crowd), [502; 50]);
     assert_eq!(stage.faulty.provider.hits(Endpoint::Jwks), before + 1);
+    let line = stage
+        .house
+        .wait_for_log("the provider's keys cannot be renewed");
+    assert!(
+        line.contains("WARN") && line.contains("no complete answer in time"),
+        "{line}"
+    );
     stage.faulty.provider.mend();
     somebody_comes_in(&stage, "well again");
 }
