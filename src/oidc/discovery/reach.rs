@@ -64,7 +64,9 @@ fn is_nowhere(host: &Host<&str>) -> bool {
 
 fn without_password(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
-        return text.to_owned();
+        // Where a password would be in this, nothing tells: all that could be one goes.
+        let rest = text.rsplit('@').next().unwrap_or_default();
+        return rest.to_owned();
     };
     if url.password().is_some() && url.set_password(Some("...")).is_err() {
         return String::new();
