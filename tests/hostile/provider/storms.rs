@@ -53,7 +53,10 @@ fn two_hundred_people_with_an_unknown_key_cause_one_fetch_and_two_hundred_behind
 
     // With the limits as they come: a Monday morning.
     stage.faulty.provider.mend();
-    let fresh = stage_with(More::default());
+    let fresh = stage_with(More {
+        top: "limits: {}\n",
+        ..More::default()
+    });
     let crowd = on_their_way(&fresh, 200);
     assert_eq!(come_back(crowd), [303; 200]);
     somebody_comes_in(&stage, "the storm is over");
