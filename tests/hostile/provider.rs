@@ -109,16 +109,13 @@ pub(super) fn somebody_comes_in(stage: &Stage, row: &str) {
 
 #[test]
 fn an_ill_endpoint_is_an_outage_with_a_reason_and_over_as_soon_as_it_is_well() {
-    let mut stage = stage_with(impatient());
+    let mut stage = stage_with(More::default());
     let mut insider = stage.somebody(Account::Member);
     for (endpoint, name) in [
         (Endpoint::Token, "token endpoint"),
         (Endpoint::Userinfo, "userinfo endpoint"),
     ] {
         for (ill, reason) in [
-            (Ill::Hangs, "no complete answer in time"),
-            (Ill::HangsInTheBody, "no complete answer in time"),
-            (Ill::Trickles, "no complete answer in time"),
             (Ill::BreaksOff, "the request failed"),
             (Ill::Endless, "larger than 1048576 bytes"),
             (Ill::Huge(10_000_000), "larger than 1048576 bytes"),
@@ -173,8 +170,23 @@ fn an_ill_endpoint_is_an_outage_with_a_reason_and_over_as_soon_as_it_is_well() {
 }
 
 #[test]
-fn a_person_whom_userinfo_does_not_confirm_does_not_come_in() {
+fn an_endpoint_that_hangs_or_trickles_is_given_up_after_the_time_the_operator_set() {
     let mut stage = stage_with(impatient());
+    for endpoint in [Endpoint::Token, Endpoint::Userinfo] {
+        for ill in [Ill::Hangs, Ill::HangsInTheBody, Ill::Trickles] {
+            let row = format!("{endpoint:?} {ill:?}");
+            stage.faulty.provider.sicken(endpoint, ill);
+            let reason = "no complete answer in time";
+            nobody_comes_in(&mut stage, &row, 503, OUTAGE, reason);
+            stage.faulty.provider.mend();
+            somebody_comes_in(&stage, &row);
+        }
+    }
+}
+
+#[test]
+fn a_person_whom_userinfo_does_not_confirm_does_not_come_in() {
+    let mut stage = stage_with(More::default());
     for (userinfo, reason) in [
         (json!({"sub": "f".repeat(64)}), "about another subject"),
         (json!({"sub": null}), "about another subject"),

@@ -3,9 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::provider::{
-    impatient, members, nobody_comes_in, somebody_comes_in, stage_and, stage_with,
-};
+use super::provider::{members, nobody_comes_in, somebody_comes_in, stage_and, stage_with};
 use crate::faulty_provider::{Fault, Key};
 use crate::support::house::More;
 
@@ -13,7 +11,7 @@ const FAILED: &str = "The sign-in failed";
 
 #[test]
 fn a_token_with_a_fault_signs_nobody_in_and_the_log_names_the_fault() {
-    let mut stage = stage_with(impatient());
+    let mut stage = stage_with(More::default());
     for (fault, reason) in [
         (Fault::AlgNone, "not signed (alg none)"),
         (
@@ -75,7 +73,7 @@ fn a_token_with_a_fault_signs_nobody_in_and_the_log_names_the_fault() {
 
 #[test]
 fn a_bent_header_or_claim_signs_nobody_in() {
-    let mut stage = stage_with(impatient());
+    let mut stage = stage_with(More::default());
     let issuer = stage.faulty.provider.issuer();
     let none = || json!({});
     let rows: Vec<(Value, Value, &str)> = vec![
@@ -160,7 +158,7 @@ fn a_bent_header_or_claim_signs_nobody_in() {
 
 #[test]
 fn a_key_of_512_bits_signs_nobody_in_and_the_log_says_that_a_key_cannot_be_used() {
-    let mut stage = stage_with(impatient());
+    let mut stage = stage_with(More::default());
     stage.faulty.provider.rotate_to(Key::Weak);
     nobody_comes_in(
         &mut stage,

@@ -97,7 +97,7 @@ fn memory(stage: &Stage, what: &str) -> u64 {
 #[test]
 fn ten_megabytes_or_no_end_of_them_take_no_more_memory_than_the_cap() {
     const MOST_KIB: u64 = 16 * 1024;
-    let stage = stage_with(impatient());
+    let stage = stage_with(More::default());
     somebody_comes_in(&stage, "before");
     let before = memory(&stage, "VmHWM:");
     for endpoint in [Endpoint::Token, Endpoint::Userinfo] {
