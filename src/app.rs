@@ -24,13 +24,14 @@ use crate::issuer::{Issuer, KeyIdentity, Peer, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
-use crate::ops::metrics::Metrics;
+use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
 use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
 use crate::proxy::private;
+use crate::proxy::rates::Rates;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
@@ -38,11 +39,9 @@ use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
 
 /// Addresses that the limits remember at once.
-const LIMITED_ADDRESSES: u64 = 100_000;
+const LIMITED_ADDRESSES: usize = 100_000;
 /// Login attempts that came back, remembered until they would have expired anyway.
 const USED_STATES: usize = 100_000;
-/// Sign-ins a minute that one address may begin: an office behind one address, not a flood.
-const SIGN_INS_PER_MINUTE: u32 = 120;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
 /// Connections to the issuer's private listener, and to the operator's.
@@ -170,8 +169,7 @@ impl App {
             versions: Arc::clone(&versions),
             cookies,
             headscale: Arc::clone(&origin),
-            open_rate: rate(limits.open_requests_per_minute),
-            sign_in_rate: rate(SIGN_INS_PER_MINUTE),
+            rates: Rates::new(&limits),
             metrics: Arc::clone(&metrics),
             clock,
             random: Arc::clone(&random),
@@ -281,6 +279,7 @@ impl App {
         };
         let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
+        let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
             listener,
             acceptor,
@@ -288,7 +287,11 @@ impl App {
             stop,
             move |mut request, peer| {
                 request.extensions_mut().insert(Peer(peer.ip()));
-                std::future::ready(issuer.handle(&request))
+                let response = issuer.handle(&request);
+                if response.status() == http::StatusCode::TOO_MANY_REQUESTS {
+                    metrics.limit_hit(Limit::IssuerClient);
+                }
+                std::future::ready(response)
             },
         ));
         Ok(())

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::TlsFiles;
+use crate::config::{TlsFiles, exposed};
 
 /// Why a listener has no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,12 @@ pub enum TlsError {
 /// See [`TlsError`].
 pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let chain = read_chain(&files.cert_path)?;
+    if let Some(mode) = exposed(&files.key_path) {
+        tracing::warn!(
+            path = %files.key_path.display(),
+            "others may read this private key (mode {mode:04o}); chmod 600 it"
+        );
+    }
     let key = PrivateKeyDer::from_pem_file(&files.key_path).map_err(|source| TlsError::File {
         path: files.key_path.clone(),
         source,

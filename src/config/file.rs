@@ -147,6 +147,10 @@ sections! {
         connections_per_address: Option<u64>,
         tunnels_per_minute: Option<u64>,
         open_requests_per_minute: Option<u64>,
+        api_requests_per_minute: Option<u64>,
+        sign_ins_per_minute: Option<u64>,
+        callbacks_per_minute: Option<u64>,
+        registrations_per_minute: Option<u64>,
         header_timeout: Option<String>,
         keepalive_timeout: Option<String>,
     }

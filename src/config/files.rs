@@ -43,9 +43,33 @@ pub fn read_file(path: &Path) -> Result<FileText> {
     })
 }
 
+/// The permission bits of a file that others than its owner may use; none for one that is its owner's
+/// alone, or that is not there.
+pub fn exposed(path: &Path) -> Option<u32> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_its_owner_alone_is_not_exposed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tls.key");
+        assert_eq!(exposed(&path), None);
+        std::fs::write(&path, "key").unwrap();
+        for (mode, told) in [
+            (0o600, None),
+            (0o400, None),
+            (0o640, Some(0o640)),
+            (0o604, Some(0o604)),
+        ] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(exposed(&path), told, "{mode:o}");
+        }
+    }
 
     #[test]
     fn only_regular_files_of_sensible_size_are_read() {

@@ -15,7 +15,7 @@ mod yaml;
 use std::path::Path;
 
 pub use env::Environment;
-pub use files::{FileText, ReadFile, read_file};
+pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
 pub use settings::*;
 

@@ -261,8 +261,16 @@ pub struct ClientLimits {
     pub connections_per_address: u32,
     /// New tunnels a minute from one address.
     pub tunnels_per_minute: u32,
-    /// Requests a minute through open and API-key doors from one address.
+    /// Requests a minute through open doors from one address.
     pub open_requests_per_minute: u32,
+    /// Requests a minute to the API with credentials that Headscale checks, from one address.
+    pub api_requests_per_minute: u32,
+    /// Sign-ins a minute begun from one address.
+    pub sign_ins_per_minute: u32,
+    /// Callbacks a minute from one address.
+    pub callbacks_per_minute: u32,
+    /// Requests a minute about registering a device or approving an SSH check, from one address.
+    pub registrations_per_minute: u32,
     /// From accepting a connection (or the first byte of a later request) to the end of its head.
     pub header_timeout: Duration,
     /// How long a connection may idle between requests.

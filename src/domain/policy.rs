@@ -135,19 +135,22 @@ impl Rules {
     }
 }
 
-/// The local part and the domain of an address that is safe to judge by its domain: visible ASCII
-/// with exactly one `@`, non-empty parts, no quotes (which could hide an `@` or a blank, RFC 5321
-/// section 4.1.2) and no empty label in the domain. Anything else satisfies no e-mail rule.
+/// Whether an address can satisfy an e-mail rule at all.
+pub fn is_plain_address(email: &str) -> bool {
+    split_email(email).is_some()
+}
+
+/// The local part and the domain of an address that is safe to judge by its domain: exactly one `@`,
+/// before it the characters of an atom and dots (RFC 5322 section 3.2.3), so that no reader sees a
+/// quote, a comment, a display name or a list of addresses in it; behind it visible ASCII without an
+/// empty label. Anything else satisfies no e-mail rule.
 fn split_email(email: &str) -> Option<(&str, &str)> {
     let (local, domain) = email.split_once('@')?;
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && b != b'@' && b != b'"')
-    };
+    let atom = |b: u8| b.is_ascii_alphanumeric() || b".!#$%&'*+-/=?^_`{|}~".contains(&b);
+    let visible = |b: u8| b.is_ascii_graphic() && b != b'@' && b != b'"';
     let labels = domain.split('.').all(|label| !label.is_empty());
-    (plain(local) && plain(domain) && labels).then_some((local, domain))
+    let plain = !local.is_empty() && local.bytes().all(atom) && domain.bytes().all(visible);
+    (plain && labels).then_some((local, domain))
 }
 
 impl Denial {

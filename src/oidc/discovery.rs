@@ -1,12 +1,16 @@
 //! The provider's metadata (OpenID Connect Discovery 1.0 section 3): which document is believed,
-//! and what of it is used. Fetching it again belongs to `provider`.
+//! and what of it is used. Where its endpoints may be is `reach`; fetching it again belongs to
+//! `provider`.
+
+mod reach;
 
 use openidconnect::core::CoreJwsSigningAlgorithm as Algorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
-use url::{Host, Url};
+use url::Url;
 
+use self::reach::{Reach, secure_url};
 use super::http::HttpError;
 use super::id_token;
 use crate::domain::identity::Issuer;
@@ -39,8 +43,8 @@ pub enum DiscoveryError {
         /// `issuer` of the document.
         found: String,
     },
-    /// An endpoint is neither `https` nor on loopback.
-    #[error("the {member} of the discovery document is not an https URL: {url:?}")]
+    /// An endpoint is not `https`, or is where no provider is: see `reach`.
+    #[error("the {member} of the discovery document is not an https URL of a provider: {url:?}")]
     Endpoint {
         /// The document's member.
         member: &'static str,
@@ -59,6 +63,16 @@ pub enum DiscoveryError {
         announced: Vec<String>,
         /// What this configuration accepts.
         accepted: Vec<String>,
+    },
+    /// The provider announces what it can do, and something that is needed is not among it.
+    #[error("the provider's {member} are {}, without {wanted}", announced.join(", "))]
+    Unsupported {
+        /// The document's member.
+        member: &'static str,
+        /// Its value.
+        announced: Vec<String>,
+        /// What is needed.
+        wanted: &'static str,
     },
     /// The metadata is fine but its key set cannot be fetched.
     #[error("no keys at {url}: {source}")]
@@ -114,6 +128,8 @@ pub struct Metadata {
     pub algorithms: Vec<Algorithm>,
     /// The client authentication methods it takes; never empty, in the order of preference.
     pub client_auth: Vec<ClientAuth>,
+    /// The PKCE methods it takes (RFC 8414 section 2); empty where it does not say.
+    pub pkce_methods: Vec<String>,
     /// Whether callbacks always carry `iss` (RFC 9207 section 3).
     pub advertises_iss: bool,
 }
@@ -128,6 +144,10 @@ struct Document {
     end_session_endpoint: Option<String>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    response_types_supported: Option<Vec<String>>,
+    response_modes_supported: Option<Vec<String>>,
+    code_challenge_methods_supported: Option<Vec<String>>,
+    id_token_encryption_alg_values_supported: Option<Vec<String>>,
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
@@ -146,82 +166,101 @@ pub fn document_url(issuer: &Issuer) -> Result<Url, DiscoveryError> {
 }
 
 /// Reads a discovery document and decides whether to believe it.
-pub(super) fn parse_document(
+///
+/// # Errors
+/// See [`DiscoveryError`].
+pub fn parse_document(
     document: Map<String, Value>,
     issuer: &Issuer,
     allow_hs256: bool,
 ) -> Result<Metadata, DiscoveryError> {
     let document: Document = serde_path_to_error::deserialize(Value::Object(document))
-        .map_err(|error| DiscoveryError::Malformed(error.to_string()))?;
+        .map_err(|error| DiscoveryError::Malformed(shortened(&error.to_string())))?;
     if document.issuer != issuer.as_str() {
         return Err(DiscoveryError::IssuerMismatch {
             expected: issuer.as_str().to_owned(),
-            found: document.issuer,
+            found: shortened(&document.issuer),
         });
     }
+    document.check_flow()?;
+    let reach = Reach::of(issuer);
+    let endpoint = |member, url: &str| reach.endpoint(member, url);
+    let optional = |member, url: Option<String>| {
+        url.filter(|url| !url.is_empty())
+            .map(|url| reach.endpoint(member, &url))
+            .transpose()
+    };
     Ok(Metadata {
         authorization_endpoint: endpoint(
             "authorization_endpoint",
             &document.authorization_endpoint,
         )?,
         token_endpoint: endpoint("token_endpoint", &document.token_endpoint)?,
-        userinfo_endpoint: optional_endpoint("userinfo_endpoint", document.userinfo_endpoint)?,
+        userinfo_endpoint: optional("userinfo_endpoint", document.userinfo_endpoint)?,
         jwks_uri: endpoint("jwks_uri", &document.jwks_uri)?,
-        end_session_endpoint: optional_endpoint(
-            "end_session_endpoint",
-            document.end_session_endpoint,
-        )?,
+        end_session_endpoint: optional("end_session_endpoint", document.end_session_endpoint)?,
         algorithms: algorithms(document.id_token_signing_alg_values_supported, allow_hs256)?,
+        pkce_methods: document
+            .code_challenge_methods_supported
+            .unwrap_or_default(),
         client_auth: client_auth(document.token_endpoint_auth_methods_supported.as_deref()),
         advertises_iss: document.authorization_response_iss_parameter_supported == Some(true),
     })
 }
 
-fn endpoint(member: &'static str, url: &str) -> Result<Url, DiscoveryError> {
-    secure_url(url).ok_or_else(|| DiscoveryError::Endpoint {
+impl Document {
+    /// The provider must not rule out the flow that is used, nor hide what it answers.
+    fn check_flow(&self) -> Result<(), DiscoveryError> {
+        let encryption = self.id_token_encryption_alg_values_supported.as_ref();
+        if encryption.is_some_and(|algorithms| !algorithms.is_empty()) {
+            tracing::warn!(
+                "the provider announces encrypted ID tokens, which cannot be read: if sign-ins \
+                 fail, unset the Encryption Key of the provider's application"
+            );
+        }
+        let types = self.response_types_supported.as_deref();
+        let modes = self.response_modes_supported.as_deref();
+        announces("response_types_supported", types, "code")?;
+        announces("response_modes_supported", modes, "query")
+    }
+}
+
+impl Metadata {
+    /// Whether this PKCE method is one the provider takes, as far as it says.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::Unsupported`].
+    pub fn check_pkce(&self, method: &'static str) -> Result<(), DiscoveryError> {
+        let methods = Some(self.pkce_methods.as_slice());
+        announces("code_challenge_methods_supported", methods, method)
+    }
+}
+
+/// What is announced must not rule out what is sent. What is not announced is tried: the members are
+/// optional, and providers forget them.
+fn announces(
+    member: &'static str,
+    announced: Option<&[String]>,
+    wanted: &'static str,
+) -> Result<(), DiscoveryError> {
+    let names = announced.unwrap_or_default();
+    if names.is_empty() || names.iter().any(|name| name == wanted) {
+        return Ok(());
+    }
+    Err(DiscoveryError::Unsupported {
         member,
-        url: without_password(url),
+        announced: few(names),
+        wanted,
     })
 }
 
-fn without_password(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else {
-        return text.chars().take(200).collect();
-    };
-    if url.password().is_some() && url.set_password(Some("...")).is_err() {
-        return String::new();
-    }
-    url.to_string()
+/// Text of the provider for a log line: not longer than a log line should be.
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
-fn optional_endpoint(
-    member: &'static str,
-    url: Option<String>,
-) -> Result<Option<Url>, DiscoveryError> {
-    url.filter(|url| !url.is_empty())
-        .map(|url| endpoint(member, &url))
-        .transpose()
-}
-
-/// An absolute `https` URL, or `http` where the host is this machine; without credentials and
-/// without a fragment.
-fn secure_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let secure = match url.scheme() {
-        "https" => url.host().is_some(),
-        "http" => is_loopback(&url.host()?),
-        _ => false,
-    };
-    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (secure && plain).then_some(url)
-}
-
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-        Host::Domain(name) => *name == "localhost",
-    }
+fn few(names: &[String]) -> Vec<String> {
+    names.iter().take(10).map(|name| shortened(name)).collect()
 }
 
 /// What is both announced and accepted. A provider that announces nothing may use any accepted one.
@@ -240,7 +279,7 @@ fn algorithms(
         .collect();
     if usable.is_empty() {
         return Err(DiscoveryError::Algorithms {
-            announced,
+            announced: few(&announced),
             accepted: names,
         });
     }

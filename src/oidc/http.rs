@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use url::Url;
 
+use super::json::{self, JsonFault};
 use crate::domain::secret::Secret;
 
 /// The largest body that is read, in bytes. Discovery documents, key sets and token answers are a
@@ -72,6 +73,9 @@ pub enum HttpError {
     /// A body that is not a JSON object; `0` is its content type.
     #[error("the answer is not a JSON object (content type {0:?})")]
     NotJson(String),
+    /// A JSON object in which a name stands twice: nobody knows which of the two counts.
+    #[error("the answer is a JSON object with a repeated name")]
+    RepeatedName,
 }
 
 /// An answer whose body is complete and bounded.
@@ -89,7 +93,10 @@ impl Answer {
         if !self.says_json() {
             return Err(not_json());
         }
-        serde_json::from_slice(&self.body).map_err(|_| not_json())
+        json::parse_object(&self.body).map_err(|fault| match fault {
+            JsonFault::NotAnObject => not_json(),
+            JsonFault::Repeated => HttpError::RepeatedName,
+        })
     }
 
     /// A missing content type is tolerated, a different one is not: an HTML error page or a signed
@@ -260,6 +267,7 @@ mod tests {
             ("application/json", "\"text\"", false),
             ("application/json", "<html>", false),
             ("application/json", "{} {}", false),
+            ("application/json", r#"{"a":1,"a":1}"#, false),
         ] {
             assert_eq!(
                 answer(content_type, body).object().is_ok(),

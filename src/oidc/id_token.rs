@@ -95,6 +95,7 @@ pub fn algorithm_name(algorithm: &Algorithm) -> String {
 pub fn verify(raw: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Verified, TokenFault> {
     let parts = Parts::decode(raw)?;
     parts.check_presence()?;
+    parts.check_form()?;
     let token = CoreIdToken::from_str(raw).map_err(|error| unreadable(&error))?;
     let verifier = verifier(keys, expected)?;
     let claims = token

@@ -55,7 +55,6 @@ impl Provider {
     ) -> Result<Url, Unavailable> {
         let snapshot = self.snapshot().ok_or(Unavailable)?;
         let settings = self.settings();
-        let (challenge, method) = challenge(settings.pkce, &attempt.verifier);
         let mut url = snapshot.metadata().authorization_endpoint.clone();
         let mut query = url.query_pairs_mut();
         query
@@ -65,8 +64,11 @@ impl Provider {
             .append_pair("scope", &settings.scope.join(" "))
             .append_pair("state", &attempt.state)
             .append_pair("nonce", &attempt.nonce)
-            .append_pair("code_challenge", &challenge)
-            .append_pair("code_challenge_method", method);
+            .append_pair(
+                "code_challenge",
+                &challenge(settings.pkce, &attempt.verifier),
+            )
+            .append_pair("code_challenge_method", method(settings.pkce));
         if options.prompt_login {
             query.append_pair("prompt", "login");
         }
@@ -208,14 +210,22 @@ impl Provider {
     }
 }
 
-/// The PKCE challenge of a verifier and the name of its method (RFC 7636 section 4.2).
-fn challenge(pkce: Pkce, verifier: &str) -> (String, &'static str) {
+/// The name of a PKCE method (RFC 7636 section 4.3).
+pub(super) const fn method(pkce: Pkce) -> &'static str {
+    match pkce {
+        Pkce::S256 => "S256",
+        Pkce::Plain => "plain",
+    }
+}
+
+/// The PKCE challenge of a verifier (RFC 7636 section 4.2).
+fn challenge(pkce: Pkce, verifier: &str) -> String {
     match pkce {
         Pkce::S256 => {
             let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
-            (URL_SAFE_NO_PAD.encode(hash), "S256")
+            URL_SAFE_NO_PAD.encode(hash)
         }
-        Pkce::Plain => (verifier.to_owned(), "plain"),
+        Pkce::Plain => verifier.to_owned(),
     }
 }
 
@@ -227,10 +237,7 @@ mod tests {
     fn the_challenge_is_that_of_rfc_7636() {
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         let hashed = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-        assert_eq!(challenge(Pkce::S256, verifier), (hashed.to_owned(), "S256"));
-        assert_eq!(
-            challenge(Pkce::Plain, verifier),
-            (verifier.to_owned(), "plain")
-        );
+        assert_eq!(challenge(Pkce::S256, verifier), hashed);
+        assert_eq!(challenge(Pkce::Plain, verifier), verifier);
     }
 }

@@ -7,7 +7,7 @@
 //!   requests behind it; [`id_token`] verifies; [`claims`] reads the person out of it. The outcome is
 //!   `signed_in` or `refusal`.
 //! - `logout` is the way out.
-//! - [`http`] is the only place that knows the HTTP client.
+//! - [`http`] is the only place that knows the HTTP client; `json` reads what it brings.
 //!
 //! What belongs elsewhere: sessions and cookies (`session`), the rules (`domain::policy`), pages.
 
@@ -16,6 +16,7 @@ pub mod discovery;
 mod exchange;
 pub mod http;
 pub mod id_token;
+mod json;
 pub mod jwks;
 mod login;
 mod logout;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::discovery::{self, DiscoveryError, Metadata};
 use super::http::{Answer, BuildError, Http, HttpError};
 use super::jwks::{self, KeySet};
+use super::login;
 use crate::config::Oidc;
 use crate::domain::random::Random;
 use crate::domain::time::{Clock, Timestamp};
@@ -50,8 +51,8 @@ pub struct Provider {
     http: Http,
     snapshot: ArcSwapOption<Snapshot>,
     /// Held while the snapshot is renewed, so that only one fetch is under way; the value is when
-    /// an unknown key last caused one.
-    renewal: Mutex<Option<Timestamp>>,
+    /// an unknown key last caused one, and for how long it causes no other.
+    renewal: Mutex<Option<(Timestamp, Duration)>>,
 }
 
 impl Provider {
@@ -92,8 +93,8 @@ impl Provider {
 
     /// A snapshot that is newer than `seen`, whose keys did not verify a token: one that somebody
     /// else has fetched meanwhile, or that is fetched now. `None` if there is none, or if the last
-    /// such fetch is not [`jwks::COOL_DOWN`] ago. One fetch at a time; while the provider is down,
-    /// the old keys stay.
+    /// such fetch is not [`jwks::COOL_DOWN`] ago ([`jwks::AFTER_FAILURE`] if it failed). One fetch at
+    /// a time; while the provider is down, the old keys stay.
     pub(super) async fn newer_than(&self, seen: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         let mut last = self.renewal.lock().await;
         let known = self.snapshot()?;
@@ -104,10 +105,11 @@ impl Provider {
         if jwks::is_cooling_down(*last, now) {
             return None;
         }
-        *last = Some(now);
+        *last = Some((now, jwks::COOL_DOWN));
         match self.renew().await {
             Ok(snapshot) => Some(snapshot),
             Err(error) => {
+                *last = Some((self.clock.now(), jwks::AFTER_FAILURE));
                 tracing::warn!(%error, "the provider's keys cannot be renewed, the old ones stay");
                 None
             }
@@ -126,6 +128,7 @@ impl Provider {
             })?;
         let metadata =
             discovery::parse_document(document, &self.settings.issuer, self.settings.allow_hs256)?;
+        metadata.check_pkce(login::method(self.settings.pkce))?;
         let keys = self
             .fetch_keys(&metadata)
             .await

@@ -1,61 +1,118 @@
 //! How often one client address may do something. Where it counts is the caller's business.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 
 use crate::domain::client_ip::limit_key;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Whose bucket a request takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// The client at this address.
+    Client(IpAddr),
+    /// Pages in the browsers at this address, which are not the client's own doing.
+    Page(IpAddr),
+}
+
+impl Asker {
+    /// The same for all addresses that count as one.
+    fn key(self) -> Self {
+        match self {
+            Self::Client(ip) => Self::Client(limit_key(ip)),
+            Self::Page(ip) => Self::Page(limit_key(ip)),
+        }
+    }
+}
+
 /// A token bucket for each address: `per_minute` at once, refilled evenly over a minute.
 ///
-/// Bounded: when more addresses than `capacity` are active, the least recently seen one starts
-/// afresh. Admission is plain LRU on purpose: a policy that may refuse to keep a newcomer would
-/// let that newcomer through for ever.
+/// Bounded: when more addresses than `capacity` are active, those not seen for longest start afresh.
+/// A newcomer always has its place: a table that may refuse to keep one would let it through for
+/// ever. An address costs about 120 bytes, and nothing once it has rested for two minutes.
 ///
 /// One IPv6 client holds at least a /64, which therefore counts as one address.
 #[derive(Debug)]
 pub struct RateLimiter {
     /// Time one request costs; `None` refuses everything.
     cost: Option<Duration>,
-    /// When each address's bucket is full again (the "theoretical arrival time" of GCRA).
-    full_at: Cache<IpAddr, Arc<Mutex<Instant>>>,
+    buckets: Mutex<Buckets>,
+}
+
+/// When each address's bucket is full again (the "theoretical arrival time" of GCRA), in two
+/// generations: an address that is seen moves to the young one; when that is full, or a minute old,
+/// it becomes the old one, and the old one is forgotten at once.
+#[derive(Debug)]
+struct Buckets {
+    /// Addresses in one generation.
+    room: usize,
+    young: HashMap<Asker, Instant>,
+    old: HashMap<Asker, Instant>,
+    /// When the young generation began.
+    since: Option<Instant>,
+}
+
+impl Buckets {
+    fn full_at(&mut self, asker: Asker, now: Instant) -> Instant {
+        let known = self.young.get(&asker).or_else(|| self.old.get(&asker));
+        known.copied().unwrap_or(now).max(now)
+    }
+
+    fn set(&mut self, asker: Asker, full_at: Instant, now: Instant) {
+        // A bucket that rested for a minute is full: forgetting it changes nothing.
+        let aged = self
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) >= MINUTE);
+        let full = self.young.len() >= self.room && !self.young.contains_key(&asker);
+        if aged || full {
+            self.old = std::mem::take(&mut self.young);
+            self.since = Some(now);
+        }
+        self.young.insert(asker, full_at);
+    }
 }
 
 impl RateLimiter {
     /// `per_minute` requests for each address, which is also the burst; zero refuses everything.
-    /// At most `capacity` addresses are remembered (at least one).
-    pub fn new(per_minute: u32, capacity: u64) -> Self {
+    /// At most `capacity` addresses are remembered (at least two), half of them however many others
+    /// come.
+    pub fn new(per_minute: u32, capacity: usize) -> Self {
         Self {
             cost: MINUTE.checked_div(per_minute),
-            full_at: Cache::builder()
-                .max_capacity(capacity.max(1))
-                .eviction_policy(EvictionPolicy::lru())
-                // A bucket that rested for a minute is full: forgetting it changes nothing.
-                .time_to_idle(MINUTE * 2)
-                .build(),
+            buckets: Mutex::new(Buckets {
+                room: (capacity / 2).max(1),
+                young: HashMap::new(),
+                old: HashMap::new(),
+                since: None,
+            }),
         }
     }
 
-    /// Takes one token of `ip` at `now`, or says that none is left. A refusal costs nothing.
-    pub fn allow(&self, ip: IpAddr, now: Instant) -> bool {
+    /// Takes one token of `asker` at `now`.
+    ///
+    /// # Errors
+    /// How long it takes until there is one, if nobody else takes it. A refusal costs nothing.
+    pub fn take(&self, asker: Asker, now: Instant) -> Result<(), Duration> {
         let Some(cost) = self.cost else {
-            return false;
+            return Err(MINUTE);
         };
-        let bucket = self
-            .full_at
-            .get_with(limit_key(ip), || Arc::new(Mutex::new(now)));
-        let mut full_at = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        match (*full_at).max(now).checked_add(cost) {
-            Some(next) if next.saturating_duration_since(now) <= MINUTE => {
-                *full_at = next;
-                true
+        let asker = asker.key();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = buckets.full_at(asker, now);
+        let next = full_at.checked_add(cost).ok_or(MINUTE)?;
+        match next.saturating_duration_since(now).checked_sub(MINUTE) {
+            None | Some(Duration::ZERO) => {
+                buckets.set(asker, next, now);
+                Ok(())
             }
-            _ => false,
+            Some(wait) => {
+                // Seen, and so not forgotten before those that were not.
+                buckets.set(asker, full_at, now);
+                Err(wait)
+            }
         }
     }
 }
@@ -69,8 +126,24 @@ mod tests {
     const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const B: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0));
 
+    impl RateLimiter {
+        fn allow(&self, ip: IpAddr, now: Instant) -> bool {
+            self.take(Asker::Client(ip), now).is_ok()
+        }
+
+        fn remembered(&self) -> usize {
+            let buckets = self.buckets.lock().unwrap();
+            buckets.young.len() + buckets.old.len()
+        }
+    }
+
     fn allowed(limiter: &RateLimiter, ip: IpAddr, now: Instant, asked: usize) -> usize {
         (0..asked).filter(|_| limiter.allow(ip, now)).count()
+    }
+
+    /// The nth network of 64 bits.
+    fn network(n: u64) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from_bits(u128::from(n) << 64))
     }
 
     #[test]
@@ -96,12 +169,46 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_how_long_to_wait_and_keeps_its_word() {
+        for per_minute in [1, 3, 7, 60, 600, 10_000] {
+            let limiter = RateLimiter::new(per_minute, 10);
+            let mut now = Instant::now();
+            while limiter.take(Asker::Client(A), now).is_ok() {}
+            for _ in 0..5 {
+                let wait = limiter.take(Asker::Client(A), now).unwrap_err();
+                assert!(wait <= MINUTE / per_minute, "{per_minute}: {wait:?}");
+                let almost = wait.checked_sub(Duration::from_nanos(1)).unwrap();
+                assert!(
+                    limiter.take(Asker::Client(A), now + almost).is_err(),
+                    "{per_minute}"
+                );
+                now += wait;
+                assert_eq!(limiter.take(Asker::Client(A), now), Ok(()), "{per_minute}");
+            }
+        }
+        assert_eq!(
+            RateLimiter::new(0, 10).take(Asker::Client(A), Instant::now()),
+            Err(MINUTE)
+        );
+    }
+
+    #[test]
     fn addresses_do_not_share_a_bucket() {
         let limiter = RateLimiter::new(1, 10);
         let now = Instant::now();
         assert!(limiter.allow(A, now));
         assert!(!limiter.allow(A, now));
         assert!(limiter.allow(B, now));
+    }
+
+    #[test]
+    fn pages_do_not_use_up_what_their_neighbours_need() {
+        let limiter = RateLimiter::new(2, 10);
+        let now = Instant::now();
+        let page = |ip| limiter.take(Asker::Page(ip), now).is_ok();
+        assert!(page(A) && page(A) && !page(A));
+        assert_eq!(allowed(&limiter, A, now, 5), 2);
+        assert!(!page(A));
     }
 
     #[test]
@@ -149,14 +256,52 @@ mod tests {
             for last in 1..=4 {
                 limiter.allow(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), now);
             }
-            limiter.full_at.run_pending_tasks();
         }
+        assert_eq!(allowed(&limiter, A, now, 20), 3);
+        assert!(limiter.remembered() <= 4);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_is_bounded_and_does_not_free_whoever_comes_often() {
+        let limiter = RateLimiter::new(3, 100);
+        let now = Instant::now();
         let mut passed = 0;
-        for _ in 0..20 {
-            passed += usize::from(limiter.allow(A, now));
-            limiter.full_at.run_pending_tasks();
+        for at in 0..10_000 {
+            assert!(limiter.allow(network(at), now), "{at}");
+            if at % 40 == 0 {
+                passed += usize::from(limiter.allow(A, now));
+            }
+            assert!(limiter.remembered() <= 100);
         }
         assert_eq!(passed, 3);
-        assert!(limiter.full_at.entry_count() <= 4);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_that_rested_for_two_minutes() {
+        let limiter = RateLimiter::new(3, 1_000);
+        let start = Instant::now();
+        for at in 0..500 {
+            limiter.allow(network(at), start);
+        }
+        assert_eq!(limiter.remembered(), 500);
+        // Seen again within the minute, and so not forgotten.
+        assert_eq!(allowed(&limiter, A, start, 5), 3);
+        for seconds in [59, 61, 119] {
+            limiter.allow(A, start + Duration::from_secs(seconds));
+        }
+        limiter.allow(A, start + Duration::from_secs(122));
+        assert_eq!(limiter.remembered(), 2, "once in each generation");
+    }
+
+    #[test]
+    fn a_bucket_that_changes_its_generation_stays_as_empty_as_it_was() {
+        let limiter = RateLimiter::new(2, 1_000);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(allowed(&limiter, A, at(0), 5), 2);
+        assert_eq!(allowed(&limiter, A, at(30), 5), 1);
+        assert_eq!(allowed(&limiter, A, at(60), 5), 1);
+        assert_eq!(allowed(&limiter, A, at(61), 5), 0);
+        assert_eq!(allowed(&limiter, A, at(90), 5), 1);
     }
 }

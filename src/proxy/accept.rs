@@ -19,6 +19,7 @@ use super::drain::{Drain, Open};
 use super::head::{Head, HeadError, Patience, read_head};
 use super::phases::Phases;
 use super::plain::{self, Status};
+use super::rates::{counted_as, whole_seconds};
 use super::slots::{Slot, Slots};
 use super::stream::{Connection, Transport};
 use super::tunnel::Tunnels;
@@ -211,12 +212,13 @@ impl Front {
         visit: Visit,
         mut connection: Connection,
     ) -> Option<(Permit, Tunnel, Visit, Connection)> {
-        if !self.tunnel_rate.allow(visit.client, visit.started) {
+        if let Err(wait) = self.tunnel_rate.take(counted_as(&visit), visit.started) {
             self.metrics.limit_hit(Limit::Tunnels);
             self.metrics.tunnel_refused(kind);
             let text = format!("too many new tunnels (request {})", visit.id);
             let status = Status(429, "Too Many Requests");
-            plain::answer(&mut connection, status, "Retry-After: 10\r\n", &text).await;
+            let wait = format!("Retry-After: {}\r\n", whole_seconds(wait));
+            plain::answer(&mut connection, status, &wait, &text).await;
             return None;
         }
         let permit = Permit::for_open_door(&visit.door)?;

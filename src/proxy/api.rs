@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::house::House;
+use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
@@ -83,8 +84,8 @@ impl House {
                 .insert(http::header::WWW_AUTHENTICATE, challenge);
             return Verdict::Answer(response);
         };
-        if !self.open_request_allowed(visit.client, visit.started) {
-            return self.too_many(visit);
+        if let Some(answer) = self.held_back(visit, Rated::Api) {
+            return Verdict::Answer(answer);
         }
         Verdict::Forward(Box::new(Route {
             authorization: Authorization::Keep,

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 
 use super::gate::{CookieRule, Route, Verdict};
 use super::house::{House, see_other};
+use super::rates::Rated;
 use super::standing::{self, ClaimsError};
 use super::visit::Visit;
 use crate::config::SignIn;
@@ -47,6 +48,9 @@ impl House {
         };
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
+        }
+        if let Some(answer) = self.held_back(visit, Rated::Registration) {
+            return answer;
         }
         let now = self.clock.now();
         let answered = live.legs().answer(&request, now);

@@ -13,6 +13,7 @@ use http::{Response, StatusCode};
 
 use super::gate::{Purpose, Verdict};
 use super::house::{House, see_other};
+use super::rates::Rated;
 use super::visit::Visit;
 use crate::config::SignIn;
 use crate::domain::door::AuthId;
@@ -177,6 +178,9 @@ impl House {
         };
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
+        }
+        if let Some(answer) = self.held_back(visit, Rated::Registration) {
+            return answer;
         }
         let form = Form::parse(body);
         let (Some(id), Some(token)) = (form.one("id").and_then(AuthId::parse), form.one("token"))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::house::House;
+use super::rates::Rated;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
@@ -19,7 +20,7 @@ use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
-use crate::ops::metrics::{Limit, Rule};
+use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
 
@@ -119,9 +120,13 @@ impl House {
     }
 
     fn open(&self, visit: &Visit) -> Verdict {
-        if !self.open_request_allowed(visit.client, visit.started) {
-            return self.too_many(visit);
+        match self.held_back(visit, Rated::Open) {
+            Some(answer) => Verdict::Answer(answer),
+            None => self.through_open_door(visit),
         }
+    }
+
+    fn through_open_door(&self, visit: &Visit) -> Verdict {
         let Some(permit) = Permit::for_open_door(&visit.door) else {
             return Verdict::Answer(self.not_found(visit));
         };
@@ -145,7 +150,8 @@ impl House {
         if !is_trusted(visit.client, &self.settings.headscale.verify_from) {
             return Verdict::Answer(self.not_found(visit));
         }
-        self.open(visit)
+        // Not limited: a DERP server asks for every client, and the operator named it.
+        self.through_open_door(visit)
     }
 
     async fn own(&self, visit: &Visit, own: Own, body: &Bytes) -> Verdict {
@@ -174,6 +180,11 @@ impl House {
             Ok(rule) => rule,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        if *guarded != Guarded::Page
+            && let Some(answer) = self.held_back(visit, Rated::Registration)
+        {
+            return Verdict::Answer(answer);
+        }
         match guarded {
             Guarded::Register(id) => self.register(visit, id, permit, live),
             Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
@@ -349,12 +360,6 @@ impl House {
             )
         };
         self.page_or_json(visit, page, "cross_site", "a same-origin proof is missing")
-    }
-
-    pub(super) fn too_many(&self, visit: &Visit) -> Verdict {
-        self.metrics.limit_hit(Limit::OpenRequests);
-        let page = |context: &pages::Context<'_>| pages::too_many_requests(context, 10);
-        Verdict::Answer(self.page_or_json(visit, page, "too_many_requests", "slow down"))
     }
 
     pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &'static str) -> Response<Bytes> {

@@ -1,13 +1,12 @@
 //! What the phases of a request share: the rooms, built once by `app`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, LOCATION, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
+use super::rates::Rates;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Settings, SignIn};
@@ -17,7 +16,6 @@ use crate::headscale::VersionWatch;
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::metrics::Metrics;
-use crate::ops::rate::RateLimiter;
 use crate::pages;
 use crate::session::{Attempts, Cookies, Live, Sessions, UsedStates};
 
@@ -43,10 +41,8 @@ pub struct House {
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.
     pub web_uis: Vec<Option<Arc<Origin>>>,
-    /// Requests through open and API-key doors, by address.
-    pub open_rate: RateLimiter,
-    /// Sign-ins begun, by address.
-    pub sign_in_rate: RateLimiter,
+    /// How often one address may do what costs something.
+    pub rates: Rates,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The present.
@@ -103,11 +99,6 @@ impl House {
             }
         }
         twin
-    }
-
-    /// Whether `client` may make another request through an open or API-key door now.
-    pub fn open_request_allowed(&self, client: IpAddr, now: Instant) -> bool {
-        self.open_rate.allow(client, now)
     }
 }
 

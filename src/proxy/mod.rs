@@ -19,6 +19,7 @@ mod logout;
 pub mod phases;
 mod plain;
 pub mod private;
+pub mod rates;
 mod relay;
 mod reply;
 mod response;

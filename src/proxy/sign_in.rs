@@ -9,13 +9,14 @@ use http::{Response, StatusCode};
 
 use super::gate::Verdict;
 use super::house::{House, see_other, set_cookie};
+use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::login::{self, Attempt, AttemptKind};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
-use crate::ops::metrics::{CallbackFailure, Limit};
+use crate::ops::metrics::CallbackFailure;
 use crate::pages;
 use crate::session::{AttemptError, Live, SessionKey};
 
@@ -94,9 +95,8 @@ impl House {
         kind: AttemptKind,
         options: &AuthorizeOptions,
     ) -> Response<Bytes> {
-        if !self.sign_in_rate.allow(visit.client, visit.started) {
-            self.metrics.limit_hit(Limit::SignIns);
-            return self.page(visit, |context| pages::too_many_requests(context, 10));
+        if let Some(answer) = self.held_back(visit, Rated::SignIn) {
+            return answer;
         }
         let now = self.clock.now();
         let attempt = Attempt::begin(self.random.as_ref(), return_to, kind, now);
@@ -118,6 +118,10 @@ impl House {
     pub(super) async fn callback(&self, visit: &Visit) -> Verdict {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
+        }
+        // Nothing of the attempt is used up: the same address works after the wait.
+        if let Some(answer) = self.held_back(visit, Rated::Callback) {
+            return Verdict::Answer(answer);
         }
         let target = &visit.head.target;
         let states = target.query_values("state");

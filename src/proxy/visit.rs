@@ -57,6 +57,17 @@ impl Visit {
         }
     }
 
+    /// Whether a page made this request by itself, as far as the browser says: a script, a frame, an
+    /// image, a WebSocket; not a person who follows a link or sends a form.
+    pub fn is_made_by_a_page(&self) -> bool {
+        let told = ["sec-fetch-mode", "sec-fetch-dest", "origin"];
+        let top_level = self.only("sec-fetch-mode") == Some("navigate")
+            && self
+                .only("sec-fetch-dest")
+                .is_none_or(|dest| dest == "document");
+        told.iter().any(|name| self.has(name)) && !top_level
+    }
+
     /// Whether an answer should be a page rather than JSON.
     pub fn wants_page(&self) -> bool {
         match self.only("sec-fetch-dest") {

@@ -126,8 +126,10 @@ fn witness(tailnet: &Tailnet, ui: &HeadscaleStandin, row: &str) -> Seen {
 
 #[test]
 fn no_field_that_an_upstream_believes_comes_from_a_client() {
-    let (tailnet, ui) =
-        start("limits: { open_requests_per_minute: 100000, tunnels_per_minute: 10000 }\n");
+    let (tailnet, ui) = start(
+        "limits: { open_requests_per_minute: 100000, api_requests_per_minute: 100000, \
+            tunnels_per_minute: 10000 }\n",
+    );
     let person = admin(&tailnet);
     let session = session_line(&tailnet.house, &person);
     let all: Vec<String> = BELIEVED

@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+#[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 #[path = "../gate/stage.rs"]

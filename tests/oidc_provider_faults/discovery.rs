@@ -141,7 +141,8 @@ async fn an_unknown_provider_sends_nobody_anywhere() {
 async fn the_start_waits_for_a_provider_that_comes_late() {
     let scene = Scene::unknown(|_| {}).await;
     scene.idp.bend(Fault::DiscoveryIsDown);
-    let short = Duration::from_millis(10);
+    // Shorter than the shortest pause before a second attempt.
+    let short = Duration::from_millis(450);
     let error = scene
         .rp
         .wait_until_available(short, &SystemEntropy)

@@ -32,7 +32,7 @@ use headwarden::oidc::{
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use url::Url;
@@ -42,11 +42,15 @@ mod faulty_provider;
 
 mod callback;
 mod discovery;
+mod endpoints;
+mod forgeries;
 mod id_token;
 mod keys;
 mod person;
 
-use faulty_provider::{CLIENT_ID, CLIENT_SECRET, Endpoint, Fault, FaultyProvider, Key, Person};
+use faulty_provider::{
+    CLIENT_ID, CLIENT_SECRET, Endpoint, Fault, FaultyProvider, Ill, Key, Person,
+};
 
 const REDIRECT_URI: &str = "https://headscale.example/oidc/callback";
 const START: u64 = 1_800_000_000;
@@ -120,6 +124,14 @@ impl Scene {
         scene
     }
 
+    /// The same, with keys that are quick to sign with.
+    async fn quick(adjust: impl FnOnce(&mut Oidc)) -> Self {
+        let scene = Self::unknown(adjust).await;
+        scene.idp.rotate_to(Key::Ec);
+        scene.rp.refresh().await.unwrap();
+        scene
+    }
+
     fn attempt(&self) -> Attempt {
         let kind = AttemptKind::SignIn;
         Attempt::begin(&SystemEntropy, ReturnTo::root(), kind, self.clock.now())
@@ -178,6 +190,11 @@ async fn location(url: &Url) -> Option<String> {
 
 fn invalid(reason: TokenFault) -> CallbackError {
     CallbackError::TokenInvalid { reason }
+}
+
+/// The members of an object.
+fn members(object: &Value) -> Map<String, Value> {
+    object.as_object().unwrap().clone()
 }
 
 fn unavailable(endpoint: Answering, source: HttpError) -> CallbackError {

@@ -65,9 +65,16 @@ impl Plan {
         if !more.oidc.contains("allowed_") && !more.oidc.contains("allow_everyone") {
             text = text.replace("oidc:\n", "oidc:\n  allowed_groups: [/headscale]\n");
         }
+        if !more.top.contains("limits:") {
+            text.push_str(ROOMY);
+        }
         text
     }
 }
+
+/// One address asks for every row of a table. `limits: {}` gets what an operator gets.
+const ROOMY: &str = "limits: { sign_ins_per_minute: 1000000, callbacks_per_minute: 1000000, \
+    registrations_per_minute: 1000000, api_requests_per_minute: 1000000 }\n";
 
 /// Additions to [`Plan::config`]: YAML lines with their indentation.
 #[derive(Clone, Copy)]
@@ -100,7 +107,7 @@ impl Default for More {
 /// Our client at the provider.
 pub(crate) const CLIENT_ID: &str = "headwarden";
 /// Our secret at the provider (the fault-injecting provider's own).
-pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret-0123456789abcdef";
 /// Headscale's client at our issuer.
 pub(crate) const HEADSCALE_ID: &str = "headscale";
 /// Headscale's secret at our issuer.

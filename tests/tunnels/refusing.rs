@@ -206,7 +206,8 @@ async fn one_address_opens_only_so_many_tunnels_a_minute() {
     client.send(from("203.0.113.1")).await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
-    assert_eq!(value(&head, "retry-after").as_deref(), Some("10"));
+    let wait = value(&head, "retry-after").and_then(|wait| wait.parse::<u64>().ok());
+    assert!(wait.is_some_and(|wait| (1..=20).contains(&wait)), "{head}");
     client.rest().await;
 
     let mut neighbour = rig.connect(Front::Plain).await;

@@ -2,10 +2,11 @@
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{Access, IdentityHeaders};
+use super::super::settings::{Access, IdentityHeaders, Settings};
 use super::headscale::path_if;
 use super::values::{self, choice, texts};
 use super::{Checks, Reported};
+use crate::domain::access::path_matches;
 use crate::domain::door::{self, Asked, Door, Guarded, OpenPath};
 use crate::domain::path::Target;
 
@@ -247,6 +248,25 @@ fn warn_covered(rules: &[Access], report: &mut Report) {
                     "the rule for {} is never reached: the one for {} stands before it and the \
                      first match wins",
                     later.path, earlier.path
+                ),
+            );
+        }
+    }
+}
+
+/// An opened path below a rule with groups: whoever wrote the groups may have forgotten it.
+pub(super) fn warn_opened(settings: &Settings, report: &mut Report) {
+    for open in &settings.open {
+        let rule = settings
+            .access
+            .iter()
+            .find(|rule| path_matches(&rule.path, &open.path));
+        if let Some(rule) = rule.filter(|it| !it.groups.is_empty() || !it.users.is_empty()) {
+            report.warn(
+                "open",
+                format!(
+                    "{} needs no session, although the access rule for {} names who may pass",
+                    open.path, rule.path
                 ),
             );
         }

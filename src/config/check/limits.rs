@@ -80,6 +80,22 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         file.open_requests_per_minute,
         600,
     );
+    let api = count(
+        "limits.api_requests_per_minute",
+        file.api_requests_per_minute,
+        600,
+    );
+    let sign_ins = count("limits.sign_ins_per_minute", file.sign_ins_per_minute, 300);
+    let callbacks = count(
+        "limits.callbacks_per_minute",
+        file.callbacks_per_minute,
+        600,
+    );
+    let registrations = count(
+        "limits.registrations_per_minute",
+        file.registrations_per_minute,
+        300,
+    );
     let mut wait = |key: &str, text: Option<String>, default: u64, most: Duration| {
         duration(
             key,
@@ -100,6 +116,10 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         connections_per_address: connections?,
         tunnels_per_minute: tunnels?,
         open_requests_per_minute: open?,
+        api_requests_per_minute: api?,
+        sign_ins_per_minute: sign_ins?,
+        callbacks_per_minute: callbacks?,
+        registrations_per_minute: registrations?,
         header_timeout: header?,
         keepalive_timeout: keepalive?,
     })

@@ -39,6 +39,9 @@ const PROTOCOL_PARAMETERS: &[&str] = &[
     "state",
 ];
 
+/// The shortest client secret, in bytes, that ID tokens may be signed with.
+const SHORTEST_HS256_SECRET: usize = 32;
+
 /// The `oidc` section, without the rules in it.
 pub(super) fn oidc(file: file::Oidc, checks: &mut Checks<'_>) -> Option<Oidc> {
     let issuer = issuer(file.issuer, &mut checks.report);
@@ -77,13 +80,9 @@ pub(super) fn oidc(file: file::Oidc, checks: &mut Checks<'_>) -> Option<Oidc> {
     };
     let timeout = wait("oidc.timeout", file.timeout, 10, 2 * MINUTE);
     let start_timeout = wait("oidc.start_timeout", file.start_timeout, 60, 60 * MINUTE);
-    if file.allow_hs256 == Some(true) {
-        checks.report.warn(
-            "oidc.allow_hs256",
-            "whoever knows the client secret can sign ID tokens; a signing key at the provider is \
-             better",
-        );
-    }
+    let hs256 = file.allow_hs256 == Some(true);
+    let length = client_secret.as_ref().map(|secret| secret.expose().len());
+    let allow_hs256 = allow_hs256(hs256, length, &mut checks.report);
     Some(Oidc {
         only_start_if_available: file.only_start_if_oidc_is_available.unwrap_or(true),
         start_timeout: start_timeout?,
@@ -93,7 +92,7 @@ pub(super) fn oidc(file: file::Oidc, checks: &mut Checks<'_>) -> Option<Oidc> {
         scope: scope?,
         extra_params: extra_params?,
         pkce: pkce?,
-        allow_hs256: file.allow_hs256.unwrap_or(false),
+        allow_hs256: allow_hs256?,
         username_claim: username_claim?,
         groups_claim: groups_claim?,
         strip_email_domain: match file.strip_email_domain {
@@ -250,6 +249,29 @@ fn pkce(file: &file::Pkce, report: &mut Report) -> Option<Pkce> {
         );
     }
     Some(method)
+}
+
+/// HS256 with a short secret is worse than none: whoever sees one token can look for the secret at
+/// home (RFC 7518 section 3.2).
+fn allow_hs256(wanted: bool, secret_length: Option<usize>, report: &mut Report) -> Option<bool> {
+    const KEY: &str = "oidc.allow_hs256";
+    if !wanted {
+        return Some(false);
+    }
+    if secret_length.is_some_and(|length| length < SHORTEST_HS256_SECRET) {
+        report.refuse_with(
+            KEY,
+            "the client secret is shorter than 32 bytes, and tokens signed with it can be forged",
+            "give the provider a signing key and delete the line; or make the secret longer",
+        );
+        return None;
+    }
+    report.warn(
+        KEY,
+        "whoever knows the client secret can sign ID tokens; a signing key at the provider is \
+         better",
+    );
+    Some(true)
 }
 
 fn claim(key: &str, text: Option<String>, default: &str, report: &mut Report) -> Option<String> {

@@ -4,7 +4,7 @@ use super::super::file;
 use super::super::report::Report;
 use super::values::texts;
 use super::{Checks, oidc};
-use crate::domain::policy::Rules;
+use crate::domain::policy::{Rules, is_plain_address};
 
 /// The rules in the `oidc` section.
 pub(super) fn rules(file: &file::Oidc, checks: &mut Checks<'_>) -> Option<Rules> {
@@ -74,11 +74,7 @@ fn user_mistake(text: &str) -> Option<(&'static str, &'static str)> {
             "users have no patterns",
             "use allowed_domains for everybody of a domain",
         )),
-        Some((name, domain))
-            if !name.is_empty() && domain_mistake(domain).is_none() && is_plain(name) =>
-        {
-            None
-        }
+        Some((_, domain)) if domain_mistake(domain).is_none() && is_plain_address(text) => None,
         _ => Some((
             "users are matched by e-mail, and this is none",
             "write name@domain",
@@ -86,7 +82,7 @@ fn user_mistake(text: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What an e-mail that counts for a rule consists of.
+/// What the domain of an e-mail that counts for a rule consists of.
 fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text

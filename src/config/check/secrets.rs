@@ -26,6 +26,22 @@ const PLACEHOLDERS: &[&str] = &[
     "null",
 ];
 
+/// Words that are names in other places, and no secrets here.
+const NO_SECRETS: &[&str] = &[
+    "admin",
+    "changeit",
+    "default",
+    "dummy",
+    "headscale",
+    "headwarden",
+    "my-secret",
+    "my_secret",
+    "mysecret",
+    "redacted",
+    "supersecret",
+    "test",
+];
+
 /// Whether a text only stands for the value that belongs there.
 pub(super) fn is_placeholder(text: &str) -> bool {
     let text = text.trim().to_ascii_lowercase();
@@ -92,7 +108,7 @@ fn check(key: &str, text: &str, checks: &mut Checks<'_>) -> Option<String> {
             "variables are not expanded here",
             "use the key that ends in _path, or set the variable named after the key",
         )
-    } else if is_placeholder(text) {
+    } else if is_placeholder(text) || NO_SECRETS.contains(&text.to_ascii_lowercase().as_str()) {
         (
             "this is a placeholder, not a secret",
             "write the secret itself",

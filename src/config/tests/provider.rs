@@ -12,6 +12,12 @@ fn secrets_are_real_secrets_from_one_place() {
         oidc.client_secret | "" | oidc.client_secret | the secret is empty
         oidc.client_secret | "..." | oidc.client_secret | placeholder
         oidc.client_secret | "changeme" | oidc.client_secret | placeholder
+        oidc.client_secret | "ChangeMe" | oidc.client_secret | placeholder
+        oidc.client_secret | " test " | oidc.client_secret | placeholder
+        oidc.client_secret | "Headwarden" | oidc.client_secret | placeholder
+        oidc.client_secret | "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" | oidc.client_secret | placeholder
+        headscale.issuer.client_secret | "redacted" | headscale.issuer.client_secret | placeholder
+        headscale.issuer.client_secret | "aaaaaaaaaaaaaaaaaaaa" | headscale.issuer.client_secret | placeholder
         oidc.client_secret | "your_client_secret" | oidc.client_secret | placeholder
         oidc.client_secret | "${SECRET_OF_OURS}" | oidc.client_secret | not expanded here
         oidc.client_secret | "canary\u0007canary" | oidc.client_secret | control character
@@ -99,7 +105,26 @@ fn the_provider_is_named_byte_for_byte() {
         &[(key, json!("https://a.company/application/o/h"))],
         "end in a slash",
     );
-    warned(&[("oidc.allow_hs256", json!(true))], "sign ID tokens");
+}
+
+#[test]
+fn tokens_are_not_signed_with_a_secret_that_can_be_guessed() {
+    let hs256 = ("oidc.allow_hs256", json!(true));
+    let secret = |length: usize| {
+        let text: String = CANARY.chars().cycle().take(length).collect();
+        ("oidc.client_secret", json!(text))
+    };
+    for length in [16, 31] {
+        let problems = bad(&[hs256.clone(), secret(length)]);
+        let text = Problems(&problems).to_string();
+        assert_eq!(
+            (problems.len(), problems[0].key.as_str()),
+            (1, "oidc.allow_hs256")
+        );
+        assert!(text.contains("signing key"), "{text}");
+        good(&[secret(length)]);
+    }
+    warned(&[hs256, secret(32)], "sign ID tokens");
 }
 
 #[test]
@@ -208,6 +233,8 @@ fn rules_that_could_never_match_are_refused_or_told() {
         oidc.allowed_users | ["dominic"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["a@b@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
+        oidc.allowed_users | ["ann,bob@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
+        oidc.allowed_users | ["<ann@acmecorp.net"] | oidc.allowed_users[0] | matched by e-mail
         oidc.allowed_users | ["*@acmecorp.net"] | oidc.allowed_users[0] | no patterns
         oidc.allowed_groups | [""] | oidc.allowed_groups[0] | an empty entry
         oidc.allowed_groups | "headscale" | oidc.allowed_groups | must be a list

@@ -90,6 +90,26 @@ fn access_rules_name_paths_and_origins() {
         &[("access", json!([{"path": "/a/**"}, {"path": "/a/b"}]))],
         "/a/b is never reached",
     );
+    let open = ("open", json!(["GET /a/logo.png"]));
+    warned(
+        &[
+            open.clone(),
+            ("access", json!([{"path": "/a/**", "groups": ["x"]}])),
+        ],
+        "/a/logo.png needs no session",
+    );
+    for fine in [
+        json!([{"path": "/a/**"}, {"path": "/a/logo.png", "groups": ["x"]}]),
+        json!([{"path": "/b/**", "users": ["a@b.example"]}]),
+    ] {
+        let settings = good(&[open.clone(), ("access", fine)]);
+        let told = |text: &String| text.contains("needs no session");
+        assert!(
+            !settings.warnings.iter().any(told),
+            "{:?}",
+            settings.warnings
+        );
+    }
 }
 
 #[test]
@@ -128,6 +148,10 @@ fn numbers_and_logging_have_bounds() {
         limits | {"connections_per_address": 0} | limits.connections_per_address | between 1 and
         limits | {"tunnels_per_minute": "x"} | limits.tunnels_per_minute | whole number
         limits | {"open_requests_per_minute": 9999999} | limits.open_requests_per_minute | between 1 and
+        limits | {"api_requests_per_minute": 0} | limits.api_requests_per_minute | between 1 and
+        limits | {"sign_ins_per_minute": 0} | limits.sign_ins_per_minute | between 1 and
+        limits | {"callbacks_per_minute": -1} | limits.callbacks_per_minute | whole number
+        limits | {"registrations_per_minute": "10/s"} | limits.registrations_per_minute | whole number
         limits | {"header_timeout": "1h"} | limits.header_timeout | between 1s and 2m
         limits | {"keepalive_timeout": "0s"} | limits.keepalive_timeout | between 1s and 1h
         log | {"format": "xml"} | log.format | human or json

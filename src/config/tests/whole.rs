@@ -59,6 +59,10 @@ fn defaults_are_what_the_documentation_says() {
     assert_eq!(settings.limits.connections_per_address, 512);
     assert_eq!(settings.limits.tunnels_per_minute, 300);
     assert_eq!(settings.limits.open_requests_per_minute, 600);
+    assert_eq!(settings.limits.api_requests_per_minute, 600);
+    assert_eq!(settings.limits.sign_ins_per_minute, 300);
+    assert_eq!(settings.limits.callbacks_per_minute, 600);
+    assert_eq!(settings.limits.registrations_per_minute, 300);
     assert_eq!(settings.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(settings.limits.keepalive_timeout, Duration::from_secs(75));
     assert!(settings.api.bearer && settings.access.is_empty());

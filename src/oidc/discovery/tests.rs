@@ -22,7 +22,8 @@ fn with(member: &str, value: Value) -> Map<String, Value> {
 }
 
 fn parse(document: Map<String, Value>) -> Result<Metadata, DiscoveryError> {
-    parse_document(document, &Issuer::new(ISSUER), false)
+    let metadata = parse_document(document, &Issuer::new(ISSUER), false)?;
+    metadata.check_pkce("S256").map(|()| metadata)
 }
 
 #[test]
@@ -157,8 +158,30 @@ fn every_endpoint_must_be_secure() {
         for bad in [
             "http://idp.example/x",
             "/relative",
+            "//idp.example/x",
             "javascript:alert(1)",
+            "data:application/json,{}",
+            "file:///etc/passwd",
             "https://u@x/",
+            "https://idp.example/#x",
+            // Not for a provider that is elsewhere, in whatever spelling.
+            "http://127.0.0.1:9000/x",
+            "https://127.0.0.1:9000/x",
+            "https://localhost/x",
+            "https://[::1]/x",
+            "https://[::ffff:127.0.0.1]/x",
+            "https://2130706433/x",
+            "https://0x7f.1/x",
+            // Where clouds keep their metadata, and where nobody is.
+            "http://169.254.169.254/latest/meta-data/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://[::ffff:169.254.169.254]/x",
+            "https://[fe80::1]/x",
+            "https://0.0.0.0/x",
+            "https://[::]/x",
+            "https://255.255.255.255/x",
+            "https://224.0.0.1/x",
+            "https://[ff02::1]/x",
         ] {
             let error = parse(with(member, json!(bad))).unwrap_err();
             assert!(
@@ -166,9 +189,90 @@ fn every_endpoint_must_be_secure() {
                 "{member} {bad}: {error}"
             );
         }
+        for good in ["https://elsewhere.example/x?y", "https://10.0.0.1:8443/x"] {
+            assert!(parse(with(member, json!(good))).is_ok(), "{member} {good}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_on_this_machine_may_have_its_endpoints_here_in_plaintext_and_no_other() {
+    for issuer in [
+        "http://127.0.0.1:9000/",
+        "http://localhost:9000/",
+        "http://[::1]:9000/",
+        "https://localhost/",
+    ] {
+        let token = |url: &str| {
+            let mut document = with("token_endpoint", json!(url));
+            document.insert("issuer".to_owned(), json!(issuer));
+            parse_document(document, &Issuer::new(issuer), false).is_ok()
+        };
+        assert!(token("http://127.0.0.1:9000/token"), "{issuer}");
+        assert!(token("https://idp.example/token"), "{issuer}");
+        for bad in [
+            "http://idp.example/token",
+            "http://10.0.0.1/token",
+            "http://169.254.169.254/token",
+            "https://169.254.169.254/token",
+            "https://0.0.0.0/token",
+        ] {
+            assert!(!token(bad), "{issuer} {bad}");
+        }
+    }
+}
+
+#[test]
+fn what_is_announced_must_not_rule_out_what_is_sent() {
+    for (member, without, enough) in [
+        (
+            "response_types_supported",
+            json!(["id_token", "code token"]),
+            json!(["code"]),
+        ),
+        (
+            "response_modes_supported",
+            json!(["fragment", "form_post"]),
+            json!(["form_post", "query"]),
+        ),
+        (
+            "code_challenge_methods_supported",
+            json!(["plain"]),
+            json!(["plain", "S256"]),
+        ),
+    ] {
+        let error = parse(with(member, without)).unwrap_err();
         assert!(
-            parse(with(member, json!("http://127.0.0.1:9000/x"))).is_ok(),
-            "{member}"
+            matches!(&error, DiscoveryError::Unsupported { member: found, .. } if *found == member),
+            "{member}: {error}"
+        );
+        assert!(error.to_string().contains(member), "{error}");
+        for fine in [enough, json!([]), json!(null)] {
+            assert!(parse(with(member, fine.clone())).is_ok(), "{member} {fine}");
+        }
+        assert!(parse(with(member, json!("code"))).is_err(), "no list");
+    }
+}
+
+#[test]
+fn a_document_of_a_megabyte_makes_a_short_line_in_the_log() {
+    let long = "x".repeat(1024 * 1024);
+    let many = vec![long.clone(); 3];
+    for document in [
+        with("issuer", json!(long)),
+        with("token_endpoint", json!(long)),
+        with("token_endpoint", json!(format!("https://a/{long}#"))),
+        with("jwks_uri", json!({ "long": long })),
+        with("id_token_signing_alg_values_supported", json!(long)),
+        with("id_token_signing_alg_values_supported", json!(many)),
+        with("response_types_supported", json!(many)),
+        with("response_types_supported", json!(vec!["x"; 100_000])),
+    ] {
+        let error = parse(document).unwrap_err();
+        assert!(
+            error.to_string().len() < 4096,
+            "{}",
+            error.to_string().len()
         );
     }
 }

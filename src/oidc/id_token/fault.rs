@@ -53,13 +53,13 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
-    /// Whether newer keys or metadata might change the verdict: the key is unknown, the token does
-    /// not say which key it was signed with, or its algorithm is not announced (authentik announces
-    /// only the one of its current key).
+    /// Whether newer keys or metadata might change the verdict: the key is unknown, the signature is
+    /// wrong (there are providers that give a new key the name of the old one), or the algorithm is
+    /// not announced (authentik announces only the one of its current key).
     pub(in crate::oidc) const fn may_be_rotation(&self) -> bool {
         matches!(
             self,
-            Self::UnknownKey { .. } | Self::Signature { kid: None } | Self::Algorithm { .. }
+            Self::UnknownKey { .. } | Self::Signature { .. } | Self::Algorithm { .. }
         )
     }
 }

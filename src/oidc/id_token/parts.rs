@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::{ClaimsVerificationError, SignatureVerificationError};
 use serde_json::{Map, Value};
 
+use super::super::json::{self, JsonFault};
 use super::{Expected, SKEW, TokenFault, Verified};
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::time::Timestamp;
@@ -20,10 +21,19 @@ impl Parts {
     pub(super) fn decode(raw: &str) -> Result<Self, TokenFault> {
         let parts: Vec<&str> = raw.split('.').collect();
         match parts.as_slice() {
-            [header, payload, _] => Ok(Self {
-                header: object(header, "header")?,
-                payload: object(payload, "payload")?,
-            }),
+            [header, payload, signature] => {
+                let parts = Self {
+                    header: object(header, "header")?,
+                    payload: object(payload, "payload")?,
+                };
+                // The verifier would take several spellings of one signature.
+                match URL_SAFE_NO_PAD.decode(signature) {
+                    Ok(_) => Ok(parts),
+                    Err(_) => Err(TokenFault::Malformed(
+                        "its signature is not base64url".to_owned(),
+                    )),
+                }
+            }
             [_, _, _, _, _] => Err(TokenFault::Encrypted),
             other => Err(TokenFault::Malformed(format!(
                 "it has {} parts",
@@ -45,19 +55,40 @@ impl Parts {
 
     /// Required claims (section 2), so that a missing one is called by its name.
     pub(super) fn check_presence(&self) -> Result<(), TokenFault> {
+        let has = |claim| self.payload.get(claim).is_some_and(|it| !it.is_null());
         if self.text("sub").is_none() {
             return Err(TokenFault::SubjectMissing);
         }
-        if !self.payload.contains_key("exp") {
+        if !has("exp") {
             return Err(TokenFault::ExpiryMissing);
         }
-        if !self.payload.contains_key("iat") {
+        if !has("iat") {
             return Err(TokenFault::IssuedAtMissing);
         }
-        if !self.payload.contains_key("nonce") {
+        if !has("nonce") {
             return Err(TokenFault::NonceMissing);
         }
         Ok(())
+    }
+
+    /// What the verifier leaves alone and would mean something to another reader: a payload that is
+    /// not base64url (RFC 7797 section 3), and dates that are no numbers, which would escape the
+    /// judgement of [`Parts::check_times`].
+    pub(super) fn check_form(&self) -> Result<(), TokenFault> {
+        if self.header.contains_key("b64") {
+            return Err(TokenFault::Header("b64 is not supported".to_owned()));
+        }
+        let strange = |claim: &&str| {
+            self.payload
+                .get(*claim)
+                .is_some_and(|value| !value.is_null() && !value.is_number())
+        };
+        match ["exp", "iat", "nbf", "auth_time"].into_iter().find(strange) {
+            Some(claim) => Err(TokenFault::Malformed(format!(
+                "its claim {claim:?} is not a number of seconds"
+            ))),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
@@ -151,10 +182,15 @@ impl Parts {
 fn object(part: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
     URL_SAFE_NO_PAD
         .decode(part)
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok())
-        .ok_or_else(|| {
-            TokenFault::Malformed(format!("its {name} is not base64url of a JSON object"))
+        .map_err(|_| JsonFault::NotAnObject)
+        .and_then(|json| json::parse_object(&json))
+        .map_err(|fault| {
+            TokenFault::Malformed(match fault {
+                JsonFault::NotAnObject => {
+                    format!("its {name} is not base64url of a JSON object")
+                }
+                JsonFault::Repeated => format!("its {name} repeats a name"),
+            })
         })
 }
 

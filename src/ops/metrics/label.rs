@@ -113,8 +113,14 @@ label! {
         Tunnels = "tunnels",
         /// Requests a minute through open doors.
         OpenRequests = "open_requests",
+        /// Requests a minute to the API with credentials that Headscale checks.
+        ApiRequests = "api_requests",
         /// Sign-ins begun a minute.
         SignIns = "sign_ins",
+        /// Callbacks a minute.
+        Callbacks = "callbacks",
+        /// Requests a minute about a device or an SSH check.
+        Registrations = "registrations",
         /// Failed client authentication at the issuer.
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.

@@ -9,16 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use http_body_util::{BodyExt as _, Collected, Full};
+use http_body_util::{BodyExt as _, Collected};
 use hyper::body::Incoming;
 use ring::digest;
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use super::fault::Fault;
+use super::ill::{self, Answer, whole};
 use super::{CLIENT_ID, CLIENT_SECRET, Endpoint, Grant, Person, Shared, tokens, who};
 
-type Answer = Response<Full<Bytes>>;
 pub(super) type Fields = HashMap<String, String>;
 
 pub(super) async fn answer(
@@ -37,6 +37,13 @@ pub(super) async fn answer(
     let fault = shared.knobs().fault;
     if hangs(endpoint, fault) {
         return std::future::pending().await;
+    }
+    let ill = shared.knobs().ill.filter(|(at, _)| *at == endpoint);
+    if let Some((_, ill)) = ill {
+        return match ill::answer(ill, parts.uri.path()) {
+            Some(answer) => Ok(answer),
+            None => std::future::pending().await,
+        };
     }
     if let Some(answer) = fault.and_then(|fault| broken(endpoint, fault)) {
         return Ok(answer);
@@ -123,7 +130,7 @@ fn broken(endpoint: Endpoint, fault: Fault) -> Option<Answer> {
         ),
         (Endpoint::Userinfo, Fault::UserinfoIsSigned) => Response::builder()
             .header(header::CONTENT_TYPE, "application/jwt")
-            .body(Full::from("e30.e30.c2ln"))
+            .body(whole(Bytes::from_static(b"e30.e30.c2ln")))
             .unwrap(),
         (Endpoint::Userinfo, Fault::UserinfoRefuses) => unauthorized(),
         _ => return None,
@@ -159,7 +166,14 @@ fn discovery(shared: &Shared) -> Answer {
     if let Some(fault) = knobs.fault {
         bend_discovery(document.as_object_mut().unwrap(), fault);
     }
+    patch(document.as_object_mut().unwrap(), &knobs.discovery);
     json_answer(200, &document)
+}
+
+/// Puts members in, and takes out those that are null.
+pub(super) fn patch(object: &mut Map<String, Value>, members: &Map<String, Value>) {
+    object.extend(members.clone());
+    object.retain(|name, value| !(value.is_null() && members.contains_key(name)));
 }
 
 fn bend_discovery(document: &mut Map<String, Value>, fault: Fault) {
@@ -196,6 +210,9 @@ fn bend_discovery(document: &mut Map<String, Value>, fault: Fault) {
 
 fn jwks(shared: &Shared) -> Answer {
     let knobs = shared.knobs();
+    if let Some(document) = &knobs.jwks {
+        return json_answer(200, document);
+    }
     let mut keys: Vec<Value> = knobs
         .published_keys
         .iter()
@@ -362,6 +379,10 @@ fn token(shared: &Shared, form: &Fields, authorization: Option<&str>) -> Answer 
         Some(Fault::TokenTypeMac) => answer["token_type"] = json!("mac"),
         _ => {}
     }
+    patch(
+        answer.as_object_mut().unwrap(),
+        &shared.knobs().token_answer,
+    );
     json_answer(200, &answer)
 }
 
@@ -411,6 +432,7 @@ fn userinfo(shared: &Shared, authorization: Option<&str>) -> Answer {
             claims.insert("sub".to_owned(), json!(grant.person.subject()));
         }
     }
+    patch(&mut claims, &knobs.userinfo);
     json_answer(200, &Value::Object(claims))
 }
 
@@ -442,7 +464,7 @@ fn unauthorized() -> Answer {
             header::WWW_AUTHENTICATE,
             "error=\"invalid_token\", error_description=\"no\"",
         )
-        .body(Full::default())
+        .body(whole(Bytes::new()))
         .unwrap()
 }
 
@@ -459,7 +481,7 @@ fn json_answer(status: u16, body: &Value) -> Answer {
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CACHE_CONTROL, "no-store")
-        .body(Full::from(body.to_string()))
+        .body(whole(body.to_string().into()))
         .unwrap()
 }
 
@@ -467,7 +489,7 @@ fn html(status: u16, text: &str) -> Answer {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-        .body(Full::from(text.to_owned()))
+        .body(whole(text.to_owned().into()))
         .unwrap()
 }
 
@@ -475,6 +497,6 @@ fn redirect(target: &str) -> Answer {
     Response::builder()
         .status(302)
         .header(header::LOCATION, target)
-        .body(Full::default())
+        .body(whole(Bytes::new()))
         .unwrap()
 }

@@ -10,6 +10,7 @@
 
 mod answers;
 mod fault;
+mod ill;
 mod people;
 mod signing;
 mod tls;
@@ -30,13 +31,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use fault::Fault;
+pub(crate) use ill::Ill;
 pub(crate) use people::Person;
 pub(crate) use signing::Key;
 
 /// The one client that is registered.
 pub(crate) const CLIENT_ID: &str = "headwarden";
 /// Its secret.
-pub(crate) const CLIENT_SECRET: &str = "the-client-secret";
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret-0123456789abcdef";
 
 /// What can be asked of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,22 @@ pub(crate) enum Endpoint {
 pub(crate) struct Knobs {
     /// What it does wrong.
     pub(crate) fault: Option<Fault>,
+    /// An endpoint that is not itself.
+    pub(crate) ill: Option<(Endpoint, Ill)>,
+    /// Members of the discovery document: put in, or taken out where null.
+    pub(crate) discovery: Map<String, Value>,
+    /// The whole key set.
+    pub(crate) jwks: Option<Value>,
+    /// Members of token answers: put in, or taken out where null.
+    pub(crate) token_answer: Map<String, Value>,
+    /// Members of userinfo answers: put in, or taken out where null.
+    pub(crate) userinfo: Map<String, Value>,
+    /// Parameters of the ID token's header: put in, or taken out where null.
+    pub(crate) header: Map<String, Value>,
+    /// Claims of the ID token alone: put in, or taken out where null.
+    pub(crate) id_claims: Map<String, Value>,
+    /// JSON that is put in front of the ID token's first claim.
+    pub(crate) before_claims: &'static str,
     /// Who signs in where `login_hint` names nobody.
     pub(crate) person: Person,
     /// Whether people are asked who they are, as they are in the demo.
@@ -86,6 +104,14 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             fault: None,
+            ill: None,
+            discovery: Map::new(),
+            jwks: None,
+            token_answer: Map::new(),
+            userinfo: Map::new(),
+            header: Map::new(),
+            id_claims: Map::new(),
+            before_claims: "",
             person: Person::Member,
             asks: false,
             signing_key: Key::Rsa,
@@ -223,9 +249,24 @@ impl FaultyProvider {
         self.set(|knobs| knobs.fault = Some(fault));
     }
 
-    /// Behaves again.
+    /// One endpoint is not itself from now on.
+    pub(crate) fn sicken(&self, endpoint: Endpoint, ill: Ill) {
+        self.set(|knobs| knobs.ill = Some((endpoint, ill)));
+    }
+
+    /// Behaves again, in every way that can be bent.
     pub(crate) fn mend(&self) {
-        self.set(|knobs| knobs.fault = None);
+        self.set(|knobs| {
+            knobs.fault = None;
+            knobs.ill = None;
+            knobs.discovery.clear();
+            knobs.jwks = None;
+            knobs.token_answer.clear();
+            knobs.userinfo.clear();
+            knobs.header.clear();
+            knobs.id_claims.clear();
+            knobs.before_claims = "";
+        });
     }
 
     /// Signs with another key from now on and publishes only that one, as authentik does.

@@ -24,6 +24,8 @@ pub(crate) enum Key {
     Ec,
     /// ES256, another one.
     EcOther,
+    /// RS256 with 512 bits, which a laptop factors in a day.
+    Weak,
     /// HS256 with the client secret and no `kid`: authentik without a signing key.
     ClientSecret,
 }
@@ -31,7 +33,7 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) fn alg(self) -> &'static str {
         match self {
-            Self::Rsa => "RS256",
+            Self::Rsa | Self::Weak => "RS256",
             Self::Ec | Self::EcOther => "ES256",
             Self::ClientSecret => "HS256",
         }
@@ -42,6 +44,7 @@ impl Key {
             Self::Rsa => Some("rsa-key"),
             Self::Ec => Some("ec-key"),
             Self::EcOther => Some("other-ec-key"),
+            Self::Weak => Some("weak-key"),
             Self::ClientSecret => None,
         }
     }
@@ -50,10 +53,10 @@ impl Key {
     pub(crate) fn jwk(self) -> Option<Value> {
         let mut jwk = match self {
             Self::ClientSecret => return None,
-            Self::Rsa => json!({
+            Self::Rsa | Self::Weak => json!({
                 "kty": "RSA",
-                "n": URL_SAFE_NO_PAD.encode(rsa_key().n().to_bytes_be()),
-                "e": URL_SAFE_NO_PAD.encode(rsa_key().e().to_bytes_be()),
+                "n": URL_SAFE_NO_PAD.encode(self.rsa_key().n().to_bytes_be()),
+                "e": URL_SAFE_NO_PAD.encode(self.rsa_key().e().to_bytes_be()),
             }),
             Self::Ec | Self::EcOther => {
                 let point = self.ec_key().public_key().as_ref();
@@ -74,9 +77,9 @@ impl Key {
 
     pub(crate) fn sign(self, message: &[u8]) -> Vec<u8> {
         match self {
-            Self::Rsa => {
+            Self::Rsa | Self::Weak => {
                 let hash = Sha256::digest(message);
-                rsa_key()
+                self.rsa_key()
                     .sign(Pkcs1v15Sign::new::<Sha256>(), &hash)
                     .unwrap()
             }
@@ -91,12 +94,23 @@ impl Key {
     /// What somebody who confuses HS256 with RS256 would use as the secret.
     pub(crate) fn public_pem(self) -> String {
         match self {
-            Self::Rsa => rsa_key()
+            Self::Rsa | Self::Weak => self
+                .rsa_key()
                 .to_public_key()
                 .to_public_key_pem(rsa::pkcs8::LineEnding::LF)
                 .unwrap(),
             _ => self.jwk().unwrap().to_string(),
         }
+    }
+
+    fn rsa_key(self) -> &'static RsaPrivateKey {
+        static KEYS: [OnceLock<RsaPrivateKey>; 2] = [OnceLock::new(), OnceLock::new()];
+        let (at, bits) = if self == Self::Weak {
+            (1, 512)
+        } else {
+            (0, 2048)
+        };
+        KEYS[at].get_or_init(|| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap())
     }
 
     fn ec_key(self) -> &'static EcdsaKeyPair {
@@ -108,11 +122,6 @@ impl Key {
             EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap()
         })
     }
-}
-
-fn rsa_key() -> &'static RsaPrivateKey {
-    static KEY: OnceLock<RsaPrivateKey> = OnceLock::new();
-    KEY.get_or_init(|| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap())
 }
 
 /// HMAC-SHA256, for the two HS256 forgeries.

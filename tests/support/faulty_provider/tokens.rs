@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use super::signing::{self, Key};
-use super::{CLIENT_ID, CLIENT_SECRET, Grant, Shared};
+use super::{CLIENT_ID, CLIENT_SECRET, Grant, Shared, answers};
 
 /// How long tokens are valid: what authentik's web interface fills in.
 const VALIDITY: u64 = 5 * 60;
@@ -23,7 +23,6 @@ pub(super) fn id_token(shared: &Shared, grant: &Grant, access_token: &str) -> St
     if knobs.at_hash || fault == Some(Fault::BadAtHash) {
         claims.insert("at_hash".to_owned(), at_hash(access_token).into());
     }
-    drop(knobs);
     let mut header = json!({ "alg": key.alg(), "typ": "JWT" });
     if let Some(kid) = key.kid() {
         header["kid"] = kid.into();
@@ -32,7 +31,11 @@ pub(super) fn id_token(shared: &Shared, grant: &Grant, access_token: &str) -> St
         bend_claims(&mut claims, fault, shared.now());
         bend_header(&mut header, fault);
     }
-    assemble(&header, &claims, key, fault)
+    answers::patch(&mut claims, &knobs.id_claims);
+    answers::patch(header.as_object_mut().unwrap(), &knobs.header);
+    let before = knobs.before_claims;
+    drop(knobs);
+    assemble(&header, &claims, before, key, fault)
 }
 
 fn protocol_claims(shared: &Shared, grant: &Grant) -> Map<String, Value> {
@@ -112,11 +115,19 @@ fn bend_header(header: &mut Value, fault: Fault) {
     }
 }
 
-fn assemble(header: &Value, claims: &Map<String, Value>, key: Key, fault: Option<Fault>) -> String {
+fn assemble(
+    header: &Value,
+    claims: &Map<String, Value>,
+    before: &str,
+    key: Key,
+    fault: Option<Fault>,
+) -> String {
     let encode = |json: String| URL_SAFE_NO_PAD.encode(json);
-    let payload = match fault {
-        Some(Fault::PayloadIsNoJson) => encode("not JSON".to_owned()),
-        _ => encode(serde_json::to_string(claims).unwrap()),
+    let payload = if fault == Some(Fault::PayloadIsNoJson) {
+        encode("not JSON".to_owned())
+    } else {
+        let claims = serde_json::to_string(claims).unwrap();
+        encode(claims.replacen('{', &format!("{{{before}"), 1))
     };
     let input = format!("{}.{payload}", encode(header.to_string()));
     let signature = match fault {
