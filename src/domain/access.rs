@@ -1,10 +1,13 @@
 //! Patterns of `access` rules: an exact path, `/x/*` for one segment below, `/x/**` for `/x` and
 //! everything below. Always at a segment's boundary, always with exact case, and always what an
 //! upstream decodes: `/a%40b` is `/a@b`, in a pattern as in a path.
+//!
+//! Not every upstream tells `/Admin`, `/admin.`, `/admin/` and `/admin%3Fx` from `/admin`. So what a rule asks for is
+//! asked for there as well ([`Holds::Alike`]), while only the exact path is routed by it.
 
 use percent_encoding::percent_decode_str;
 
-use super::path::{Target, TargetError};
+use super::path::{Target, TargetError, same_path};
 
 /// Why a pattern is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +46,35 @@ pub fn check_pattern(pattern: &str) -> Result<(), PatternError> {
     }
 }
 
+/// How a pattern stands to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The path is another one.
+    No,
+    /// The path is another one, and the same to an upstream that ignores case, blanks and dots at the
+    /// end of a segment, a slash at the end, or what comes behind an escaped `?`.
+    Alike,
+    /// The pattern means this path.
+    Exactly,
+}
+
+/// How `pattern` stands to `path`, a [`Target`]'s.
+pub fn holds(pattern: &str, path: &str) -> Holds {
+    if path_matches(pattern, path) {
+        Holds::Exactly
+    } else if matches(bare(pattern), bare(path), alike) {
+        Holds::Alike
+    } else {
+        Holds::No
+    }
+}
+
 /// Whether `path`, a [`Target`]'s, is one that `pattern` means.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
+    matches(pattern, path, same_path)
+}
+
+fn matches(pattern: &str, path: &str, same: fn(&str, &str) -> bool) -> bool {
     let mut wanted = pattern.split('/');
     let mut found = path.split('/');
     loop {
@@ -57,8 +87,30 @@ pub fn path_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-fn same(literal: &str, segment: &str) -> bool {
-    percent_decode_str(literal).eq(percent_decode_str(segment))
+/// Without what comes behind an escaped `?`, which is a query to whoever decodes before it cuts, and
+/// without a slash at the end.
+fn bare(path: &str) -> &str {
+    let end = ["%3F", "%3f"]
+        .iter()
+        .filter_map(|mark| path.find(mark))
+        .min();
+    let path = end.and_then(|end| path.get(..end)).unwrap_or(path);
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+fn alike(literal: &str, segment: &str) -> bool {
+    folded(literal) == folded(segment)
+}
+
+/// A segment without case (by way of upper case, which folds `ſ` and the Kelvin sign too) and without
+/// what file systems drop at the end of a name.
+fn folded(segment: &str) -> String {
+    let text = percent_decode_str(segment).decode_utf8_lossy();
+    let dropped = |c: char| c == '.' || c.is_whitespace();
+    text.to_uppercase()
+        .to_lowercase()
+        .trim_end_matches(dropped)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -118,6 +170,41 @@ mod tests {
         assert!(!path_matches("/%2A", "/a"));
         assert!(path_matches("/%2A", "/*"));
         assert!(!path_matches("/a/%2A%2A", "/a/b/c"));
+    }
+
+    #[test]
+    fn what_a_careless_upstream_takes_for_a_rules_path_is_told_from_what_is_another() {
+        for (pattern, path, expected) in [
+            ("/admin/**", "/admin/x", Holds::Exactly),
+            ("/admin/**", "/Admin/x", Holds::Alike),
+            ("/admin/**", "/ADMIN", Holds::Alike),
+            ("/admin/**", "/admin./x", Holds::Alike),
+            ("/admin/**", "/admin%20/x", Holds::Alike),
+            ("/admin/**", "/admin.%20./x", Holds::Alike),
+            ("/admin/**", "/administrator/x", Holds::No),
+            ("/admin/**", "/.admin/x", Holds::No),
+            ("/admin/**", "/a.dmin/x", Holds::No),
+            ("/admin/**", "/x/Admin", Holds::No),
+            ("/admin", "/admin/", Holds::Alike),
+            ("/admin/", "/admin", Holds::Alike),
+            ("/admin", "/admin/x", Holds::No),
+            ("/web/*", "/web/a/", Holds::Alike),
+            ("/web/*", "/Web/a", Holds::Alike),
+            ("/web/*", "/web/a/b", Holds::No),
+            ("/web/*", "/web/", Holds::No),
+            ("/caf%C3%A9", "/CAF%C3%89", Holds::Alike),
+            ("/k", "/%E2%84%AA", Holds::Alike),
+            ("/s", "/%C5%BF", Holds::Alike),
+            ("/admin/**", "/admin%3F/x", Holds::Alike),
+            ("/admin/**", "/Admin/%3fx", Holds::Alike),
+            ("/admin/x", "/admin%3F/x", Holds::No),
+            ("/%2A", "/a", Holds::No),
+            ("/", "/", Holds::Exactly),
+            ("/", "/a", Holds::No),
+            ("/**", "/A", Holds::Exactly),
+        ] {
+            assert_eq!(holds(pattern, path), expected, "{pattern} {path}");
+        }
     }
 
     #[test]
