@@ -45,6 +45,7 @@ impl Scene {
             OPENED[0], OPENED[1]
         );
         let stage = Stage::start_with(|_| More {
+            headscale: "  verify_from: [127.0.0.0/8]\n",
             top: top.leak(),
             ..More::default()
         });
@@ -111,9 +112,11 @@ pub(crate) fn judge(seen: &Seen, with: With, row: &str) {
     let door = door_of(seen);
     let allowed = match &door {
         Door::Machine(_) | Door::Open => true,
+        // The peer is in `verify_from`.
+        Door::Verify => true,
         Door::Api(kind) => *kind == door::ApiKind::V2Token || with != With::Nothing,
         Door::Guarded(_) | Door::ApiDocs | Door::Own(door::Own::Callback) => with == With::Session,
-        Door::Own(_) | Door::NoContent | Door::Verify | Door::Closed => false,
+        Door::Own(_) | Door::NoContent | Door::Closed => false,
     };
     let (method, target) = (&seen.method, &seen.target);
     assert!(
