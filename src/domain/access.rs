@@ -99,7 +99,13 @@ fn bare(path: &str) -> &str {
 }
 
 fn alike(literal: &str, segment: &str) -> bool {
-    folded(literal) == folded(segment)
+    // Nothing to decode, to fold or to drop: most segments of most requests.
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    literal.eq_ignore_ascii_case(segment)
+        || (!(plain(literal) && plain(segment)) && folded(literal) == folded(segment))
 }
 
 /// A segment without case (by way of upper case, which folds `ſ` and the Kelvin sign too) and without

@@ -9,6 +9,7 @@ use http::header::{CONNECTION, UPGRADE};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
+use super::head::Head;
 use super::headers;
 use super::visit::Visit;
 use crate::domain::door::{Door, Guarded};
@@ -43,10 +44,10 @@ pub fn restate(request: &mut RequestHeader, visit: &Visit) -> Result<()> {
 }
 
 /// Whether a request of pingora's is the one that the porch parsed.
-pub fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
-    request.raw_path() == visit.head.target.as_str().as_bytes()
-        && request.uri.path() == visit.head.target.path()
-        && request.method.as_str() == visit.head.method
+pub fn is_the_same(head: &Head, request: &RequestHeader) -> bool {
+    request.raw_path() == head.target.as_str().as_bytes()
+        && request.uri.path() == head.target.path()
+        && request.method.as_str() == head.method
 }
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
@@ -68,7 +69,6 @@ mod tests {
 
     use super::*;
     use crate::domain::door::{Asked, decide};
-    use crate::proxy::head::Head;
 
     const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -106,7 +106,7 @@ mod tests {
             request.append_header(*name, *value).unwrap();
         }
         restate(&mut request, &visit).unwrap();
-        assert!(is_the_same(&visit, &request));
+        assert!(is_the_same(&visit.head, &request));
         request
     }
 
@@ -178,7 +178,11 @@ mod tests {
             ("GET", "http://a/a?b", false),
         ] {
             let request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
-            assert_eq!(is_the_same(&visit, &request), same, "{method} {target}");
+            assert_eq!(
+                is_the_same(&visit.head, &request),
+                same,
+                "{method} {target}"
+            );
         }
     }
 
@@ -194,7 +198,7 @@ mod tests {
             let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
             if let Some(visit) = visit("GET", &target, "") {
                 let request = RequestHeader::build("GET", target.as_bytes(), None);
-                prop_assert!(request.is_ok_and(|request| is_the_same(&visit, &request)), "{}", target);
+                prop_assert!(request.is_ok_and(|request| is_the_same(&visit.head, &request)), "{}", target);
             }
         }
     }

@@ -76,7 +76,7 @@ impl ProxyHttp for Phases {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let visit = ctx.visit.as_ref().ok_or_else(unseen)?;
-        if !is_the_same(visit, session.req_header()) {
+        if !is_the_same(&visit.head, session.req_header()) {
             return Err(unseen());
         }
         let body = match self.own_body(session, visit).await {
@@ -156,7 +156,7 @@ impl ProxyHttp for Phases {
         };
         restate(request, visit)?;
         self.say_who(request, visit, route)?;
-        if is_the_same(visit, request) {
+        if is_the_same(&visit.head, request) {
             Ok(())
         } else {
             Err(unseen())

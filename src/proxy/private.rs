@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::head::{Framing, HeadError, Patience, read_head};
+use super::head::{Framing, Head, HeadError, Patience, read_head};
+use super::outgoing::is_the_same;
 use super::plain::{self, Status};
 use super::reply::{self, BodyError};
 use super::stream::{Connection, Transport};
@@ -88,8 +89,7 @@ where
         match read_head(&mut connection, PATIENCE).await {
             Ok((head, _, bytes)) => {
                 connection.give_back(bytes);
-                let has_body = head.body != Framing::None;
-                next = exchange(connection, peer, has_body, handle).await;
+                next = exchange(connection, peer, &head, handle).await;
             }
             Err(HeadError::Gone | HeadError::Idle) => {}
             Err(why) => {
@@ -104,7 +104,7 @@ where
 async fn exchange<H, F>(
     connection: Connection,
     peer: SocketAddr,
-    has_body: bool,
+    head: &Head,
     handle: &H,
 ) -> Option<Connection>
 where
@@ -112,10 +112,11 @@ where
     F: Future<Output = Response<Bytes>>,
 {
     let mut session = ServerSession::H1(HttpSession::new(Box::new(connection)));
-    if !session.read_request().await.ok()? {
+    // pingora reads the head again; should it read another request, nobody gets an answer.
+    if !session.read_request().await.ok()? || !is_the_same(head, session.req_header()) {
         return None;
     }
-    let body = if has_body {
+    let body = if head.body != Framing::None {
         match reply::read_body(&mut session, PATIENCE.head).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {

@@ -661,3 +661,140 @@ fn no_page_redirects_for_a_slash_or_a_case() {
         );
     }
 }
+
+/// Pages of ours that people end up on, each with its status: what was asked, and with which cookies.
+fn pages(front: &Front) -> Vec<(&'static str, Response)> {
+    let begun = front.ask("GET", "/windows", &[HTML], "");
+    let (_, session) = front.finish(&begun);
+    let get =
+        |target: &str, lines: &[&str]| front.ask("GET", target, &[&[HTML], lines].concat(), "");
+    let error = "error=access_denied&error_description=%3Ca%20href=https://evil.example%3E&\
+                 error_uri=https://evil.example/";
+    let begun_anew = front.ask("GET", "/windows", &[HTML], "");
+    let attempt = format!("Cookie: {}", pair(begun_anew.header("set-cookie").unwrap()));
+    let away = Url::parse(begun_anew.header("location").unwrap()).unwrap();
+    let state = away
+        .query_pairs()
+        .find(|(name, _)| name == "state")
+        .unwrap()
+        .1
+        .into_owned();
+    vec![
+        ("signing out", get("/.headwarden/logout", &[&session])),
+        (
+            "signed out",
+            get("/.headwarden/signed-out?rd=//evil.example", &[]),
+        ),
+        (
+            "nothing here",
+            get("/.headwarden/nothing?//evil.example", &[]),
+        ),
+        ("closed", get("/metrics?https://evil.example", &[])),
+        (
+            "misdirected",
+            get("/windows?//evil.example", &["Host: evil.example"]),
+        ),
+        (
+            "no answer",
+            get("/oidc/callback?iss=https://evil.example", &[]),
+        ),
+        (
+            "no cookie",
+            get(&format!("/oidc/callback?state={state}&code=evil"), &[]),
+        ),
+        (
+            "an error",
+            get(
+                &format!("/oidc/callback?state={state}&{error}"),
+                &[&attempt],
+            ),
+        ),
+        (
+            "used",
+            get(
+                &format!("/oidc/callback?state={state}&{error}"),
+                &[&attempt],
+            ),
+        ),
+        (
+            "start again",
+            get("/oidc/callback?state=foreign&code=evil", &[&session]),
+        ),
+        (
+            "authorize",
+            get(
+                "/.headwarden/authorize?redirect_uri=https://evil.example",
+                &[&session],
+            ),
+        ),
+        (
+            "not by GET",
+            get("/.headwarden/confirm-ssh?id=//evil.example", &[&session]),
+        ),
+        ("cross-site", {
+            let lines = [
+                HTML,
+                "Sec-Fetch-Site: cross-site",
+                "Origin: https://evil.example",
+            ];
+            front.ask("POST", "/.headwarden/logout", &lines, "rd=//evil.example")
+        }),
+        ("denied", {
+            front
+                .faulty
+                .provider
+                .set(|knobs| knobs.person = Account::Outsider);
+            let begun = front.ask("GET", "/windows", &[HTML], "");
+            let answered = Person::new().get(begun.header("location").unwrap());
+            let back = answered.header("location").unwrap().to_owned();
+            let attempt = format!("Cookie: {}", pair(begun.header("set-cookie").unwrap()));
+            get(back.strip_prefix(ORIGIN).unwrap(), &[&attempt])
+        }),
+    ]
+}
+
+#[test]
+fn the_links_and_forms_of_our_pages_lead_to_pages_of_ours() {
+    let front = Front::start();
+    let origin = Url::parse(ORIGIN).unwrap();
+    let mut leads = 0;
+    for (name, page) in pages(&front) {
+        let text = page.text();
+        assert!(
+            text.starts_with("<!doctype html>"),
+            "{name}: {} {text}",
+            page.status()
+        );
+        assert_eq!(page.header("location"), None, "{name}");
+        assert!(!text.contains("evil"), "{name}: {text}");
+        assert!(
+            !text.contains("<base") && !text.contains("http-equiv"),
+            "{name}"
+        );
+        let forms = html::forms(&text, &origin)
+            .into_iter()
+            .map(|form| form.action);
+        for url in html::links(&text, &origin).into_iter().chain(forms) {
+            assert_eq!(url.origin(), origin.origin(), "{name}: {url}");
+            assert!(stays(&url[url::Position::BeforePath..]), "{name}: {url}");
+            leads += 1;
+        }
+        // A form may end at the provider, which signs people out, and nowhere else.
+        let policy = page.header("content-security-policy").unwrap_or_default();
+        let action = policy
+            .split(';')
+            .find(|part| part.trim_start().starts_with("form-action"));
+        let provider = front.at_the_provider("authorize");
+        for source in action
+            .expect("a policy for forms")
+            .split_whitespace()
+            .skip(1)
+        {
+            let known = matches!(source, "'self'" | "'none'")
+                || provider.starts_with(&format!("{source}/"));
+            assert!(known, "{name}: {source}");
+        }
+        assert!(policy.contains("base-uri 'none'"), "{name}: {policy}");
+    }
+    assert!(leads >= 10, "{leads}");
+}
