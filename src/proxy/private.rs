@@ -116,7 +116,9 @@ where
     if !session.read_request().await.ok()? || !is_the_same(head, session.req_header()) {
         return None;
     }
-    let body = if head.body != Framing::None {
+    let body = if head.body == Framing::None {
+        Bytes::new()
+    } else {
         match reply::read_body(&mut session, PATIENCE.head).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
@@ -125,8 +127,6 @@ where
             }
             Err(BodyError::Slow | BodyError::Broken) => return None,
         }
-    } else {
-        Bytes::new()
     };
     let header = session.req_header();
     let is_head = header.method == http::Method::HEAD;

@@ -6,6 +6,7 @@ mod vectors;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use headwarden::domain::login::{self, Attempt, AttemptKind};
@@ -91,15 +92,21 @@ fn no_text_is_a_way_back_unless_a_browser_stays_with_us() {
     };
     for text in HOSTILE {
         assert_eq!(ReturnTo::parse(text), None, "{text:?}");
-        readings(text).iter().for_each(|reading| check(reading));
+        for reading in readings(text) {
+            check(&reading);
+        }
     }
     for text in composed() {
         assert_eq!(ReturnTo::parse(&text), None, "{text:?}");
-        readings(&text).iter().for_each(|reading| check(reading));
+        for reading in readings(&text) {
+            check(&reading);
+        }
     }
     for text in HARMLESS {
         assert!(ReturnTo::parse(text).is_some(), "{text:?}");
-        readings(text).iter().for_each(|reading| check(reading));
+        for reading in readings(text) {
+            check(&reading);
+        }
     }
     assert!(HOSTILE.len() >= 450 && HARMLESS.len() >= 90);
     assert!(
@@ -153,7 +160,7 @@ impl Front {
         }
         if method == "POST" {
             head.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         send(
             self.house.plan.public,

@@ -771,7 +771,7 @@ fn a_target_in_absolute_form_is_refused_whatever_host_it_names() {
         format!("http:///{ours}/public/page"),
         format!("//{ours}/public/page"),
         format!("{ours}/public/page"),
-        format!("{ours}"),
+        ours.clone(),
         "http:".to_owned(),
         "http://".to_owned(),
         "file:///etc/passwd".to_owned(),

@@ -5,6 +5,13 @@
 //! written as a target again ([`Reading`]): decoded text gets back exactly the escapes that a
 //! canonical path has. `None` where it refuses, and so acts on nothing.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "readers are of one type, and some never refuse"
+)]
+
+use std::fmt::Write as _;
+
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -40,11 +47,15 @@ pub(crate) const CARELESS: [(&str, Reader); 4] = [
 
 /// Decoded text as a target's path: what may stand in one stands, everything else is escaped.
 pub(crate) fn encode(text: &str) -> String {
+    escape(text, may_stand_raw)
+}
+
+fn escape(text: &str, plain: impl Fn(u8) -> bool) -> String {
     text.bytes().fold(String::new(), |mut path, byte| {
-        if may_stand_raw(byte) {
+        if plain(byte) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            let _ = write!(path, "%{byte:02X}");
         }
         path
     })
@@ -81,10 +92,9 @@ impl Cleaning {
         let mut kept: Vec<&str> = Vec::new();
         for segment in path.split('/').skip(1) {
             match segment {
-                "." => {}
-                "" if self.merges_slashes => {}
                 ".." if kept.pop().is_none() && !self.stops_at_root => return None,
-                ".." => {}
+                "." | ".." => {}
+                "" if self.merges_slashes => {}
                 other => kept.push(other),
             }
         }
@@ -117,14 +127,7 @@ fn go_chi(target: &str) -> Reading {
     let decoded = decode_strictly(raw)?;
     // `shouldEscape` in mode encodePath: of the reserved characters, `?` alone.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&b);
-    let escaped = decoded.bytes().fold(String::new(), |mut path, byte| {
-        if plain(byte) {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("%{byte:02X}"));
-        }
-        path
-    });
+    let escaped = escape(&decoded, plain);
     Some(if escaped == raw {
         encode(&decoded)
     } else {

@@ -111,9 +111,8 @@ pub(crate) fn door_of(seen: &Seen) -> Door {
 pub(crate) fn judge(seen: &Seen, with: With, row: &str) {
     let door = door_of(seen);
     let allowed = match &door {
-        Door::Machine(_) | Door::Open => true,
-        // The peer is in `verify_from`.
-        Door::Verify => true,
+        // Loopback is in `verify_from`.
+        Door::Machine(_) | Door::Open | Door::Verify => true,
         Door::Api(kind) => *kind == door::ApiKind::V2Token || with != With::Nothing,
         Door::Guarded(_) | Door::ApiDocs | Door::Own(door::Own::Callback) => with == With::Session,
         Door::Own(_) | Door::NoContent | Door::Closed => false,
