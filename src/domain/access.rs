@@ -2,8 +2,8 @@
 //! everything below. Always at a segment's boundary, always with exact case, and always what an
 //! upstream decodes: `/a%40b` is `/a@b`, in a pattern as in a path.
 //!
-//! Not every upstream tells `/Admin`, `/admin.`, `/admin/` and `/admin%3Fx` from `/admin`. So what a rule asks for is
-//! asked for there as well ([`Holds::Alike`]), while only the exact path is routed by it.
+//! Not every upstream tells `/Admin`, `/admin.`, `/admin/` and `/admin%3Fx` from `/admin`. So what a
+//! rule asks for is asked for there as well ([`walk`]), while only the exact path is routed by it.
 
 use percent_encoding::percent_decode_str;
 
@@ -52,7 +52,7 @@ pub enum Holds {
     /// The path is another one.
     No,
     /// The path is another one, and the same to an upstream that ignores case, blanks and dots at the
-    /// end of a segment, a slash at the end, or what comes behind an escaped `?`.
+    /// end of a segment, or a slash at the end.
     Alike,
     /// The pattern means this path.
     Exactly,
@@ -67,6 +67,37 @@ pub fn holds(pattern: &str, path: &str) -> Holds {
     } else {
         Holds::No
     }
+}
+
+/// Walks the rules of a path in their order, to the first that means it exactly, and gives its place.
+/// `ask` is called with the place of every rule whose groups and users must be asked for: that one,
+/// and those before it that a careless upstream could take the path for. An escaped `?` is a query to
+/// whoever decodes before cutting, so the path up to it is walked as well.
+///
+/// # Errors
+/// The first that `ask` gives; the walk ends there.
+pub fn walk<'p, E>(
+    patterns: &(impl Iterator<Item = &'p str> + Clone),
+    path: &str,
+    mut ask: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    let mut along = |path: &str| {
+        for (place, pattern) in patterns.clone().enumerate() {
+            let stands = holds(pattern, path);
+            if stands != Holds::No {
+                ask(place)?;
+            }
+            if stands == Holds::Exactly {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    };
+    let before_query = cut(path);
+    if before_query != path {
+        along(before_query)?;
+    }
+    along(path)
 }
 
 /// Whether `path`, a [`Target`]'s, is one that `pattern` means.
@@ -87,14 +118,15 @@ fn matches(pattern: &str, path: &str, same: fn(&str, &str) -> bool) -> bool {
     }
 }
 
-/// Without what comes behind an escaped `?`, which is a query to whoever decodes before it cuts, and
-/// without a slash at the end.
+/// Without what comes behind an escaped `?`, which is a query to whoever decodes before cutting.
+fn cut(path: &str) -> &str {
+    let marks = ["%3F", "%3f"].iter();
+    let end = marks.filter_map(|mark| path.find(mark)).min();
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
+}
+
+/// Without a slash at the end.
 fn bare(path: &str) -> &str {
-    let end = ["%3F", "%3f"]
-        .iter()
-        .filter_map(|mark| path.find(mark))
-        .min();
-    let path = end.and_then(|end| path.get(..end)).unwrap_or(path);
     path.strip_suffix('/').unwrap_or(path)
 }
 
@@ -201,9 +233,8 @@ mod tests {
             ("/caf%C3%A9", "/CAF%C3%89", Holds::Alike),
             ("/k", "/%E2%84%AA", Holds::Alike),
             ("/s", "/%C5%BF", Holds::Alike),
-            ("/admin/**", "/admin%3F/x", Holds::Alike),
-            ("/admin/**", "/Admin/%3fx", Holds::Alike),
-            ("/admin/x", "/admin%3F/x", Holds::No),
+            ("/admin/**", "/admin%3F/x", Holds::No),
+            ("/Admin/*", "/admin/%3F", Holds::Alike),
             ("/%2A", "/a", Holds::No),
             ("/", "/", Holds::Exactly),
             ("/", "/a", Holds::No),
@@ -211,6 +242,40 @@ mod tests {
         ] {
             assert_eq!(holds(pattern, path), expected, "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn the_first_exact_rule_routes_and_every_rule_a_path_could_be_taken_for_is_asked() {
+        let rules = ["/ui/admin/**", "/ui/page", "/ui/one/*", "/ui/**"];
+        for (path, rule, asks) in [
+            ("/ui/admin/x", Some(0), &[0][..]),
+            ("/ui/Admin/x", Some(3), &[0, 3]),
+            ("/UI/ADMIN", None, &[0, 3]),
+            ("/ui/admin%3F/x", Some(3), &[0, 3]),
+            ("/ui/page", Some(1), &[1]),
+            ("/ui/page/", Some(3), &[1, 3]),
+            ("/ui/page/x", Some(3), &[3]),
+            ("/ui/one/x", Some(2), &[2]),
+            // Up to the mark it is another page, of another rule.
+            ("/ui/one/%3Fx", Some(2), &[3, 2]),
+            ("/ui/x", Some(3), &[3]),
+            ("/x", None, &[]),
+        ] {
+            let mut asked = Vec::new();
+            let found = walk(&rules.into_iter(), path, |place| {
+                if !asked.contains(&place) {
+                    asked.push(place);
+                }
+                Ok::<(), ()>(())
+            });
+            assert_eq!((found, asked.as_slice()), (Ok(rule), asks), "{path}");
+        }
+        // A refusal ends the walk.
+        let found = walk(&rules.into_iter(), "/ui/Admin/x", |place| match place {
+            0 => Err("not this one"),
+            other => panic!("{other} was asked"),
+        });
+        assert_eq!(found, Err("not this one"));
     }
 
     #[test]

@@ -164,7 +164,9 @@ fn check_path(path: &str) -> Result<(), TargetError> {
         if segment.is_empty() && !last {
             return Err(TargetError::EmptySegment);
         }
-        if !segment.is_empty() && segment.chars().all(|c| c == '.' || c.is_whitespace()) {
+        // Whoever decodes before cutting at `?` sees what stands before it.
+        let seen = segment.split('?').next().unwrap_or_default();
+        if !seen.is_empty() && seen.chars().all(|c| c == '.' || c.is_whitespace()) {
             return Err(TargetError::DotSegment);
         }
     }

@@ -13,7 +13,7 @@ use super::house::House;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
-use crate::domain::access::{Holds, holds, path_matches};
+use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
@@ -193,25 +193,28 @@ impl House {
             .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
     }
 
-    /// The first `access` rule for this path, if the person satisfies it, and with it every rule
-    /// before it whose path a careless upstream could take this one for; else the denial page. It
-    /// holds on every guarded path, whoever answers there.
+    /// The first `access` rule for this path, if the person satisfies it, and with it every other rule
+    /// whose path a careless upstream could take this one for; else the denial page. It holds on every
+    /// guarded path, whoever answers there.
     pub(super) fn access_rule(
         &self,
         visit: &Visit,
         who: &Identity,
     ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
-        let path = visit.head.target.path();
-        for (access, origin) in self.settings.access.iter().zip(&self.web_uis) {
-            let stands = holds(&access.path, path);
-            if stands != Holds::No && !self.access_admits(access, who) {
-                return Err(self.denied_by(visit, access, who));
+        let rules = &self.settings.access;
+        let patterns = rules.iter().map(|access| access.path.as_str());
+        let found = access::walk(&patterns, visit.head.target.path(), |place| {
+            match rules.get(place) {
+                Some(access) if !self.access_admits(access, who) => {
+                    Err(self.denied_by(visit, access, who))
+                }
+                Some(_) | None => Ok(()),
             }
-            if stands == Holds::Exactly {
-                return Ok(Some((access, origin.as_ref())));
-            }
-        }
-        Ok(None)
+        })?;
+        Ok(found.and_then(|place| {
+            let origin = self.web_uis.get(place)?.as_ref();
+            rules.get(place).map(|access| (access, origin))
+        }))
     }
 
     fn denied_by(&self, visit: &Visit, access: &Access, who: &Identity) -> Response<Bytes> {

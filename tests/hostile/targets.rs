@@ -140,6 +140,8 @@ const TARGETS: &[(&str, &str, Want)] = &[
     ("A5", "/ui/private%23/public/page", Refused),
     ("A5", "/public/page%23", Refused),
     ("A5", "/public/%3f/../ui/private", Refused),
+    ("A5", "/public/..%3F/ui/private", Refused),
+    ("A5", "/public/..%3fx", Refused),
     ("A5", "/public/page%3F", Guarded),
     ("A5", "/public/page%3f/../x", Refused),
     // Path parameters.
@@ -259,6 +261,9 @@ const TARGETS: &[(&str, &str, Want)] = &[
     ("A10", "/ui/admin../x", Admins),
     ("A10", "/ui/admin%20/x", Admins),
     ("A10", "/ui/admin%3Fx", Admins),
+    ("A10", "/ui/page%3F", Admins),
+    ("A10", "/ui/Page%3F/../x", Refused),
+    ("A10", "/ui/Admin%20%3Fx", Admins),
     ("A10", "/ui/page", Admins),
     ("A10", "/ui/page/", Admins),
     ("A10", "/ui/page.", Admins),

@@ -3,11 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::super::access::{Holds, holds};
+use super::super::access::walk;
 use super::super::path::readers::{CARELESS, STRICT};
 use super::*;
 
@@ -59,22 +60,18 @@ impl Decision {
             target: &target,
             upgrade,
         };
-        let mut decision = Self {
+        let mut asks = Vec::new();
+        let rule = walk(&RULES.into_iter(), target.path(), |place| {
+            asks.push(place);
+            Ok::<(), Infallible>(())
+        });
+        asks.sort_unstable();
+        asks.dedup();
+        Some(Self {
             door: decide(&asked, open),
-            rule: None,
-            asks: Vec::new(),
-        };
-        for (at, pattern) in RULES.iter().enumerate() {
-            let stands = holds(pattern, target.path());
-            if stands != Holds::No {
-                decision.asks.push(at);
-            }
-            if stands == Holds::Exactly {
-                decision.rule = Some(at);
-                break;
-            }
-        }
-        Some(decision)
+            rule: rule.unwrap_or(None),
+            asks,
+        })
     }
 
     /// Passes without a session.

@@ -116,6 +116,10 @@ fn dot_segments_are_refused_wherever_they_stand() {
         "/a/%C2%A0/b",
         "/a/.%E2%80%83./b",
         "/....",
+        "/public/..%3F",
+        "/public/..%3f/private",
+        "/.%3Fx",
+        "/public/..%20%3F/private",
     ] {
         assert_eq!(refusal(raw), Some(TargetError::DotSegment), "{raw}");
     }
