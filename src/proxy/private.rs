@@ -14,8 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::head::{Framing, Head, HeadError, Patience, read_head};
-use super::outgoing::is_the_same;
+use super::head::{Framing, HeadError, Patience, read_head};
 use super::plain::{self, Status};
 use super::reply::{self, BodyError};
 use super::stream::{Connection, Transport};
@@ -89,7 +88,8 @@ where
         match read_head(&mut connection, PATIENCE).await {
             Ok((head, _, bytes)) => {
                 connection.give_back(bytes);
-                next = exchange(connection, peer, &head, handle).await;
+                let has_body = head.body != Framing::None;
+                next = exchange(connection, peer, has_body, handle).await;
             }
             Err(HeadError::Gone | HeadError::Idle) => {}
             Err(why) => {
@@ -104,7 +104,7 @@ where
 async fn exchange<H, F>(
     connection: Connection,
     peer: SocketAddr,
-    head: &Head,
+    has_body: bool,
     handle: &H,
 ) -> Option<Connection>
 where
@@ -112,13 +112,10 @@ where
     F: Future<Output = Response<Bytes>>,
 {
     let mut session = ServerSession::H1(HttpSession::new(Box::new(connection)));
-    // pingora reads the head again; should it read another request, nobody gets an answer.
-    if !session.read_request().await.ok()? || !is_the_same(head, session.req_header()) {
+    if !session.read_request().await.ok()? {
         return None;
     }
-    let body = if head.body == Framing::None {
-        Bytes::new()
-    } else {
+    let body = if has_body {
         match reply::read_body(&mut session, PATIENCE.head).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
@@ -127,6 +124,8 @@ where
             }
             Err(BodyError::Slow | BodyError::Broken) => return None,
         }
+    } else {
+        Bytes::new()
     };
     let header = session.req_header();
     let is_head = header.method == http::Method::HEAD;

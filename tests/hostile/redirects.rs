@@ -9,19 +9,16 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use headwarden::domain::login::{self, Attempt, AttemptKind};
 use headwarden::domain::return_to::ReturnTo;
-use headwarden::domain::time::Clock as _;
-use headwarden::ops::clock::SystemClock;
 use headwarden::ops::entropy::SystemRandom;
-use headwarden::session::{Cookies, KeyRing};
+use headwarden::session::KeyRing;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::stage::{Faulty, HTML, SAME_ORIGIN, Stage, ask, send, session_line};
 use crate::support::headscale_standin::{HeadscaleStandin, Options};
-use crate::support::house::{House, More};
+use crate::support::house::{CLIENT_ID, House, More};
 use crate::support::html;
 use crate::support::person::Person;
 use crate::support::raw::Response;
@@ -363,32 +360,46 @@ fn no_parameter_leads_anywhere() {
 #[test]
 fn a_bad_way_back_that_was_sealed_is_looked_at_again() {
     let front = Front::start();
-    let random = Arc::new(SystemRandom::new());
     let path = front.house.plan.files.join("keys.json");
-    let keys = KeyRing::load_or_create(&path, random.clone()).unwrap();
+    let keys = KeyRing::load_or_create(&path, Arc::new(SystemRandom::new())).unwrap();
+    // A sign-in as it begins, and what it is sealed for: with the deployment, or without.
+    let begun = front.ask("GET", "/windows", &[HTML], "");
+    let cookie = pair(begun.header("set-cookie").expect("an attempt"));
+    let (name, sealed) = cookie.split_once('=').unwrap();
+    let issuer = front.faulty.provider.issuer();
+    let deployment =
+        [ORIGIN, issuer.as_str(), CLIENT_ID].map(|text| format!(" {}:{text}", text.len()));
+    let purposes = [
+        "login attempt".to_owned(),
+        format!("login attempt{}", deployment.concat()),
+    ];
+    let opened = |purpose: &&String| keys.open(name, purpose, sealed.as_bytes()).is_some();
+    let purpose = purposes.iter().find(opened).expect("it is sealed for us");
+    let text = keys.open(name, purpose, sealed.as_bytes()).unwrap();
+    let attempt: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(attempt["return_to"], "/windows");
+    let state = attempt["state"].as_str().unwrap().to_owned();
     // What an older or a careless version might have sealed.
     let brought = |return_to: &str| {
-        let now = SystemClock.now();
-        let attempt = Attempt::begin(random.as_ref(), ReturnTo::root(), AttemptKind::SignIn, now);
-        let mut text = serde_json::to_value(&attempt).unwrap();
-        text["return_to"] = return_to.into();
-        let name = Cookies::new(true).login_name(&login::tag(&attempt.state));
-        let sealed = keys.seal(&name, "login attempt", text.to_string().as_bytes());
-        let cookie = format!("Cookie: {name}={}", sealed.unwrap());
-        let target = format!("/oidc/callback?state={}&code=invented", attempt.state);
+        let mut attempt = attempt.clone();
+        attempt["return_to"] = return_to.into();
+        let text = attempt.to_string();
+        let sealed = keys.seal(name, purpose, text.as_bytes()).unwrap();
+        let cookie = format!("Cookie: {name}={sealed}");
+        let target = format!("/oidc/callback?state={state}&code=invented");
         front.ask("GET", &target, &[HTML, &cookie], "")
     };
-    let redeemed = || front.faulty.provider.hits(Endpoint::Token);
-    // One that is fine gets as far as its code, which nobody gave out.
-    let answer = brought("/windows");
-    assert_eq!((answer.status(), redeemed()), (502, 1), "{}", answer.text());
     for text in HOSTILE.iter().filter(|text| text.len() < 1024) {
         let answer = brought(text);
         assert_eq!(answer.status(), 400, "{text:?}: {}", answer.text());
         assert_eq!(answer.header("location"), None, "{text:?}");
         assert!(answer.text().contains("Cookies are needed"), "{text:?}");
     }
-    assert_eq!(redeemed(), 1, "nothing of it was redeemed");
+    let redeemed = || front.faulty.provider.hits(Endpoint::Token);
+    assert_eq!(redeemed(), 0, "nothing of it was redeemed");
+    // One that is fine gets as far as its code, which nobody gave out.
+    let answer = brought("/windows?tab=2");
+    assert_eq!((answer.status(), redeemed()), (502, 1), "{}", answer.text());
 }
 
 #[test]
