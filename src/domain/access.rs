@@ -1,10 +1,13 @@
 //! Patterns of `access` rules: an exact path, `/x/*` for one segment below, `/x/**` for `/x` and
 //! everything below. Always at a segment's boundary, always with exact case, and always what an
 //! upstream decodes: `/a%40b` is `/a@b`, in a pattern as in a path.
+//!
+//! Not every upstream tells `/Admin`, `/admin.`, `/admin/` and `/admin%3Fx` from `/admin`. So what a
+//! rule asks for is asked for there as well ([`walk`]), while only the exact path is routed by it.
 
 use percent_encoding::percent_decode_str;
 
-use super::path::{Target, TargetError};
+use super::path::{Target, TargetError, same_path};
 
 /// Why a pattern is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +46,66 @@ pub fn check_pattern(pattern: &str) -> Result<(), PatternError> {
     }
 }
 
+/// How a pattern stands to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The path is another one.
+    No,
+    /// The path is another one, and the same to an upstream that ignores case, blanks and dots at the
+    /// end of a segment, or a slash at the end.
+    Alike,
+    /// The pattern means this path.
+    Exactly,
+}
+
+/// How `pattern` stands to `path`, a [`Target`]'s.
+pub fn holds(pattern: &str, path: &str) -> Holds {
+    if path_matches(pattern, path) {
+        Holds::Exactly
+    } else if matches(bare(pattern), bare(path), alike) {
+        Holds::Alike
+    } else {
+        Holds::No
+    }
+}
+
+/// Walks the rules of a path in their order, to the first that means it exactly, and gives its place.
+/// `ask` is called with the place of every rule whose groups and users must be asked for: that one,
+/// and those before it that a careless upstream could take the path for. An escaped `?` is a query to
+/// whoever decodes before cutting, so the path up to it is walked as well.
+///
+/// # Errors
+/// The first that `ask` gives; the walk ends there.
+pub fn walk<'p, E>(
+    patterns: &(impl Iterator<Item = &'p str> + Clone),
+    path: &str,
+    mut ask: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    let mut along = |path: &str| {
+        for (place, pattern) in patterns.clone().enumerate() {
+            let stands = holds(pattern, path);
+            if stands != Holds::No {
+                ask(place)?;
+            }
+            if stands == Holds::Exactly {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    };
+    let before_query = cut(path);
+    if before_query != path {
+        along(before_query)?;
+    }
+    along(path)
+}
+
 /// Whether `path`, a [`Target`]'s, is one that `pattern` means.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
+    matches(pattern, path, same_path)
+}
+
+fn matches(pattern: &str, path: &str, same: fn(&str, &str) -> bool) -> bool {
     let mut wanted = pattern.split('/');
     let mut found = path.split('/');
     loop {
@@ -57,8 +118,37 @@ pub fn path_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-fn same(literal: &str, segment: &str) -> bool {
-    percent_decode_str(literal).eq(percent_decode_str(segment))
+/// Without what comes behind an escaped `?`, which is a query to whoever decodes before cutting.
+fn cut(path: &str) -> &str {
+    let marks = ["%3F", "%3f"].iter();
+    let end = marks.filter_map(|mark| path.find(mark)).min();
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
+}
+
+/// Without a slash at the end.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+fn alike(literal: &str, segment: &str) -> bool {
+    // Nothing to decode, to fold or to drop: most segments of most requests.
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    literal.eq_ignore_ascii_case(segment)
+        || (!(plain(literal) && plain(segment)) && folded(literal) == folded(segment))
+}
+
+/// A segment without case (by way of upper case, which folds `ſ` and the Kelvin sign too) and without
+/// what file systems drop at the end of a name.
+fn folded(segment: &str) -> String {
+    let text = percent_decode_str(segment).decode_utf8_lossy();
+    let dropped = |c: char| c == '.' || c.is_whitespace();
+    text.to_uppercase()
+        .to_lowercase()
+        .trim_end_matches(dropped)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -118,6 +208,74 @@ mod tests {
         assert!(!path_matches("/%2A", "/a"));
         assert!(path_matches("/%2A", "/*"));
         assert!(!path_matches("/a/%2A%2A", "/a/b/c"));
+    }
+
+    #[test]
+    fn what_a_careless_upstream_takes_for_a_rules_path_is_told_from_what_is_another() {
+        for (pattern, path, expected) in [
+            ("/admin/**", "/admin/x", Holds::Exactly),
+            ("/admin/**", "/Admin/x", Holds::Alike),
+            ("/admin/**", "/ADMIN", Holds::Alike),
+            ("/admin/**", "/admin./x", Holds::Alike),
+            ("/admin/**", "/admin%20/x", Holds::Alike),
+            ("/admin/**", "/admin.%20./x", Holds::Alike),
+            ("/admin/**", "/administrator/x", Holds::No),
+            ("/admin/**", "/.admin/x", Holds::No),
+            ("/admin/**", "/a.dmin/x", Holds::No),
+            ("/admin/**", "/x/Admin", Holds::No),
+            ("/admin", "/admin/", Holds::Alike),
+            ("/admin/", "/admin", Holds::Alike),
+            ("/admin", "/admin/x", Holds::No),
+            ("/web/*", "/web/a/", Holds::Alike),
+            ("/web/*", "/Web/a", Holds::Alike),
+            ("/web/*", "/web/a/b", Holds::No),
+            ("/web/*", "/web/", Holds::No),
+            ("/caf%C3%A9", "/CAF%C3%89", Holds::Alike),
+            ("/k", "/%E2%84%AA", Holds::Alike),
+            ("/s", "/%C5%BF", Holds::Alike),
+            ("/admin/**", "/admin%3F/x", Holds::No),
+            ("/Admin/*", "/admin/%3F", Holds::Alike),
+            ("/%2A", "/a", Holds::No),
+            ("/", "/", Holds::Exactly),
+            ("/", "/a", Holds::No),
+            ("/**", "/A", Holds::Exactly),
+        ] {
+            assert_eq!(holds(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_first_exact_rule_routes_and_every_rule_a_path_could_be_taken_for_is_asked() {
+        let rules = ["/ui/admin/**", "/ui/page", "/ui/one/*", "/ui/**"];
+        for (path, rule, asks) in [
+            ("/ui/admin/x", Some(0), &[0][..]),
+            ("/ui/Admin/x", Some(3), &[0, 3]),
+            ("/UI/ADMIN", None, &[0, 3]),
+            ("/ui/admin%3F/x", Some(3), &[0, 3]),
+            ("/ui/page", Some(1), &[1]),
+            ("/ui/page/", Some(3), &[1, 3]),
+            ("/ui/page/x", Some(3), &[3]),
+            ("/ui/one/x", Some(2), &[2]),
+            // Up to the mark it is another page, of another rule.
+            ("/ui/one/%3Fx", Some(2), &[3, 2]),
+            ("/ui/x", Some(3), &[3]),
+            ("/x", None, &[]),
+        ] {
+            let mut asked = Vec::new();
+            let found = walk(&rules.into_iter(), path, |place| {
+                if !asked.contains(&place) {
+                    asked.push(place);
+                }
+                Ok::<(), ()>(())
+            });
+            assert_eq!((found, asked.as_slice()), (Ok(rule), asks), "{path}");
+        }
+        // A refusal ends the walk.
+        let found = walk(&rules.into_iter(), "/ui/Admin/x", |place| match place {
+            0 => Err("not this one"),
+            other => panic!("{other} was asked"),
+        });
+        assert_eq!(found, Err("not this one"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::path::Target;
+use super::path::{Target, same_path};
 
 /// A device's or an SSH check's pending request, as Headscale 0.25 and newer name it: 24 characters,
 /// with or without `hskey-authreq-`. Stricter than Headscale, which checks the length alone.
@@ -165,7 +165,7 @@ pub struct Asked<'a> {
 pub struct OpenPath {
     /// `GET` also opens `HEAD`.
     pub method: String,
-    /// Exact.
+    /// Exact, in any spelling that an upstream decodes to it.
     pub path: String,
 }
 
@@ -203,7 +203,7 @@ pub fn decide(asked: &Asked<'_>, open: &[OpenPath]) -> Door {
 /// What the operator opened. An upgrade is more than the operator was asked about.
 fn opened(asked: &Asked<'_>, path: &str, open: &[OpenPath]) -> Option<Door> {
     let covers = |open: &OpenPath| {
-        open.path == path
+        same_path(&open.path, path)
             && (open.method == asked.method || (open.method == "GET" && asked.method == "HEAD"))
     };
     (asked.upgrade.is_none() && open.iter().any(covers)).then_some(Door::Open)
@@ -280,5 +280,7 @@ fn link(path: &str) -> Option<Door> {
         .map(|id| door(id, Guarded::SshCheck))
 }
 
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,9 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+#[cfg(test)]
+pub(super) mod readers;
+
 /// The longest target, in bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
 
@@ -69,7 +72,7 @@ impl Target {
         };
         check_path(path)?;
         if let Some(query) = query
-            && !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+            && !query.bytes().all(may_stand_in_query)
         {
             return Err(TargetError::Character);
         }
@@ -114,6 +117,19 @@ fn may_stand_raw(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte)
 }
 
+/// What browsers send in a query as it is (WHATWG URL, the query percent-encode set). Wider than RFC
+/// 3986 section 3.4, which people's links are not written by; what browsers encode is read by some
+/// parsers and refused by others.
+fn may_stand_in_query(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"#\"<>".contains(&byte)
+}
+
+/// Whether two paths of [`Target`]s are the same to whoever decodes them: `/a%40b` is `/a@b`.
+pub fn same_path(one: &str, other: &str) -> bool {
+    // Neither holds an escaped separator, so whole paths can be compared.
+    percent_decode_str(one).eq(percent_decode_str(other))
+}
+
 /// Escapes that mean something only as escapes, and the same thing to everybody. An encoded `#` has
 /// been decoded and cut off by proxies before.
 fn may_be_escaped(byte: u8) -> bool {
@@ -148,7 +164,9 @@ fn check_path(path: &str) -> Result<(), TargetError> {
         if segment.is_empty() && !last {
             return Err(TargetError::EmptySegment);
         }
-        if !segment.is_empty() && segment.chars().all(|c| c == '.' || c.is_whitespace()) {
+        // Whoever decodes before cutting at `?` sees what stands before it.
+        let seen = segment.split('?').next().unwrap_or_default();
+        if !seen.is_empty() && seen.chars().all(|c| c == '.' || c.is_whitespace()) {
             return Err(TargetError::DotSegment);
         }
     }
@@ -163,15 +181,19 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Characters that compatibility forms (NFKC, IDNA) or "best fit" code pages fold into a separator,
-/// or into text that has one. All full-width ASCII is among them: a folded letter leads to another
-/// path as well.
+/// a percent sign or a question mark, or into text that has one. All full-width ASCII is among them: a
+/// folded letter leads to another path as well.
 fn is_look_alike(c: char) -> bool {
     matches!(c, '\u{ff01}'..='\u{ff5e}' | '\u{fe50}'..='\u{fe6b}') // full-width, small forms
-        || matches!(c, '\u{2024}'..='\u{2026}' | '\u{fe19}' | '\u{fe30}') // leaders, ellipses
+        || matches!(c, '\u{fe10}'..='\u{fe19}' | '\u{fe30}') // vertical forms
+        || matches!(c, '\u{2024}'..='\u{2026}') // leaders, ellipsis
         || matches!(c, '\u{3002}' | '\u{ff61}') // ideographic full stops
-        || matches!(c, '\u{2044}' | '\u{2215}' | '\u{29f8}') // other solidi
+        || matches!(c, '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{337}' | '\u{338}') // other solidi
         || matches!(c, '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}') // a/c, a/s, c/o, c/u
-        || matches!(c, '\u{2216}' | '\u{29f5}' | '\u{29f9}') // reverse solidi
+        || matches!(c, '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{20e5}') // reverse solidi
+        || matches!(c, '\u{a5}' | '\u{20a9}') // yen and won, the backslash of two code pages
+        || matches!(c, '\u{2047}'..='\u{2049}') // doubled question and exclamation marks
+        || c == '\u{66a}' // the Arabic percent sign
         || c == '\u{37e}' // the Greek question mark, canonically a semicolon
 }
 

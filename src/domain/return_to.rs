@@ -11,6 +11,8 @@ use super::path::Target;
 
 /// The longest target that is remembered, in bytes.
 const LONGEST: usize = 2048;
+/// How often a target is decoded when it is looked at for line breaks. Nobody does it more often.
+const DECODINGS: usize = 4;
 
 /// A path and query of this origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,12 +37,7 @@ impl ReturnTo {
             return None;
         }
         let target = Target::parse(text.as_bytes()).ok()?;
-        let path = target.path();
-        let loops = path == "/oidc/callback"
-            || path == "/.headwarden"
-            || path.starts_with("/.headwarden/")
-            || path.starts_with("/oidc/callback/");
-        (!loops && !breaks_lines(text)).then(|| Self(text.to_owned()))
+        (!loops(target.path()) && !breaks_lines(text)).then(|| Self(text.to_owned()))
     }
 
     /// Path and query.
@@ -49,14 +46,45 @@ impl ReturnTo {
     }
 }
 
-/// Whether `text`, decoded once, has a control character (in the query, since a path cannot), or one
-/// that becomes a line break when its code point is cut to a byte, as U+560A did in the header of a
-/// large site. The first letters of Unicode are left alone: `č` is one of them.
+/// Whether a path leads to an endpoint of ours, also when somebody on the way decodes it.
+fn loops(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let path = decoded.split('?').next().unwrap_or_default().trim_end();
+    ["/oidc/callback", "/.headwarden"].iter().any(|own| {
+        path.strip_prefix(own)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Whether `text`, however often it is decoded, has what could end a line.
 fn breaks_lines(text: &str) -> bool {
-    percent_decode_str(text)
-        .decode_utf8_lossy()
-        .chars()
-        .any(|c| c.is_control() || (c > '\u{2ff}' && matches!(u32::from(c) & 0xff, 0x0a | 0x0d)))
+    let mut text = text.to_owned();
+    for _ in 0..DECODINGS {
+        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if ends_lines(&decoded) {
+            return true;
+        }
+        if decoded == text {
+            return false;
+        }
+        text = decoded;
+    }
+    false
+}
+
+/// A control character (in the query, since a path cannot have one), or what becomes a line break when
+/// its code points are cut to bytes, as U+560A and U+560D did in the header of a large site. Others of
+/// that kind are refused only in pairs, as CR LF is one: `上` and `不` are in many an honest link.
+fn ends_lines(text: &str) -> bool {
+    let cut = |c: char| {
+        (c > '\u{2ff}')
+            .then(|| u32::from(c) & 0xff)
+            .filter(|low| matches!(low, 0x0a | 0x0d))
+    };
+    let pair = |(c, next)| matches!((cut(c), cut(next)), (Some(one), Some(other)) if one != other);
+    text.chars()
+        .any(|c| c.is_control() || matches!(c, '\u{560a}' | '\u{560d}'))
+        || text.chars().zip(text.chars().skip(1)).any(pair)
 }
 
 impl TryFrom<String> for ReturnTo {

@@ -14,7 +14,7 @@ use super::rates::Rated;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, IdentityHeaders};
-use crate::domain::access::path_matches;
+use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
@@ -108,15 +108,14 @@ impl House {
         }
     }
 
-    /// The host of `server_url`, without case, port ignored (tailscale-rs sends none).
+    /// The host of `server_url`, which is canonical as well; port ignored (tailscale-rs sends none).
     fn is_our_host(&self, visit: &Visit) -> bool {
         let ours = self.settings.server_url.authority.host();
         visit
             .head
             .host
-            .as_deref()
-            .and_then(|host| host.parse::<http::uri::Authority>().ok())
-            .is_some_and(|host| host.host().eq_ignore_ascii_case(ours))
+            .as_ref()
+            .is_some_and(|asked| asked.host() == ours)
     }
 
     fn open(&self, visit: &Visit) -> Verdict {
@@ -205,25 +204,37 @@ impl House {
             .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
     }
 
-    /// The first `access` rule for this path, if the person satisfies it; else the denial page. It
-    /// holds on every guarded path, whoever answers there.
+    /// The first `access` rule for this path, if the person satisfies it, and with it every other rule
+    /// whose path a careless upstream could take this one for; else the denial page. It holds on every
+    /// guarded path, whoever answers there.
     pub(super) fn access_rule(
         &self,
         visit: &Visit,
         who: &Identity,
     ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
-        let Some((access, origin)) = self.matching_rule(visit) else {
-            return Ok(None);
-        };
-        if self.access_admits(access, who) {
-            return Ok(Some((access, origin)));
-        }
+        let rules = &self.settings.access;
+        let patterns = rules.iter().map(|access| access.path.as_str());
+        let found = access::walk(&patterns, visit.head.target.path(), |place| {
+            match rules.get(place) {
+                Some(access) if !self.access_admits(access, who) => {
+                    Err(self.denied_by(visit, access, who))
+                }
+                Some(_) | None => Ok(()),
+            }
+        })?;
+        Ok(found.and_then(|place| {
+            let origin = self.web_uis.get(place)?.as_ref();
+            rules.get(place).map(|access| (access, origin))
+        }))
+    }
+
+    fn denied_by(&self, visit: &Visit, access: &Access, who: &Identity) -> Response<Bytes> {
         self.metrics.denied(Rule::Page);
         tracing::info!(
             request_id = visit.id, subject = %who.subject, rule = access.path,
             "denied: in none of the groups or users of this access rule"
         );
-        Err(self.denied_page(visit, pages::Refusal::Page, who))
+        self.denied_page(visit, pages::Refusal::Page, who)
     }
 
     fn matching_rule(&self, visit: &Visit) -> Option<Ruled<'_>> {

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
+use crate::domain::authority::Authority;
 use crate::domain::path::{Target, TargetError};
 
 /// The longest head we read, in bytes.
@@ -33,8 +34,8 @@ pub struct Head {
     pub target: Target,
     /// HTTP/1.1 rather than 1.0.
     pub http11: bool,
-    /// The one `Host` field, when there was one.
-    pub host: Option<String>,
+    /// What the one `Host` field names, when there was one.
+    pub host: Option<Authority>,
     /// The `Upgrade` token, when there is exactly one and `Connection` nominates it.
     pub upgrade: Option<String>,
     /// Whether a body follows.
@@ -164,38 +165,16 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
         .collect()
 }
 
-fn the_host(headers: &HeaderMap, http11: bool) -> Result<Option<String>, HeadError> {
+fn the_host(headers: &HeaderMap, http11: bool) -> Result<Option<Authority>, HeadError> {
     match values(headers, "host").as_slice() {
         [] if http11 => Err(HeadError::Malformed("no Host")),
         [] => Ok(None),
-        [host] => match std::str::from_utf8(host) {
-            Ok(host) if is_host(host) => Ok(Some(host.to_owned())),
-            _ => Err(HeadError::Malformed("an unusable Host")),
+        [host] => match Authority::parse(host) {
+            Some(host) => Ok(Some(host)),
+            None => Err(HeadError::Malformed("an unusable Host")),
         },
         _ => Err(HeadError::Malformed("more than one Host")),
     }
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), of the characters that names and addresses have.
-fn is_host(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, "")) => return address.parse::<std::net::Ipv6Addr>().is_ok(),
-        Some((address, rest)) => match rest.strip_prefix(':') {
-            Some(port) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", Some(port)),
-            _ => return false,
-        },
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        },
-    };
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        && port.is_none_or(|port| {
-            port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit())
-        })
 }
 
 fn the_upgrade(headers: &HeaderMap, http11: bool) -> Option<String> {

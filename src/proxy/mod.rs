@@ -16,6 +16,7 @@ pub mod head;
 mod headers;
 pub mod house;
 mod logout;
+mod outgoing;
 pub mod phases;
 mod plain;
 pub mod private;

@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::head::Framing;
 use super::house::House;
+use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::visit::Visit;
 use super::{headers, websocket};
@@ -75,7 +76,7 @@ impl ProxyHttp for Phases {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let visit = ctx.visit.as_ref().ok_or_else(unseen)?;
-        if !is_the_same(visit, session.req_header()) {
+        if !is_the_same(&visit.head, session.req_header()) {
             return Err(unseen());
         }
         let body = match self.own_body(session, visit).await {
@@ -153,8 +154,13 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
-        scrub(request, is_websocket(visit));
-        self.say_who(request, visit, route)
+        restate(request, visit)?;
+        self.say_who(request, visit, route)?;
+        if is_the_same(&visit.head, request) {
+            Ok(())
+        } else {
+            Err(unseen())
+        }
     }
 
     async fn response_filter(
@@ -409,35 +415,4 @@ impl Phases {
                 .page_or_json(visit, page, "upstream_unavailable", message),
         )
     }
-}
-
-/// Drops what an upstream must not see. pingora has taken hop-by-hop fields off already, and
-/// put `Upgrade: websocket` back where it belongs.
-fn scrub(request: &mut RequestHeader, websocket: bool) {
-    let names: Vec<String> = request
-        .headers
-        .keys()
-        .map(|name| name.as_str().to_owned())
-        .filter(|name| headers::is_dropped(name))
-        .filter(|name| !(websocket && matches!(name.as_str(), "upgrade" | "connection")))
-        .collect();
-    for name in names {
-        request.remove_header(name.as_str());
-    }
-}
-
-/// Whether pingora parsed what the porch parsed.
-fn is_the_same(visit: &Visit, request: &RequestHeader) -> bool {
-    request.raw_path() == visit.head.target.as_str().as_bytes()
-        && request.method.as_str() == visit.head.method
-}
-
-/// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
-fn is_websocket(visit: &Visit) -> bool {
-    matches!(visit.door, Door::Guarded(Guarded::Page))
-        && visit
-            .head
-            .upgrade
-            .as_deref()
-            .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
 }

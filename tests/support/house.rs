@@ -1,12 +1,15 @@
 //! Headwarden itself, as an operator runs it: the binary, a configuration file, and its log.
 
+use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -122,9 +125,24 @@ pub(crate) struct House {
     _files: TempDir,
 }
 
-/// Addresses that are free now, all different.
+/// Addresses that are free now, all different. Below the ports that the kernel gives to connections:
+/// one of the many that tests make must not take an address before its house has it.
 pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    const PORTS: std::ops::Range<u16> = 12_000..32_000;
+    // Other test processes begin elsewhere.
+    let next = NEXT.get_or_init(|| {
+        let chance = RandomState::new().build_hasher().finish() % 20_000;
+        AtomicU16::new(u16::try_from(chance).unwrap_or_default())
+    });
+    let held = [(); N].map(|()| {
+        (0..PORTS.len())
+            .find_map(|_| {
+                let port = PORTS.start + next.fetch_add(1, Ordering::Relaxed) % 20_000;
+                TcpListener::bind(("127.0.0.1", port)).ok()
+            })
+            .expect("a free port")
+    });
     held.each_ref()
         .map(|listener| listener.local_addr().expect("it is bound"))
 }

@@ -13,7 +13,7 @@ fn an_ordinary_request_is_read_whole() {
     .unwrap();
     assert_eq!(head.method, "POST");
     assert_eq!(head.target.path(), "/ts2021");
-    assert_eq!(head.host.as_deref(), Some("hs.example:443"));
+    assert_eq!(head.host.unwrap().to_string(), "hs.example:443");
     assert_eq!(head.upgrade.as_deref(), Some("tailscale-control-protocol"));
     assert_eq!(head.body, Framing::None);
 }

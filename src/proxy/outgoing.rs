@@ -1,0 +1,205 @@
+//! The request line and the upgrade that an upstream gets to see. pingora parses a head of its own;
+//! what goes on is said again from the one request that the door, the rules and the log were shown, and
+//! compared with it, so that no second reading of the same bytes can lead elsewhere.
+//!
+//! `Host` and the fields that say who is there are the phases' business; they are ours altogether.
+
+use http::Method;
+use http::header::{CONNECTION, UPGRADE};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+
+use super::head::Head;
+use super::headers;
+use super::visit::Visit;
+use crate::domain::door::{Door, Guarded};
+
+/// Drops what an upstream must not see, and states method, target and upgrade anew. pingora has taken
+/// hop-by-hop fields off already.
+///
+/// # Errors
+/// When the porch let something pass that cannot be written; nothing was sent then.
+pub fn restate(request: &mut RequestHeader, visit: &Visit) -> Result<()> {
+    let unsendable = |what| Error::explain(ErrorType::HTTPStatus(500), what);
+    let method = Method::from_bytes(visit.head.method.as_bytes())
+        .map_err(|_| unsendable("the method cannot be sent"))?;
+    request.set_method(method);
+    request
+        .set_raw_path(visit.head.target.as_str().as_bytes())
+        .map_err(|_| unsendable("the target cannot be sent"))?;
+    let dropped: Vec<String> = request
+        .headers
+        .keys()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| headers::is_dropped(name))
+        .collect();
+    for name in dropped {
+        request.remove_header(name.as_str());
+    }
+    if is_websocket(visit) {
+        request.insert_header(CONNECTION, "Upgrade")?;
+        request.insert_header(UPGRADE, "websocket")?;
+    }
+    Ok(())
+}
+
+/// Whether a request of pingora's is the one that the porch parsed.
+pub fn is_the_same(head: &Head, request: &RequestHeader) -> bool {
+    request.raw_path() == head.target.as_str().as_bytes()
+        && request.uri.path() == head.target.path()
+        && request.method.as_str() == head.method
+}
+
+/// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
+pub fn is_websocket(visit: &Visit) -> bool {
+    matches!(visit.door, Door::Guarded(Guarded::Page))
+        && visit
+            .head
+            .upgrade
+            .as_deref()
+            .is_some_and(|token| token.eq_ignore_ascii_case("websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::door::{Asked, decide};
+
+    const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn visit(method: &str, target: &str, fields: &str) -> Option<Visit> {
+        let raw = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let head = Head::parse(raw.as_bytes()).ok()?;
+        let door = decide(
+            &Asked {
+                method: &head.method,
+                target: &head.target,
+                upgrade: head.upgrade.as_deref(),
+            },
+            &[],
+        );
+        Some(Visit {
+            head,
+            door,
+            client: NOBODY,
+            peer: SocketAddr::new(NOBODY, 1),
+            id: "id".to_owned(),
+            started: Instant::now(),
+        })
+    }
+
+    fn sent(
+        method: &str,
+        target: &str,
+        fields: &str,
+        others: &[(&'static str, &str)],
+    ) -> RequestHeader {
+        let visit = visit(method, target, fields).unwrap();
+        // Whatever pingora made of it.
+        let mut request = RequestHeader::build("DELETE", b"/elsewhere?x", None).unwrap();
+        for (name, value) in others {
+            request.append_header(*name, *value).unwrap();
+        }
+        restate(&mut request, &visit).unwrap();
+        assert!(is_the_same(&visit.head, &request));
+        request
+    }
+
+    #[test]
+    fn what_goes_on_is_what_was_judged_whatever_pingora_read() {
+        let request = sent(
+            "GET",
+            "/web/a?b=c",
+            "",
+            &[("x-original-url", "/key"), ("accept", "*/*")],
+        );
+        assert_eq!(request.method, Method::GET);
+        assert_eq!(request.raw_path(), b"/web/a?b=c");
+        assert!(request.headers.contains_key("accept"));
+        assert!(!request.headers.contains_key("x-original-url"));
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_only_where_ours_is_one() {
+        let both = [("connection", "upgrade, x"), ("upgrade", "h2c")];
+        for (method, target, fields, token) in [
+            (
+                "GET",
+                "/web",
+                "Connection: upgrade\r\nUpgrade: WebSocket\r\n",
+                Some("websocket"),
+            ),
+            (
+                "GET",
+                "/web",
+                "Connection: upgrade\r\nUpgrade: h2c\r\n",
+                None,
+            ),
+            ("GET", "/web", "Upgrade: websocket\r\n", None),
+            ("GET", "/web", "", None),
+            (
+                "GET",
+                "/api/v1/node",
+                "Connection: upgrade\r\nUpgrade: websocket\r\n",
+                None,
+            ),
+            (
+                "GET",
+                "/key",
+                "Connection: upgrade\r\nUpgrade: websocket\r\n",
+                None,
+            ),
+        ] {
+            let request = sent(method, target, fields, &both);
+            let found = request
+                .headers
+                .get(UPGRADE)
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(found, token, "{target} {fields:?}");
+            assert_eq!(request.headers.contains_key(CONNECTION), token.is_some());
+        }
+    }
+
+    #[test]
+    fn another_method_path_or_query_is_not_the_same() {
+        let visit = visit("GET", "/a?b", "").unwrap();
+        for (method, target, same) in [
+            ("GET", "/a?b", true),
+            ("POST", "/a?b", false),
+            ("GET", "/a", false),
+            ("GET", "/a?", false),
+            ("GET", "/a?b=", false),
+            ("GET", "/A?b", false),
+            ("GET", "http://a/a?b", false),
+        ] {
+            let request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+            assert_eq!(
+                is_the_same(&visit.head, &request),
+                same,
+                "{method} {target}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// No target that the porch lets pass is one that pingora would refuse or read otherwise.
+        #[test]
+        fn pingora_reads_every_canonical_target_as_the_porch_does(
+            path in "(/[a-zA-Z0-9._~!$&'()*+,=:@-]{0,4}|/%[2-7c][0-9a-f]){1,4}",
+            query in proptest::option::of("[!-~]{0,12}"),
+        ) {
+            let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+            if let Some(visit) = visit("GET", &target, "") {
+                let request = RequestHeader::build("GET", target.as_bytes(), None);
+                prop_assert!(request.is_ok_and(|request| is_the_same(&visit.head, &request)), "{}", target);
+            }
+        }
+    }
+}
