@@ -65,7 +65,11 @@ pub(super) async fn redeem(
         .post(&metadata.token_endpoint, &form, basic)
         .await
         .map_err(unavailable)?;
-    match (answer.status, answer.object()) {
+    let sent = [grant.code, grant.verifier, secret];
+    let body = answer
+        .object()
+        .map(|body| without_what_was_sent(body, &sent));
+    match (answer.status, body) {
         (StatusCode::OK, body) => tokens(&body.map_err(unavailable)?),
         (_, Ok(body)) if refusal(&body).is_some() => tokens(&body),
         (status, _) => Err(unavailable(HttpError::Status(status.as_u16()))),
@@ -119,6 +123,21 @@ fn refusal(body: &Map<String, Value>) -> Option<CallbackError> {
         error: printable(error, 64),
         description: printable(description, 200),
     })
+}
+
+/// Takes out the texts of a refusal that repeat a code, a verifier or a secret of the request: they
+/// are for the log.
+fn without_what_was_sent(mut body: Map<String, Value>, sent: &[&str]) -> Map<String, Value> {
+    for name in ["error", "error_description"] {
+        let text = body.get(name).and_then(Value::as_str).unwrap_or_default();
+        if sent
+            .iter()
+            .any(|secret| !secret.is_empty() && text.contains(secret))
+        {
+            body.insert(name.to_owned(), "(it repeats what was sent)".into());
+        }
+    }
+    body
 }
 
 /// Text of the provider for a log line or a page: visible ASCII (RFC 6749 section 5.2), bounded.

@@ -396,10 +396,7 @@ fn no_content(visit: &Visit) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
+    pages::guard(headers);
     if let Some(challenge) = visit.only("x-tailscale-challenge") {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         if (1..=64).contains(&challenge.len()) && challenge.bytes().all(plain) {

@@ -17,7 +17,7 @@ use super::head::Framing;
 use super::house::House;
 use super::reply::{self, BodyError};
 use super::visit::Visit;
-use super::{headers, websocket};
+use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
 
@@ -183,6 +183,7 @@ impl ProxyHttp for Phases {
                 response.headers.get(LOCATION),
             );
         }
+        keep_from_shared_caches(response, visit)?;
         ctx.status = Some(response.status);
         Ok(())
     }
@@ -238,7 +239,8 @@ impl ProxyHttp for Phases {
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, reason = %error, "request failed"
+                door = visit.door.label(), status, duration_ms, reason = reason::of(error),
+                "request failed"
             ),
             _ => tracing::info!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
@@ -424,6 +426,24 @@ fn scrub(request: &mut RequestHeader, websocket: bool) {
     for name in names {
         request.remove_header(name.as_str());
     }
+}
+
+/// What came through a door that asks who is there is for that person alone.
+fn keep_from_shared_caches(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
+    let for_anybody = matches!(
+        visit.door,
+        Door::Open | Door::Verify | Door::NoContent | Door::Machine(_)
+    );
+    for order in shared_caches::orders(&response.headers) {
+        response.remove_header(&order);
+    }
+    if let Some(private) = shared_caches::private(&response.headers)
+        && !for_anybody
+        && response.status != StatusCode::SWITCHING_PROTOCOLS
+    {
+        response.insert_header(http::header::CACHE_CONTROL, private)?;
+    }
+    Ok(())
 }
 
 /// Whether pingora parsed what the porch parsed.

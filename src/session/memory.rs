@@ -122,14 +122,27 @@ impl Sessions {
         (id, live)
     }
 
-    /// Begins a session in place of `old`: at every sign-in and step-up the id changes, and what an
-    /// earlier holder of the browser (or an attacker who planted a cookie) had stops working.
-    pub fn replace(&self, old: Option<&SessionKey>, session: Session) -> (SessionId, Arc<Live>) {
+    /// Begins a session in place of `old`: at every sign-in the id changes, and what an earlier
+    /// holder of the browser (or an attacker who planted a cookie) had stops working.
+    pub fn replace(
+        &self,
+        old: impl IntoIterator<Item = SessionKey>,
+        session: Session,
+    ) -> (SessionId, Arc<Live>) {
         let started = self.start(session);
-        if let Some(old) = old {
-            self.end(old);
+        for key in old {
+            self.end(&key);
         }
         started
+    }
+
+    /// Begins a session in place of `old`, which must be alive: at a step-up. `None` if it is over,
+    /// ended by a logout perhaps while the person was at the provider; then nothing begins.
+    pub fn renew(&self, old: &SessionKey, session: Session) -> Option<(SessionId, Arc<Live>)> {
+        self.find_by_key(old)?;
+        // Of a logout and a renewal at once, whoever takes the old session out goes first.
+        self.end(old)?;
+        Some(self.start(session))
     }
 
     /// The session of this cookie, if its limits allow, and counts as its use.
