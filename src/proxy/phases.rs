@@ -166,6 +166,11 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
+            // pingora passes it on, and the client would wait for a protocol that nobody speaks.
+            let why = "an upgrade that nobody asked for";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         self.keep_cookies_apart(response, route)?;
         if let Some(answer) = self.newer_link(visit, response) {
             ctx.instead = Some(answer);
