@@ -52,6 +52,8 @@ pub struct Route {
     pub cookies: CookieRule,
     /// Headscale's answer begins a leg that this session will be asked about.
     pub leg: Option<(LegKind, Arc<Live>)>,
+    /// The session that lets it through, where that is one: a WebSocket ends with it.
+    pub session: Option<Arc<Live>>,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
 }
@@ -184,7 +186,13 @@ impl House {
                 Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
-            Guarded::Page => self.page_behind(visit, permit, who, rule),
+            Guarded::Page => match self.page_behind(visit, permit, who, rule) {
+                Verdict::Forward(route) => Verdict::Forward(Box::new(Route {
+                    session: Some(Arc::clone(&live)),
+                    ..*route
+                })),
+                answer @ Verdict::Answer(_) => answer,
+            },
         }
     }
 
@@ -298,6 +306,7 @@ impl House {
             authorization: Authorization::Drop,
             cookies: CookieRule::Others,
             leg: None,
+            session: None,
             read_timeout: self.settings.headscale.response_timeout,
         }
     }

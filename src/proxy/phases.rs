@@ -1,6 +1,7 @@
 //! pingora's phases, a few lines each: the gate's verdict is carried out here, nothing is decided.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -123,7 +124,8 @@ impl ProxyHttp for Phases {
             Error::because(ErrorType::ConnectError, "cannot resolve the upstream", why)
         })?;
         if websocket {
-            websocket::prepare(&mut peer);
+            let session = route.session.as_ref().ok_or_else(unseen)?;
+            websocket::prepare(&mut peer, session);
         }
         Ok(Box::new(peer))
     }
@@ -238,9 +240,11 @@ impl ProxyHttp for Phases {
         if let Ok(status) = StatusCode::from_u16(status) {
             self.house.metrics.request(&visit.door, status);
         }
-        let duration_ms = visit.started.elapsed().as_millis();
+        // JSON has no numbers of 128 bits.
+        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Of a callback, the path alone: its query holds a code.
-        let path = visit.head.target.path();
+        let path = logged_path(visit);
+        let path = path.as_ref();
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
@@ -432,6 +436,25 @@ fn scrub(request: &mut RequestHeader, websocket: bool) {
         request.remove_header(name.as_str());
     }
 }
+
+/// The path for the log. Whoever knows the id in a device's link may claim the device while it waits:
+/// of that, the end is shown, which finds it in Headscale's log.
+fn logged_path(visit: &Visit) -> Cow<'_, str> {
+    let path = visit.head.target.path();
+    let id = match &visit.door {
+        Door::Guarded(
+            Guarded::Register(id) | Guarded::SshCheck(id) | Guarded::RegisterConfirm(id),
+        ) => id.as_str(),
+        _ => return Cow::Borrowed(path),
+    };
+    let shown = id
+        .get(id.len().saturating_sub(SHOWN_OF_ID)..)
+        .unwrap_or_default();
+    Cow::Owned(path.replace(id, &format!("…{shown}")))
+}
+
+/// Characters of a device link's id in the log.
+const SHOWN_OF_ID: usize = 6;
 
 /// What came through a door that asks who is there is for that person alone.
 fn keep_from_shared_caches(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {

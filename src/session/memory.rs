@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use tokio::sync::oneshot;
 
 use super::confirmations::Confirmations;
 use super::id::{SessionId, SessionKey};
@@ -36,12 +37,34 @@ pub struct Live {
     pub confirmations: Mutex<Confirmations>,
     /// Seconds since the epoch.
     last_used: AtomicU64,
+    /// Told when it ends, by being dropped; `None` once it has.
+    followers: Mutex<Option<Vec<oneshot::Sender<()>>>>,
 }
 
 impl Live {
     /// When a request last used it.
     pub fn last_used(&self) -> Timestamp {
         Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Ready when the session has ended: for what lasts longer than a request. A follower is not a use.
+    pub fn end(&self) -> oneshot::Receiver<()> {
+        let (follower, ended) = oneshot::channel();
+        if let Some(followers) = &mut *self.followers() {
+            followers.retain(|other| !other.is_closed());
+            followers.push(follower);
+        }
+        ended
+    }
+
+    fn has_ended(&self) {
+        *self.followers() = None;
+    }
+
+    fn followers(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<()>>>> {
+        self.followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// [`Live::legs`], locked; never hold it across an await. A poisoned lock is taken as it is:
@@ -91,6 +114,7 @@ impl Sessions {
             .time_to_idle(limits.idle.min(LONGEST))
             .eviction_listener(move |key: Arc<SessionKey>, gone: Arc<Live>, _| {
                 indexed.remove(&key, &gone.session);
+                gone.has_ended();
             })
             .build();
         Self {
@@ -112,6 +136,7 @@ impl Sessions {
             legs: Mutex::default(),
             confirmations: Mutex::default(),
             last_used: AtomicU64::new(self.clock.now().unix()),
+            followers: Mutex::new(Some(Vec::new())),
         });
         self.live.insert(key, Arc::clone(&live));
         self.index.insert(key, &live.session);

@@ -42,6 +42,8 @@ fn belongs(name: &str) -> &'static [&'static str] {
         "headscale's state" | "headscale's nonce" => &["location", "set-cookie", "body"],
         "our code" | "id token" => &["location"],
         "form token" => &["body"],
+        // On the page that asks about it, on the way back to it, in Headscale's cookie for it.
+        "device link" => &["body", "location", "set-cookie"],
         _ => &[],
     }
 }
@@ -101,7 +103,13 @@ fn found<'a>(wanted: &'a [Wanted], text: &str) -> Vec<&'a Planted> {
 /// The parts of an answer, by name.
 fn parts(answer: &Response) -> Vec<(&'static str, String)> {
     let mut rest = String::new();
-    let mut parts = vec![("body", answer.text())];
+    // The style sheet is the same on every page, and most of it.
+    let text = answer.text();
+    let (before, behind) = text.split_once("<style>").unwrap_or((&text, ""));
+    let behind = behind
+        .split_once("</style>")
+        .map_or(behind, |(_, rest)| rest);
+    let mut parts = vec![("body", format!("{before}\n{behind}"))];
     for (name, value) in &answer.head.fields.0 {
         match name.to_ascii_lowercase().as_str() {
             "location" => parts.push(("location", value.clone())),
@@ -478,6 +486,7 @@ fn plant_what_is_kept(stage: &Stage, walk: &mut Walk) {
         ("typed key", OTHER_KEY),
         ("an upstream's text", UPSTREAMS),
         ("a stranger's text", STRANGERS),
+        ("device link", AUTH_ID),
         ("e-mail address", "ada@company.example"),
         ("e-mail address", "ben@company.example"),
         ("e-mail address", "eve@elsewhere.example"),
@@ -572,6 +581,7 @@ fn nothing_leaks(format: &str) {
             "headscale's state" | "headscale's nonce" | "our code" => {
                 seen.path() == "/oidc/callback"
             }
+            "device link" => true,
             "api key" | "typed key" => seen.path().starts_with("/api/"),
             "a stranger's text" => seen.target.contains(STRANGERS) || seen.path() == "/ts2021",
             _ => false,

@@ -3,14 +3,18 @@
 //!
 //! Who may sign out, with what is left of a session, and what the provider is told: `gate::sessions`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
 use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::stage::{
     HTML, SAME_ORIGIN, SESSION, Stage, ask, cookie, member, request, session_line, session_value,
 };
+use crate::support::house::More;
 use crate::support::person::Person;
-use crate::support::raw::Raw;
+use crate::support::raw::{PATIENCE, Raw};
 use crate::support::tailnet::{AUTH_ID, Tailnet};
 
 const LOGOUT: &str = "/.headwarden/logout";
@@ -214,6 +218,94 @@ fn a_step_up_whose_session_was_signed_out_meanwhile_begins_none() {
         401
     );
     assert!(stage.headscale.approved_ssh().is_empty());
+}
+
+/// A web UI that switches to a WebSocket, echoes, and says when a connection of its has ended.
+fn web_ui() -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (ended, ends) = channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (Ok(mut socket), ended) = (socket, ended.clone()) else {
+                return;
+            };
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let read = socket.read(&mut bytes).unwrap_or_default();
+                    if read == 0 {
+                        return;
+                    }
+                    head.extend_from_slice(&bytes[..read]);
+                }
+                let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\n\r\n";
+                let mut open = socket.write_all(switch).is_ok();
+                while open {
+                    let read = socket.read(&mut bytes).unwrap_or_default();
+                    open = read > 0 && socket.write_all(&bytes[..read]).is_ok();
+                }
+                let _ = ended.send(());
+            });
+        }
+    });
+    (address, ends)
+}
+
+#[test]
+fn a_websocket_ends_with_its_session_and_no_other_does() {
+    let (ui, ends) = web_ui();
+    let access = format!("access:\n  - {{ path: \"/ui/**\", upstream: \"http://{ui}\" }}\n");
+    let stage = Stage::start_with(|_| More {
+        top: Box::leak(access.into_boxed_str()),
+        ..More::default()
+    });
+    let upgrade = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    let open = |session: &str| {
+        let mut raw = Raw::connect(stage.house.plan.public).expect("a connection");
+        let lines = [&upgrade[..], &[session]].concat();
+        let asked = request(&stage.house, "GET", "/ui/socket", &lines);
+        raw.send(&asked).expect("it is sent");
+        assert_eq!(raw.read_head().expect("an answer").status, 101);
+        raw
+    };
+    let echoes = |raw: &mut Raw| {
+        raw.send(b"ping").expect("it is open");
+        assert_eq!(raw.read_exact(4).expect("it comes back"), b"ping");
+    };
+    let sessions = [Account::Member, Account::Admin, Account::Member]
+        .map(|account| session_line(&stage.house, &stage.somebody(account)));
+    let mut sockets = sessions.each_ref().map(|session| open(session));
+    let mut second = open(&sessions[0]);
+    sockets.iter_mut().for_each(echoes);
+    echoes(&mut second);
+    let lines = [EMPTY, SAME_ORIGIN, &sessions[0]];
+    assert_eq!(ask(&stage.house, "POST", LOGOUT, &lines).status(), 303);
+    for ended in [&mut sockets[0], &mut second] {
+        assert_eq!(ended.read_to_end().expect("it ends"), b"");
+        ends.recv_timeout(PATIENCE)
+            .expect("it ends on the other side");
+    }
+    // Another sign-in in the browser takes the place of its session, and of what hangs on it.
+    let mut person = Person::new();
+    let url = url::Url::parse(&stage.house.url("/")).expect("a URL");
+    person.jar.set(
+        &url,
+        &format!("{}; Path=/", &sessions[1]["Cookie: ".len()..]),
+    );
+    person.open(&stage.house.url("/.headwarden/sign-in"));
+    assert_eq!(sockets[1].read_to_end().expect("it ends"), b"");
+    ends.recv_timeout(PATIENCE)
+        .expect("it ends on the other side");
+    echoes(&mut sockets[2]);
+    assert!(ends.try_recv().is_err(), "the third goes on");
 }
 
 #[test]

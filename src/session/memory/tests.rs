@@ -157,6 +157,34 @@ fn of_many_renewals_and_a_logout_at_once_one_wins_and_nothing_comes_back() {
 }
 
 #[test]
+fn whoever_follows_a_session_is_told_of_its_end_however_it_ends() {
+    use oneshot::error::TryRecvError::{Closed, Empty};
+    let (sessions, clock) = store(10);
+    let begin = || sessions.start(session("dominic", None)).1;
+    let (left, signed_out, replaced, outlived) = (begin(), begin(), begin(), begin());
+    let mut ends = [&left, &signed_out, &replaced, &outlived].map(|live| live.end());
+    assert!(ends.iter_mut().all(|end| end.try_recv() == Err(Empty)));
+    sessions.end(&signed_out.key);
+    sessions.replace([replaced.key], session("dominic", None));
+    assert_eq!(ends[1].try_recv(), Err(Closed));
+    assert_eq!(ends[2].try_recv(), Err(Closed));
+    assert_eq!(
+        signed_out.end().try_recv(),
+        Err(Closed),
+        "it was over before"
+    );
+    assert_eq!(ends[0].try_recv(), Err(Empty));
+    clock.set(8 * HOUR);
+    assert!(sessions.find_by_key(&outlived.key).is_none());
+    assert_eq!(ends[3].try_recv(), Err(Closed));
+    // Those that stopped following are forgotten.
+    for _ in 0..1000 {
+        left.end();
+    }
+    assert!(left.followers().as_ref().unwrap().len() <= 2);
+}
+
+#[test]
 fn the_limits_hold_beyond_2038_and_2106() {
     let start = i64::try_from(START).unwrap();
     for begin in [i64::from(i32::MAX), i64::from(u32::MAX), 1 << 40] {
