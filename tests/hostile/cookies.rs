@@ -229,16 +229,16 @@ fn garbage_in_place_of_a_cookie_is_no_cookie_and_too_much_of_it_a_431() {
         format!("{SESSION}=x\r\nCookie: {SESSION}={good}").into_bytes(),
         format!("{SESSION}={good}\r\nCookie: a=b; {SESSION}=").into_bytes(),
         format!("{SESSION} \t=\t{good}x").into_bytes(),
-        ours(&[b'A'; 20_000]),
+        ours(&vec![b'A'; 20_000]),
     ];
     rows.extend((0..good.len()).map(|length| ours(&good.as_bytes()[..length])));
     for row in &rows {
         let answer = asker.ask("/windows", &[], Some(row));
         let shown = String::from_utf8_lossy(row);
-        assert_eq!(told(&answer), without, "{:.120}", shown);
+        assert_eq!(told(&answer), without, "{shown:.120}");
     }
     for (row, status) in [
-        (ours(&[b'A'; 65_536]), 431),
+        (ours(&vec![b'A'; 65_536]), 431),
         (vec![b';'; 65_536], 431),
         ("a=b; ".repeat(13_000).into_bytes(), 431),
         (ours(b"\0"), 400),
@@ -498,7 +498,7 @@ fn after_a_restart_nobody_is_in_and_the_rules_are_those_of_the_file() {
 
 /// A house with TLS of its own, at `https://localhost`.
 struct Secure {
-    house: House,
+    _house: House,
     faulty: Faulty,
     authority: Authority,
     origin: String,
@@ -531,7 +531,7 @@ impl Secure {
             options.oidc = Some(Oidc::trusting(&issuer, HEADSCALE_ID, HEADSCALE_SECRET));
         });
         Self {
-            house,
+            _house: house,
             faulty,
             authority,
             origin,
@@ -607,7 +607,9 @@ fn every_answer(secure: &Secure) -> Vec<(Url, Response)> {
         .collect::<Vec<_>>();
     let out = person.submit(&asked, "", &[]);
     assert_eq!(out.status(), 303, "{}", out.text());
-    dead.into_iter().for_each(|kept| person.jar.plant(kept));
+    for kept in dead {
+        person.jar.plant(kept);
+    }
     person.get(&secure.url("/.headwarden/signed-out"));
     assert_eq!(
         (&person.jar.refused, &outsider.jar.refused),

@@ -153,7 +153,7 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
     ] {
         if status == 413 {
             let mut bytes = request(tour.house, method, target, lines);
-            bytes.extend_from_slice(&[b'a'; 100_000]);
+            bytes.extend_from_slice(&vec![b'a'; 100_000]);
             tour.note(
                 "a form too large",
                 413,
@@ -163,6 +163,10 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         }
         tour.ask(status, method, target, lines);
     }
+}
+
+/// What is refused before anybody knows what it wants.
+fn tour_of_bad_heads(tour: &mut Tour<'_>) {
     let host = tour.house.plan.public;
     for (status, bytes) in [
         (
@@ -314,6 +318,7 @@ fn every_answer_of_ours_is_guarded() {
         seen: Vec::new(),
     };
     tour_without_a_session(&mut tour);
+    tour_of_bad_heads(&mut tour);
     tour_with_sessions(&stage, &mut tour);
     tour_of_failed_sign_ins(&stage, &mut tour);
     tour_of_limits(&mut tour);

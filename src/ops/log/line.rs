@@ -1,6 +1,7 @@
 //! One event, one line: bounded, and without a character that could end it, move a cursor or turn
 //! text around. What a client or the provider sent may hold all of these.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value};
@@ -113,7 +114,7 @@ fn escaped(json: &str) -> String {
             line.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                line.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(line, "\\u{unit:04x}");
             }
         }
     }
