@@ -1,7 +1,6 @@
 //! pingora's phases, a few lines each: the gate's verdict is carried out here, nothing is decided.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -190,7 +189,7 @@ impl ProxyHttp for Phases {
                 response.headers.get(LOCATION),
             );
         }
-        keep_from_shared_caches(response, visit)?;
+        shared_caches::keep_out(response, &visit.door)?;
         ctx.status = Some(response.status);
         Ok(())
     }
@@ -243,7 +242,7 @@ impl ProxyHttp for Phases {
         // JSON has no numbers of 128 bits.
         let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Of a callback, the path alone: its query holds a code.
-        let path = logged_path(visit);
+        let path = reason::path(visit);
         let path = path.as_ref();
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
@@ -435,43 +434,6 @@ fn scrub(request: &mut RequestHeader, websocket: bool) {
     for name in names {
         request.remove_header(name.as_str());
     }
-}
-
-/// The path for the log. Whoever knows the id in a device's link may claim the device while it waits:
-/// of that, the end is shown, which finds it in Headscale's log.
-fn logged_path(visit: &Visit) -> Cow<'_, str> {
-    let path = visit.head.target.path();
-    let id = match &visit.door {
-        Door::Guarded(
-            Guarded::Register(id) | Guarded::SshCheck(id) | Guarded::RegisterConfirm(id),
-        ) => id.as_str(),
-        _ => return Cow::Borrowed(path),
-    };
-    let shown = id
-        .get(id.len().saturating_sub(SHOWN_OF_ID)..)
-        .unwrap_or_default();
-    Cow::Owned(path.replace(id, &format!("…{shown}")))
-}
-
-/// Characters of a device link's id in the log.
-const SHOWN_OF_ID: usize = 6;
-
-/// What came through a door that asks who is there is for that person alone.
-fn keep_from_shared_caches(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    let for_anybody = matches!(
-        visit.door,
-        Door::Open | Door::Verify | Door::NoContent | Door::Machine(_)
-    );
-    for order in shared_caches::orders(&response.headers) {
-        response.remove_header(&order);
-    }
-    if let Some(private) = shared_caches::private(&response.headers)
-        && !for_anybody
-        && response.status != StatusCode::SWITCHING_PROTOCOLS
-    {
-        response.insert_header(http::header::CACHE_CONTROL, private)?;
-    }
-    Ok(())
 }
 
 /// Whether pingora parsed what the porch parsed.

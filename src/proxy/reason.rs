@@ -1,14 +1,18 @@
-//! What the log may be told of an error on the way to an upstream.
+//! What the log may be told of a request: where it went, and why it failed on the way to an upstream.
 //!
 //! pingora quotes what it could not read: an answer's whole head, with the cookies it sets and the
 //! code in its `Location`. So an error's kind is told, what stands in the program's text, and what
 //! the system said; a text that was made at run time only where a connection failed, before
 //! anything was sent over it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
 use pingora::{Error, ErrorType, ImmutStr};
+
+use super::visit::Visit;
+use crate::domain::door::{Door, Guarded};
 
 /// The error and its causes on one line, without anything that either side sent.
 pub fn of(error: &Error) -> String {
@@ -37,6 +41,25 @@ fn tell(error: &Error, told: &mut String) {
         let _ = write!(told, ": {cause}");
     }
 }
+
+/// The path for the log. Whoever knows the id in a device's link may claim the device while it waits:
+/// of that, the end is shown, which finds it in Headscale's log.
+pub fn path(visit: &Visit) -> Cow<'_, str> {
+    let path = visit.head.target.path();
+    let id = match &visit.door {
+        Door::Guarded(
+            Guarded::Register(id) | Guarded::SshCheck(id) | Guarded::RegisterConfirm(id),
+        ) => id.as_str(),
+        _ => return Cow::Borrowed(path),
+    };
+    let shown = id
+        .get(id.len().saturating_sub(SHOWN_OF_ID)..)
+        .unwrap_or_default();
+    Cow::Owned(path.replace(id, &format!("…{shown}")))
+}
+
+/// Characters of a device link's id in the log.
+const SHOWN_OF_ID: usize = 6;
 
 const fn is_about_connecting(kind: &ErrorType) -> bool {
     matches!(

@@ -4,7 +4,12 @@
 //! must not hand one person's page to the next one. Web UIs know nothing of that: they have no
 //! sign-in of their own. The browser's own cache is left to them.
 
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+
+use crate::domain::door::Door;
 
 /// Fields that a proxy in front of us would take for orders: to serve one of its own files, or to
 /// keep an answer whatever `Cache-Control` says (RFC 9213).
@@ -15,9 +20,31 @@ const ORDERS: &[&str] = &[
     "x-sendfile",
 ];
 
+/// Keeps what came through `door` out of shared caches, if it is a door that asks who is there; and
+/// takes the orders out, whichever it is.
+///
+/// # Errors
+/// None that a field of ours could cause.
+pub fn keep_out(response: &mut ResponseHeader, door: &Door) -> Result<()> {
+    let for_anybody = matches!(
+        door,
+        Door::Open | Door::Verify | Door::NoContent | Door::Machine(_)
+    );
+    for order in orders(&response.headers) {
+        response.remove_header(&order);
+    }
+    if let Some(private) = private(&response.headers)
+        && !for_anybody
+        && response.status != StatusCode::SWITCHING_PROTOCOLS
+    {
+        response.insert_header(CACHE_CONTROL, private)?;
+    }
+    Ok(())
+}
+
 /// The `Cache-Control` that keeps an answer out of shared caches (RFC 9111 section 5.2.2.7): what the
 /// upstream wrote, without what speaks to shared caches, and `private`. `None` where it is right.
-pub fn private(headers: &HeaderMap) -> Option<HeaderValue> {
+fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     let all: Vec<&str> = headers
         .get_all(CACHE_CONTROL)
         .iter()
@@ -54,7 +81,7 @@ pub fn private(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// The names of an answer's fields that are orders to a proxy in front of us. `X-Accel-Buffering`
 /// is left: it only asks not to wait, for events that are pushed.
-pub fn orders(headers: &HeaderMap) -> Vec<HeaderName> {
+fn orders(headers: &HeaderMap) -> Vec<HeaderName> {
     let is_order = |name: &&HeaderName| {
         let name = name.as_str();
         ORDERS.contains(&name)

@@ -48,13 +48,24 @@ fn callback(house: &House, query: &str, lines: &[&str]) -> Response {
     ask(house, "GET", &target, &[&NAVIGATION, lines].concat())
 }
 
+/// Where a house trusts this machine, another client with each number: limits are another matter.
+fn from(number: usize) -> String {
+    format!("X-Forwarded-For: 192.0.2.{}", number % 250)
+}
+
+const TRUSTING: &str = "trusted_proxies: [127.0.0.1/32]\n";
+
 /// A house whose provider announced RFC 9207 before it was discovered.
 fn stage_with_iss() -> Stage {
     let faulty = Faulty::start();
     faulty.provider.set(|knobs| knobs.advertises_iss = true);
     let headscale = HeadscaleStandin::start(Options::default());
     let (url, issuer) = (headscale.url(), faulty.provider.issuer());
-    let house = House::start(|plan| plan.config(&url, &issuer, &More::default()));
+    let more = More {
+        top: TRUSTING,
+        ..More::default()
+    };
+    let house = House::start(|plan| plan.config(&url, &issuer, &more));
     Stage {
         house,
         headscale,
@@ -107,7 +118,8 @@ fn a_code_is_redeemed_only_if_every_parameter_is_right_and_there_once() {
                     format!("&state={spare}"),
                     "&state%5B%5D=hw1.A".to_owned(),
                 ] {
-                    let answer = callback(&stage.house, &format!("{code}{iss}{error}{state}"), &[]);
+                    let query = format!("{code}{iss}{error}{state}");
+                    let answer = callback(&stage.house, &query, &[&from(rows)]);
                     assert_eq!(answer.status(), 400, "{code}{iss}{error}{state}");
                     rows += 1;
                 }
@@ -120,7 +132,7 @@ fn a_code_is_redeemed_only_if_every_parameter_is_right_and_there_once() {
                 }
                 let (state, kept) = begin(&stage.house);
                 let query = format!("{code}{iss}{error}&state={state}");
-                let answer = callback(&stage.house, &query, &[&kept]);
+                let answer = callback(&stage.house, &query, &[&kept, &from(rows)]);
                 let right = wrong.iter().all(|right| *right);
                 redeemed += usize::from(right);
                 assert_eq!(hits(), redeemed, "{query}");
@@ -217,17 +229,17 @@ fn fifty_tabs_that_open_at_once_each_land_on_their_own_page() {
 #[test]
 fn a_thousand_visits_of_one_browser_leave_eight_attempts_and_a_small_head() {
     let stage = Stage::start_with(|_| More {
-        top: "trusted_proxies: [127.0.0.1/32]\n",
+        top: TRUSTING,
         ..More::default()
     });
     let mut person = Person::new();
     let home = Url::parse(&stage.house.url("/")).expect("a URL");
     let mut raw = Raw::connect(stage.house.plan.public).expect("a connection");
     let (mut most, mut longest) = (0, 0);
-    for visit in 0..1000_u32 {
+    for visit in 0..1000_usize {
         // From many addresses, as one person's would not be: their limit is another matter.
-        let from = format!("X-Forwarded-For: 192.0.2.{}", visit % 250);
-        let path = format!("/windows?{}", "q".repeat((visit % 40 * 50) as usize));
+        let from = from(visit);
+        let path = format!("/windows?{}", "q".repeat(visit % 40 * 50));
         let cookies = person.jar.header(&home, TYPED);
         let cookies = cookies.map(|line| format!("Cookie: {line}"));
         let mut lines = NAVIGATION.to_vec();
