@@ -205,6 +205,30 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_that_repeats_what_was_sent_is_not_told() {
+        let sent = ["code-1", "verifier-2", "secret-3", ""];
+        let told = |error: &str, description: &str| {
+            let body = json!({"error": error, "error_description": description});
+            let body = without_what_was_sent(body.as_object().unwrap().clone(), &sent);
+            tokens(&body).unwrap_err().to_string()
+        };
+        for (error, description) in [
+            ("invalid_grant", "no such code: code-1"),
+            ("invalid_grant", "verifier-2 does not match"),
+            ("invalid_client", "secret-3"),
+            ("code-1", "no"),
+        ] {
+            let told = told(error, description);
+            assert!(told.contains("repeats what was sent"), "{told}");
+            assert!(
+                !sent[..3].iter().any(|secret| told.contains(secret)),
+                "{told}"
+            );
+        }
+        assert!(told("invalid_grant", "expired").ends_with("invalid_grant (expired)"));
+    }
+
+    #[test]
     fn an_incomplete_answer_is_refused_by_the_name_of_what_is_missing() {
         for (body, fault) in [
             (json!({}), AnswerFault::TokenType(String::new())),
