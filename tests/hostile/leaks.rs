@@ -14,7 +14,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::faulty_provider::{Fault, Person as Account};
 use crate::stage::{HTML, SAME_ORIGIN, SESSION, Stage, ask, request, send, session_line};
 use crate::support::headscale_standin::Script;
-use crate::support::house::{CLIENT_SECRET, HEADSCALE_SECRET, More};
+use crate::support::house::{CLIENT_SECRET, HEADSCALE_SECRET, More, headwarden};
 use crate::support::person::Person;
 use crate::support::raw::{Raw, Response};
 use crate::support::tailnet::AUTH_ID;
@@ -580,6 +580,25 @@ fn nothing_leaks(format: &str) {
         let mut lines = log.lines();
         let line = lines.find(|line| ways.iter().any(|way| line.contains(way)));
         leaks.push(format!("{it:?} in the log: {line:?}"));
+    }
+    // What is said on a terminal, for a ticket perhaps.
+    for arguments in [
+        &["check"][..],
+        &["headscale-config"],
+        &["headscale-migrate", "--from", "https://old.example/"],
+        &["rotate-keys"],
+        &["rotate-keys", "--forget-old"],
+        &["health"],
+    ] {
+        let output = headwarden(&stage.house.plan, arguments);
+        let said = [output.stdout, output.stderr].concat();
+        assert!(!said.is_empty(), "{arguments:?}");
+        let said = String::from_utf8_lossy(&said);
+        let told = found(&planted, &said);
+        leaks.extend(
+            told.iter()
+                .map(|it| format!("{it:?} by {arguments:?}: {said}")),
+        );
     }
     for (what, answer) in &walk.answers {
         for (place, text) in parts(answer) {
