@@ -3,7 +3,7 @@
 
 mod configuration;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -81,24 +81,41 @@ fn spellings(value: &str) -> Vec<String> {
     all
 }
 
-/// A secret with all its spellings.
+/// How much of a spelling is looked up; none is shorter.
+const START: usize = 12;
+
+/// Secrets with all their spellings, by the bytes these begin with.
 struct Wanted {
-    planted: Planted,
-    ways: Vec<String>,
+    planted: Vec<Planted>,
+    ways: HashMap<Vec<u8>, Vec<(usize, String)>>,
 }
 
 impl Wanted {
-    fn new(planted: Planted) -> Self {
-        let ways = spellings(&planted.value);
+    fn new(planted: Vec<Planted>) -> Self {
+        let mut ways: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, it) in planted.iter().enumerate() {
+            for way in spellings(&it.value) {
+                let start = way.as_bytes()[..START].to_vec();
+                ways.entry(start).or_default().push((index, way));
+            }
+        }
         Self { planted, ways }
     }
 }
 
 /// Everything that was planted and is in `text`.
-fn found<'a>(wanted: &'a [Wanted], text: &str) -> Vec<&'a Planted> {
-    let is_there = |it: &&Wanted| it.ways.iter().any(|way| text.contains(way));
-    let there = wanted.iter().filter(is_there);
-    there.map(|it| &it.planted).collect()
+fn found<'a>(wanted: &'a Wanted, text: &str) -> Vec<&'a Planted> {
+    let bytes = text.as_bytes();
+    let mut there = BTreeSet::new();
+    for (at, start) in bytes.windows(START).enumerate() {
+        let ways = wanted.ways.get(start).into_iter().flatten();
+        let whole = ways.filter(|(_, way)| bytes[at..].starts_with(way.as_bytes()));
+        there.extend(whole.map(|(index, _)| *index));
+    }
+    there
+        .into_iter()
+        .map(|index| &wanted.planted[index])
+        .collect()
 }
 
 /// The parts of an answer, by name.
@@ -127,7 +144,7 @@ fn the_search_finds_a_secret_however_it_is_written() {
     let value = "hw1.C4n4ry/+_-=~0123";
     let wanted = |value: &str| {
         let value = value.to_owned();
-        [Wanted::new(Planted { name: "x", value })]
+        Wanted::new(vec![Planted { name: "x", value }])
     };
     let (planted, long) = (wanted(value), wanted(&"0123456789".repeat(6)));
     for text in [
@@ -544,7 +561,7 @@ fn nothing_leaks(format: &str) {
     stage.house.signal("TERM");
     stage.house.wait();
     let names: BTreeSet<&str> = walk.planted.iter().map(|it| it.name).collect();
-    let planted: Vec<Wanted> = walk.planted.into_iter().map(Wanted::new).collect();
+    let planted = Wanted::new(walk.planted.into_iter().collect());
     for name in [
         "client secret",
         "headscale's client secret",
