@@ -36,7 +36,9 @@ use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
-use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Sessions, UsedStates};
+use crate::session::{
+    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedStates, keyring,
+};
 
 /// Addresses that the limits remember at once.
 const LIMITED_ADDRESSES: usize = 100_000;
@@ -127,6 +129,15 @@ pub struct App {
     drain: Drain,
 }
 
+/// Puts a new key in front of the key ring; a running process uses it from its next start on.
+///
+/// # Errors
+/// [`StartError::KeyRing`]; the ring is as it was then.
+pub fn rotate_keys(settings: &Settings, forget_old: bool) -> Result<Rotation, StartError> {
+    let random = SystemRandom::new();
+    Ok(keyring::rotate(&settings.keys_path, &random, forget_old)?)
+}
+
 impl App {
     /// Builds every room. No network; reads and creates key files.
     ///
@@ -163,7 +174,11 @@ impl App {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
             sessions,
-            attempts: Attempts::new(cookies, keyring),
+            attempts: Attempts::new(cookies, keyring).bound_to(&[
+                &settings.server_url.origin,
+                settings.oidc.issuer.as_str(),
+                &settings.oidc.client_id,
+            ]),
             used: UsedStates::new(USED_STATES),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),

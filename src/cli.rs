@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
+use crate::ops::panics;
 
 /// Exit code of a configuration that cannot be used.
 const BAD_CONFIG: u8 = 2;
@@ -49,6 +50,12 @@ enum Command {
     Check,
     /// Ask the running process whether it is ready (for a container's health check)
     Health,
+    /// Put a new key in front of the key ring that seals cookies; used from the next start on
+    RotateKeys {
+        /// Drop the old keys at once: somebody else may know them. Sign-ins on their way begin again
+        #[arg(long)]
+        forget_old: bool,
+    },
     /// Print the `oidc:` block to paste into Headscale's configuration
     HeadscaleConfig,
     /// Print the SQL that moves Headscale's users from an old issuer to ours; runs nothing
@@ -85,6 +92,7 @@ pub fn run() -> ExitCode {
         } => return serve(settings, accept_new_identity),
         Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
+        Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
     };
@@ -147,6 +155,7 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         complain(&why.to_string());
         return ExitCode::from(BAD_CONFIG);
     }
+    panics::report_in_log();
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -234,6 +243,25 @@ fn check(path: &Path, settings: &Settings) -> io::Result<ExitCode> {
         say(&format!("warning: {warning}"))?;
     }
     say(&format!("{} is good", path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rotate_keys(settings: &Settings, forget_old: bool) -> io::Result<ExitCode> {
+    let rotation = match app::rotate_keys(settings, forget_old) {
+        Ok(rotation) => rotation,
+        Err(why) => {
+            complain(&with_causes(&why));
+            return Ok(ExitCode::from(why.exit_code()));
+        }
+    };
+    say(&format!("{} is the newest key", rotation.newest))?;
+    if let Some(kept) = rotation.kept {
+        say(&format!("{kept} still opens what it sealed"))?;
+    }
+    for dropped in rotation.dropped {
+        say(&format!("{dropped} is gone"))?;
+    }
+    say("restart headwarden to use them")?;
     Ok(ExitCode::SUCCESS)
 }
 

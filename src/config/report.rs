@@ -164,17 +164,20 @@ fn looks_like_a_path(text: &str) -> bool {
     text.starts_with(['/', '.', '$'])
 }
 
-/// One line, no control characters, not endless, and without the password of a URL.
+/// One line, no control characters, not endless, and without the password or the query of a URL.
 fn printable(text: &str) -> String {
-    let text = match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => {
-            let (head, tail) = (
-                text.get(..scheme).unwrap_or(""),
-                text.get(at..).unwrap_or(""),
-            );
-            format!("{head}://{MASK}{tail}")
+    let text = match text.split_once("://") {
+        None => text.to_owned(),
+        Some((scheme, rest)) => {
+            let rest = match (rest.rsplit_once('@'), rest.split_once(['?', '#'])) {
+                (None, None) => rest.to_owned(),
+                (Some((_, host)), None) => format!("{MASK}@{host}"),
+                (None, Some((place, _))) => format!("{place}?{MASK}"),
+                // Which of them stands in the other cannot be told.
+                (Some(_), Some(_)) => MASK.to_owned(),
+            };
+            format!("{scheme}://{rest}")
         }
-        _ => text.to_owned(),
     };
     let mut shown: String = text
         .chars()
@@ -252,6 +255,25 @@ mod tests {
             ("oidc.issuer", Some("a\\u{1b}[0m\\nb")),
         ] {
             assert_eq!(report.shown(key).as_deref(), shown, "{key}");
+        }
+    }
+
+    #[test]
+    fn of_a_url_neither_the_password_nor_the_query_is_shown() {
+        for (written, shown) in [
+            ("https://host/path", "https://host/path"),
+            (
+                "https://user:canary@host/path",
+                "https://[secret]@host/path",
+            ),
+            ("https://user:c@nary@host", "https://[secret]@host"),
+            ("https://host/?key=canary", "https://host/?[secret]"),
+            ("https://host/#canary", "https://host/?[secret]"),
+            ("https://user:can?ary@host", "https://[secret]"),
+            ("https://host/?key=can@ary", "https://[secret]"),
+            ("what?", "what?"),
+        ] {
+            assert_eq!(printable(written), shown);
         }
     }
 

@@ -15,5 +15,6 @@ pub mod random;
 pub mod return_to;
 pub mod secret;
 pub mod session;
+pub mod text;
 pub mod time;
 pub mod username;

@@ -65,7 +65,11 @@ pub(super) async fn redeem(
         .post(&metadata.token_endpoint, &form, basic)
         .await
         .map_err(unavailable)?;
-    match (answer.status, answer.object()) {
+    let sent = [grant.code, grant.verifier, secret];
+    let body = answer
+        .object()
+        .map(|body| without_what_was_sent(body, &sent));
+    match (answer.status, body) {
         (StatusCode::OK, body) => tokens(&body.map_err(unavailable)?),
         (_, Ok(body)) if refusal(&body).is_some() => tokens(&body),
         (status, _) => Err(unavailable(HttpError::Status(status.as_u16()))),
@@ -119,6 +123,21 @@ fn refusal(body: &Map<String, Value>) -> Option<CallbackError> {
         error: printable(error, 64),
         description: printable(description, 200),
     })
+}
+
+/// Takes out the texts of a refusal that repeat a code, a verifier or a secret of the request: they
+/// are for the log.
+fn without_what_was_sent(mut body: Map<String, Value>, sent: &[&str]) -> Map<String, Value> {
+    for name in ["error", "error_description"] {
+        let text = body.get(name).and_then(Value::as_str).unwrap_or_default();
+        if sent
+            .iter()
+            .any(|secret| !secret.is_empty() && text.contains(secret))
+        {
+            body.insert(name.to_owned(), "(it repeats what was sent)".into());
+        }
+    }
+    body
 }
 
 /// Text of the provider for a log line or a page: visible ASCII (RFC 6749 section 5.2), bounded.
@@ -183,6 +202,30 @@ mod tests {
         assert_eq!(tokens.access_token.expose(), "a");
         assert_eq!(tokens.id_token.expose(), "i");
         assert_eq!(tokens.refresh_token.unwrap().expose(), "r");
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_what_was_sent_is_not_told() {
+        let sent = ["code-1", "verifier-2", "secret-3", ""];
+        let told = |error: &str, description: &str| {
+            let body = json!({"error": error, "error_description": description});
+            let body = without_what_was_sent(body.as_object().unwrap().clone(), &sent);
+            tokens(&body).unwrap_err().to_string()
+        };
+        for (error, description) in [
+            ("invalid_grant", "no such code: code-1"),
+            ("invalid_grant", "verifier-2 does not match"),
+            ("invalid_client", "secret-3"),
+            ("code-1", "no"),
+        ] {
+            let told = told(error, description);
+            assert!(told.contains("repeats what was sent"), "{told}");
+            assert!(
+                !sent[..3].iter().any(|secret| told.contains(secret)),
+                "{told}"
+            );
+        }
+        assert!(told("invalid_grant", "expired").ends_with("invalid_grant (expired)"));
     }
 
     #[test]

@@ -1,11 +1,20 @@
 //! Where log lines go and how they look: standard error, one line an event, for people or as JSON.
+//!
+//! What the operator's level asks for is shown of our own lines only. Libraries say what they are
+//! doing at `debug` and `trace`, heads and bodies included, and know nothing of secrets: of them,
+//! `info` and above is shown, whatever the level is.
 
-use std::io::{self, Write};
+mod line;
 
-use tracing::Subscriber;
+use std::io;
+
+use line::OneLine;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +68,23 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?);
+    let registry = tracing_subscriber::registry()
+        .with(filter(level)?)
+        .with(filter_fn(may_be_shown));
+    // An error of the log itself has nowhere to go: standard error is what failed.
+    let layer = fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(OneLine::new(format, writer));
     Ok(match format {
-        Format::Human => Box::new(
-            builder
-                .with_ansi(false)
-                .with_writer(OneLine(writer))
-                .finish(),
-        ),
-        Format::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_writer(writer)
-                .finish(),
-        ),
+        Format::Human => Box::new(registry.with(layer.with_ansi(false))),
+        Format::Json => Box::new(registry.with(layer.json().flatten_event(true))),
     })
+}
+
+/// Our own lines; of libraries, those that are for an operator.
+fn may_be_shown(event: &Metadata<'_>) -> bool {
+    let room = event.target().split("::").next();
+    room == Some(env!("CARGO_PKG_NAME")) || *event.level() <= Level::INFO
 }
 
 /// `EnvFilter` takes a misspelt level for the name of a target, which would silence everything else:
@@ -93,52 +103,14 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(parts.join(",")).map_err(|_| refused(level))
 }
 
-/// Keeps an event on one line: what a client or the provider sent may hold line breaks and terminal
-/// escapes, and a log line must not be forged with them. JSON escapes them by itself.
-struct OneLine<W>(W);
-
-/// Longest human line in bytes.
-const LONGEST_LINE: usize = 16 * 1024;
-
-impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
-    type Writer = OneLine<W::Writer>;
-
-    fn make_writer(&'w self) -> Self::Writer {
-        OneLine(self.0.make_writer())
-    }
-}
-
-impl<W: Write> Write for OneLine<W> {
-    /// The formatter writes each event whole.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
-        let mut line = String::with_capacity(text.len() + 1);
-        for c in text.chars() {
-            if c.is_control() {
-                line.extend(c.escape_default());
-            } else {
-                line.push(c);
-            }
-            if line.len() >= LONGEST_LINE {
-                line.push('…');
-                break;
-            }
-        }
-        line.push('\n');
-        self.0.write_all(line.as_bytes())?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use super::line::LONGEST_LINE;
     use super::*;
+    use crate::domain::text::draws;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -226,6 +198,55 @@ mod tests {
             "{}",
             out.len()
         );
+    }
+
+    #[test]
+    fn what_turns_text_around_or_moves_a_cursor_is_escaped_in_both_formats() {
+        let value = "a\u{7f}\u{9b}2J\u{202e}b\u{2028}c\u{2066}d\u{200b}e\u{feff}f\u{e0041}g";
+        for format in [Format::Human, Format::Json] {
+            let out = logged(format, "info", || tracing::info!(%value, "seen"));
+            let odd: Vec<char> = out.trim_end().chars().filter(|c| !draws(*c)).collect();
+            assert_eq!(odd, Vec::<char>::new(), "{format:?}: {out}");
+        }
+        let out = logged(Format::Json, "info", || tracing::info!(%value, "seen"));
+        let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(line["value"], value, "an escape means the same");
+    }
+
+    #[test]
+    fn an_endless_value_is_cut_in_json_and_the_line_stays_an_object() {
+        let value = "é\"".repeat(1 << 19);
+        let out = logged(Format::Json, "info", || {
+            tracing::info!(%value, request_id = "abc", "seen");
+        });
+        assert!(out.len() <= LONGEST_LINE + 1, "{}", out.len());
+        let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(line["request_id"], "abc");
+        assert_eq!(line["message"], "seen");
+        assert!(line["value"].as_str().unwrap().ends_with('…'));
+        let out = logged(Format::Json, "info", || {
+            let list = vec!["x"; 1 << 16];
+            tracing::info!(list = ?list, a = %value, "{value}");
+        });
+        let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(out.len() <= LONGEST_LINE + 1 && line["level"] == "INFO");
+    }
+
+    #[test]
+    fn libraries_are_not_heard_below_info_whatever_the_level() {
+        for level in ["trace", "info,h2=trace", "h2=trace,hyper=debug"] {
+            let out = logged(Format::Human, level, || {
+                tracing::trace!(target: "h2::codec", "s3cret");
+                tracing::debug!(target: "hyper", "s3cret");
+                tracing::debug!(target: "headwarden_look_alike", "s3cret");
+            });
+            assert_eq!(out, "", "{level}");
+        }
+        let out = logged(Format::Human, "trace", || {
+            tracing::info!(target: "h2", "heard");
+            tracing::trace!("ours");
+        });
+        assert!(out.contains("heard") && out.contains("ours"), "{out}");
     }
 
     #[test]

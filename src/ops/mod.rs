@@ -6,4 +6,5 @@ pub mod entropy;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod panics;
 pub mod rate;

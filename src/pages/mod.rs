@@ -24,7 +24,7 @@ pub use notice::{
     UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
 };
-pub use shell::Context;
+pub use shell::{Context, guard};
 pub use sign_in::{
     ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
     provider_unavailable, sign_in_failed, step_up_refused,

@@ -101,8 +101,15 @@ pub(super) fn guarded(
     *response.status_mut() = status;
     let length = response.body().len();
     let headers = response.headers_mut();
+    guard(headers);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// The fields that guard every answer of ours, redirects included.
+pub fn guard(headers: &mut HeaderMap) {
     for (name, value) in [
-        (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-store"),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -114,8 +121,6 @@ pub(super) fn guarded(
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response
 }
 
 /// Adds `Retry-After` in whole seconds (RFC 9110 section 10.2.3).

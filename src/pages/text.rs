@@ -1,6 +1,7 @@
 //! Text of strangers, made fit to be shown. Escaping is the templates' business.
 
 use crate::domain::identity::{Email, Identity};
+use crate::domain::text::draws;
 
 /// Most characters of one foreign value on a page.
 const LONGEST: usize = 120;
@@ -17,16 +18,6 @@ pub(super) fn tame(text: &str) -> String {
         tame.push('…');
     }
     tame
-}
-
-fn draws(c: char) -> bool {
-    !c.is_control()
-        && !matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 /// A person as the provider described them: what they are called, and the address or user name

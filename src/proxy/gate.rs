@@ -53,6 +53,8 @@ pub struct Route {
     pub cookies: CookieRule,
     /// Headscale's answer begins a leg that this session will be asked about.
     pub leg: Option<(LegKind, Arc<Live>)>,
+    /// The session that lets it through, where that is one: a WebSocket ends with it.
+    pub session: Option<Arc<Live>>,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
 }
@@ -194,7 +196,13 @@ impl House {
                 Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
-            Guarded::Page => self.page_behind(visit, permit, who, rule),
+            Guarded::Page => match self.page_behind(visit, permit, who, rule) {
+                Verdict::Forward(route) => Verdict::Forward(Box::new(Route {
+                    session: Some(Arc::clone(&live)),
+                    ..*route
+                })),
+                answer @ Verdict::Answer(_) => answer,
+            },
         }
     }
 
@@ -320,6 +328,7 @@ impl House {
             authorization: Authorization::Drop,
             cookies: CookieRule::Others,
             leg: None,
+            session: None,
             read_timeout: self.settings.headscale.response_timeout,
         }
     }
@@ -412,10 +421,7 @@ fn no_content(visit: &Visit) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
+    pages::guard(headers);
     if let Some(challenge) = visit.only("x-tailscale-challenge") {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         if (1..=64).contains(&challenge.len()) && challenge.bytes().all(plain) {

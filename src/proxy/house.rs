@@ -108,14 +108,7 @@ pub fn see_other(location: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
-    headers.insert(
-        http::header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    pages::guard(headers);
     match HeaderValue::from_str(location) {
         Ok(location) => {
             headers.insert(LOCATION, location);

@@ -29,12 +29,16 @@ impl House {
     }
 
     fn end_session(&self, visit: &Visit) -> Response<Bytes> {
-        let id = self.cookies.session_id(&visit.head.headers);
-        let ended = id.and_then(|id| self.sessions.end(&id.key()));
-        if let Some(session) = &ended {
+        // Where the cookie is there twice, nothing tells which is the person's: all of them end.
+        let mut ended = None;
+        for id in self.cookies.session_ids(&visit.head.headers) {
+            let Some(session) = self.sessions.end(&id.key()) else {
+                continue;
+            };
             tracing::info!(
                 request_id = visit.id, subject = %session.identity.subject, "signed out"
             );
+            ended = Some(session);
         }
         let back = self.settings.server_url.join(SIGNED_OUT);
         // Without a session there is no ID token to hint with, and newer providers insist on one.

@@ -18,7 +18,7 @@ use super::house::House;
 use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::visit::Visit;
-use super::{headers, websocket};
+use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
 
@@ -124,7 +124,8 @@ impl ProxyHttp for Phases {
             Error::because(ErrorType::ConnectError, "cannot resolve the upstream", why)
         })?;
         if websocket {
-            websocket::prepare(&mut peer);
+            let session = route.session.as_ref().ok_or_else(unseen)?;
+            websocket::prepare(&mut peer, session);
         }
         Ok(Box::new(peer))
     }
@@ -172,6 +173,11 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
+            // pingora passes it on, and the client would wait for a protocol that nobody speaks.
+            let why = "an upgrade that nobody asked for";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         self.keep_cookies_apart(response, route)?;
         if let Some(answer) = self.newer_link(visit, response) {
             ctx.instead = Some(answer);
@@ -189,6 +195,7 @@ impl ProxyHttp for Phases {
                 response.headers.get(LOCATION),
             );
         }
+        shared_caches::keep_out(response, &visit.door)?;
         ctx.status = Some(response.status);
         Ok(())
     }
@@ -238,13 +245,16 @@ impl ProxyHttp for Phases {
         if let Ok(status) = StatusCode::from_u16(status) {
             self.house.metrics.request(&visit.door, status);
         }
-        let duration_ms = visit.started.elapsed().as_millis();
+        // JSON has no numbers of 128 bits.
+        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Of a callback, the path alone: its query holds a code.
-        let path = visit.head.target.path();
+        let path = reason::path(visit);
+        let path = path.as_ref();
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, reason = %error, "request failed"
+                door = visit.door.label(), status, duration_ms, reason = reason::of(error),
+                "request failed"
             ),
             _ => tracing::info!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,

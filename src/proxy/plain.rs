@@ -12,6 +12,11 @@ const LINGER_BYTES: u64 = 256 * 1024;
 /// Longest wait for a client to take a refusal.
 const WRITE: Duration = Duration::from_secs(5);
 
+/// The fields of `pages::guard`, for answers that are written before there is a header map.
+const GUARD: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+    Referrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n\
+    Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'\r\n";
+
 /// A status line's code and phrase for the refusals written here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u16, pub &'static str);
@@ -26,8 +31,7 @@ where
     let length = text.len() + 1;
     let response = format!(
         "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {length}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
-         {extra}Connection: close\r\n\r\n{text}\n"
+         Content-Length: {length}\r\n{GUARD}{extra}Connection: close\r\n\r\n{text}\n"
     );
     let written = tokio::time::timeout(WRITE, stream.write_all(response.as_bytes())).await;
     if matches!(written, Ok(Ok(()))) {

@@ -2,6 +2,7 @@
 //! of early returns. State, age and issuer are checked before the code is redeemed; a session begins
 //! only behind the rules.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use crate::domain::session::Session;
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
 use crate::ops::metrics::CallbackFailure;
 use crate::pages;
-use crate::session::{AttemptError, Live, SessionKey};
+use crate::session::{AttemptError, Live, SessionId, SessionKey};
 
 /// When a browser may try again while the provider is not known.
 const RETRY_SECONDS: u32 = 15;
@@ -238,16 +239,31 @@ impl House {
             token_expires_at: person.token_expires_at,
             started_at: now,
         };
-        let before = self
-            .cookies
-            .session_id(&visit.head.headers)
-            .map(|id| id.key());
-        let (id, live) = self.sessions.replace(before.as_ref(), session);
+        let Some((id, live)) = self.begin_session(visit, &attempt.kind, session) else {
+            self.failed(visit, CallbackFailure::StepUp, "its session is over");
+            return self.page(visit, pages::step_up_refused);
+        };
         self.metrics.signed_in((&attempt.kind).into());
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
+    }
+
+    /// Under a new id, in place of whatever the browser brought. A step-up goes on with a session that
+    /// is alive, and never brings one back.
+    fn begin_session(
+        &self,
+        visit: &Visit,
+        kind: &AttemptKind,
+        session: Session,
+    ) -> Option<(SessionId, Arc<Live>)> {
+        if let AttemptKind::StepUp { session: old, .. } = kind {
+            return self.sessions.renew(&SessionKey::parse(old).ok()?, session);
+        }
+        let brought = self.cookies.session_ids(&visit.head.headers);
+        let brought = brought.map(|id| id.key());
+        Some(self.sessions.replace(brought, session))
     }
 
     fn not_redeemed(&self, visit: &Visit, why: &CallbackError) -> Response<Bytes> {

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -17,6 +18,7 @@ use crate::domain::login::{self, Attempt};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::time::Timestamp;
 
+/// What is sealed here, as the key ring's purpose. What follows names the deployment.
 const PURPOSE: &str = "login attempt";
 /// Attempts that one browser may have open.
 const MOST: usize = 8;
@@ -32,6 +34,7 @@ const MOST_DELETIONS: usize = 64;
 pub struct Attempts {
     cookies: Cookies,
     keys: Arc<KeyRing>,
+    purpose: String,
 }
 
 /// Why a callback's `state` names no attempt that may go on.
@@ -48,8 +51,23 @@ pub enum AttemptError {
 
 impl Attempts {
     /// Attempts in cookies of these names, sealed with these keys.
-    pub const fn new(cookies: Cookies, keys: Arc<KeyRing>) -> Self {
-        Self { cookies, keys }
+    pub fn new(cookies: Cookies, keys: Arc<KeyRing>) -> Self {
+        Self {
+            cookies,
+            keys,
+            purpose: PURPOSE.to_owned(),
+        }
+    }
+
+    /// Ties the attempts to one deployment, named by these texts (its origin, its provider, its
+    /// client id): another one with the same keys opens none of them.
+    #[must_use]
+    pub fn bound_to(mut self, deployment: &[&str]) -> Self {
+        for text in deployment {
+            // With its length, so that no two lists of texts are the same purpose.
+            let _ = write!(self.purpose, " {}:{text}", text.len());
+        }
+        self
     }
 
     /// The `Set-Cookie` values that put `attempt` into the browser: its own first, then deletions, so
@@ -120,12 +138,12 @@ impl Attempts {
 
     fn seal(&self, name: &str, attempt: &Attempt) -> Result<String, SealError> {
         let text = serde_json::to_vec(attempt).map_err(|_| SealError)?;
-        self.keys.seal(name, PURPOSE, &text)
+        self.keys.seal(name, &self.purpose, &text)
     }
 
     fn open(&self, cookie: &LoginCookie<'_>) -> Option<Attempt> {
         let name = self.cookies.login_name(cookie.tag);
-        let text = self.keys.open(&name, PURPOSE, cookie.value)?;
+        let text = self.keys.open(&name, &self.purpose, cookie.value)?;
         serde_json::from_slice(&text).ok()
     }
 

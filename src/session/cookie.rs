@@ -66,6 +66,14 @@ impl Cookies {
         SessionId::parse(only(headers, self.session_name())?)
     }
 
+    /// Every session id that the browser brought, also where [`Cookies::session_id`] takes none of
+    /// them: for ending sessions, never for finding one.
+    pub fn session_ids(self, headers: &HeaderMap) -> impl Iterator<Item = SessionId> {
+        pairs(headers)
+            .filter(move |(name, _)| *name == self.session_name().as_bytes())
+            .filter_map(|(_, value)| SessionId::parse(value))
+    }
+
     /// Whether the request brings a session cookie at all, live or not, well-formed or not: then a
     /// deletion is worth sending.
     pub fn has_session_cookie(self, headers: &HeaderMap) -> bool {

@@ -74,6 +74,12 @@ impl SessionKey {
         hex(&self.0)
     }
 
+    /// Its first 64 bits, to tell sessions apart where a number is needed.
+    pub fn number(self) -> u64 {
+        let first = self.0.iter().take(8);
+        first.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// Reads what [`SessionKey::to_hex`] wrote.
     ///
     /// # Errors

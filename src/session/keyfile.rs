@@ -1,10 +1,10 @@
 //! The file the key ring lives in: a JSON array of `{"id": "<8 hex>", "key": "<base64, 32 bytes>"}`,
-//! newest first, readable by its owner only. To rotate, put a new entry in front and restart; take the
-//! last one out once nothing sealed with it can still be alive (ten minutes).
+//! newest first, readable by its owner only. [`rotate`] puts a new one in front; the process reads
+//! the file when it starts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -27,7 +27,7 @@ pub enum KeyRingError {
     /// The file or its directory could not be used.
     #[error("cannot {action} the key ring {}", path.display())]
     Io {
-        /// What was tried: `read`, `create`.
+        /// What was tried: `read`, `create`, `replace`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -70,37 +70,87 @@ pub(super) fn load_or_create(
     path: &Path,
     random: &dyn Random,
 ) -> Result<Vec<StoredKey>, KeyRingError> {
-    let io = |action| {
-        move |source| KeyRingError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    };
     match read(path) {
         Err(Unread::Io(error)) if error.kind() == ErrorKind::NotFound => {
-            create(path, random).map_err(io("create"))?;
+            create(path, random).map_err(|source| failed("create", path, source))?;
             read(path)
         }
         other => other,
     }
-    .map_err(|unread| match unread {
-        Unread::Io(source) => io("read")(source),
-        Unread::Exposed(mode) => KeyRingError::Exposed {
-            path: path.to_owned(),
-            mode,
-        },
-        Unread::Broken(reason) => KeyRingError::Broken {
-            path: path.to_owned(),
-            reason,
-        },
-    })
+    .map_err(|unread| unread.at(path))
+}
+
+/// What a rotation made of the file: ids, never keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// Seals from the next start on.
+    pub newest: String,
+    /// Sealed until now, and still opens.
+    pub kept: Option<String>,
+    /// Open nothing any more.
+    pub dropped: Vec<String>,
+}
+
+/// Puts a new key in front of the ring at `path`, which must be there. The one that sealed until now
+/// is kept, unless `forget_old` says that nothing of it may be believed any more; older ones go.
+/// Everybody reads the old file or the new one, whole, with the same owner and mode.
+///
+/// # Errors
+/// [`KeyRingError`]; the file is as it was then.
+pub fn rotate(
+    path: &Path,
+    random: &dyn Random,
+    forget_old: bool,
+) -> Result<Rotation, KeyRingError> {
+    let keys = read(path).map_err(|unread| unread.at(path))?;
+    let mut new = fresh(random);
+    while keys.iter().any(|key| hex(&key.id) == new.id) {
+        new = fresh(random);
+    }
+    let mut old = keys.iter().map(Entry::from);
+    let kept = if forget_old { None } else { old.next() };
+    let rotation = Rotation {
+        newest: new.id.clone(),
+        kept: kept.as_ref().map(|entry| entry.id.clone()),
+        dropped: old.map(|entry| entry.id).collect(),
+    };
+    let entries: Vec<Entry> = std::iter::once(new).chain(kept).collect();
+    replace(path, random, &entries).map_err(|source| failed("replace", path, source))?;
+    Ok(rotation)
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> KeyRingError {
+    KeyRingError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 enum Unread {
     Io(io::Error),
     Exposed(u32),
     Broken(String),
+}
+
+impl Unread {
+    fn at(self, path: &Path) -> KeyRingError {
+        let path = path.to_owned();
+        match self {
+            Self::Io(source) => failed("read", &path, source),
+            Self::Exposed(mode) => KeyRingError::Exposed { path, mode },
+            Self::Broken(reason) => KeyRingError::Broken { path, reason },
+        }
+    }
+}
+
+impl From<&StoredKey> for Entry {
+    fn from(stored: &StoredKey) -> Self {
+        Self {
+            id: hex(&stored.id),
+            key: STANDARD.encode(stored.key.expose()),
+        }
+    }
 }
 
 impl From<io::Error> for Unread {
@@ -173,42 +223,67 @@ fn parse_entry(entry: &Entry) -> Result<StoredKey, Unread> {
 /// Writes a new key ring beside `path` and links it into place: the file appears whole or not at
 /// all, and a file that another process put there first stays.
 fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut unique = [0; 8];
-    random.fill(&mut unique);
-    let draft = directory.join(format!(".headwarden-keys.{}.new", hex(&unique)));
-    let placed = write(&draft, &fresh(random)?).and_then(|()| fs::hard_link(&draft, path));
+    let draft = draft_beside(path, random);
+    let written = write(&draft, &[fresh(random)]).map(drop);
+    let placed = written.and_then(|()| fs::hard_link(&draft, path));
     let removed = fs::remove_file(&draft);
     match placed {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     }
     removed?;
-    File::open(directory)?.sync_all()
+    File::open(directory_of(path))?.sync_all()
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes a ring beside the one at `path`, and puts it in its place.
+fn replace(path: &Path, random: &dyn Random, entries: &[Entry]) -> io::Result<()> {
+    // A link would be replaced, and not what it leads to.
+    let path = fs::canonicalize(path)?;
+    let owner = fs::metadata(&path)?;
+    let draft = draft_beside(&path, random);
+    let placed = write(&draft, entries)
+        // Run by root for a service with a user of its own, the file stays the service's.
+        .and_then(|file| fchown(&file, Some(owner.uid()), Some(owner.gid())))
+        .and_then(|()| fs::rename(&draft, &path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    placed?;
+    File::open(directory_of(&path))?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn draft_beside(path: &Path, random: &dyn Random) -> PathBuf {
+    let mut unique = [0; 8];
+    random.fill(&mut unique);
+    directory_of(path).join(format!(".headwarden-keys.{}.new", hex(&unique)))
+}
+
+fn write(path: &Path, entries: &[Entry]) -> io::Result<File> {
+    let mut text = serde_json::to_vec_pretty(entries)?;
+    text.push(b'\n');
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(OWNER_ONLY)
         .open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
+    file.write_all(&text)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
-fn fresh(random: &dyn Random) -> io::Result<Vec<u8>> {
+fn fresh(random: &dyn Random) -> Entry {
     let (mut id, mut key) = ([0; KEY_ID_LENGTH], [0; KEY_LENGTH]);
     random.fill(&mut id);
     random.fill(&mut key);
-    let entry = Entry {
+    Entry {
         id: hex(&id),
         key: STANDARD.encode(key),
-    };
-    let mut text = serde_json::to_vec_pretty(&[entry])?;
-    text.push(b'\n');
-    Ok(text)
+    }
 }

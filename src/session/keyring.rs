@@ -18,7 +18,7 @@ use super::id::hex;
 use super::keyfile::{self, KEY_ID_LENGTH, StoredKey};
 use crate::domain::random::Random;
 
-pub use super::keyfile::KeyRingError;
+pub use super::keyfile::{KeyRingError, Rotation, rotate};
 
 const VERSION: u8 = 1;
 const ID_AT: usize = 1;

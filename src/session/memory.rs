@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use tokio::sync::oneshot;
 
 use super::confirmations::Confirmations;
 use super::id::{SessionId, SessionKey};
@@ -36,12 +37,34 @@ pub struct Live {
     pub confirmations: Mutex<Confirmations>,
     /// Seconds since the epoch.
     last_used: AtomicU64,
+    /// Told when it ends, by being dropped; `None` once it has.
+    followers: Mutex<Option<Vec<oneshot::Sender<()>>>>,
 }
 
 impl Live {
     /// When a request last used it.
     pub fn last_used(&self) -> Timestamp {
         Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Ready when the session has ended: for what lasts longer than a request. A follower is not a use.
+    pub fn end(&self) -> oneshot::Receiver<()> {
+        let (follower, ended) = oneshot::channel();
+        if let Some(followers) = &mut *self.followers() {
+            followers.retain(|other| !other.is_closed());
+            followers.push(follower);
+        }
+        ended
+    }
+
+    fn has_ended(&self) {
+        *self.followers() = None;
+    }
+
+    fn followers(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<()>>>> {
+        self.followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// [`Live::legs`], locked; never hold it across an await. A poisoned lock is taken as it is:
@@ -91,6 +114,7 @@ impl Sessions {
             .time_to_idle(limits.idle.min(LONGEST))
             .eviction_listener(move |key: Arc<SessionKey>, gone: Arc<Live>, _| {
                 indexed.remove(&key, &gone.session);
+                gone.has_ended();
             })
             .build();
         Self {
@@ -112,6 +136,7 @@ impl Sessions {
             legs: Mutex::default(),
             confirmations: Mutex::default(),
             last_used: AtomicU64::new(self.clock.now().unix()),
+            followers: Mutex::new(Some(Vec::new())),
         });
         self.live.insert(key, Arc::clone(&live));
         self.index.insert(key, &live.session);
@@ -122,14 +147,27 @@ impl Sessions {
         (id, live)
     }
 
-    /// Begins a session in place of `old`: at every sign-in and step-up the id changes, and what an
-    /// earlier holder of the browser (or an attacker who planted a cookie) had stops working.
-    pub fn replace(&self, old: Option<&SessionKey>, session: Session) -> (SessionId, Arc<Live>) {
+    /// Begins a session in place of `old`: at every sign-in the id changes, and what an earlier
+    /// holder of the browser (or an attacker who planted a cookie) had stops working.
+    pub fn replace(
+        &self,
+        old: impl IntoIterator<Item = SessionKey>,
+        session: Session,
+    ) -> (SessionId, Arc<Live>) {
         let started = self.start(session);
-        if let Some(old) = old {
-            self.end(old);
+        for key in old {
+            self.end(&key);
         }
         started
+    }
+
+    /// Begins a session in place of `old`, which must be alive: at a step-up. `None` if it is over,
+    /// ended by a logout perhaps while the person was at the provider; then nothing begins.
+    pub fn renew(&self, old: &SessionKey, session: Session) -> Option<(SessionId, Arc<Live>)> {
+        self.find_by_key(old)?;
+        // Of a logout and a renewal at once, whoever takes the old session out goes first.
+        self.end(old)?;
+        Some(self.start(session))
     }
 
     /// The session of this cookie, if its limits allow, and counts as its use.

@@ -20,7 +20,7 @@ pub use attempts::{AttemptError, Attempts};
 pub use confirmations::{Confirmations, Purpose};
 pub use cookie::{Cookies, only_named};
 pub use id::{SessionId, SessionKey};
-pub use keyring::{KeyRing, KeyRingError, SealError};
+pub use keyring::{KeyRing, KeyRingError, Rotation, SealError};
 pub use memory::{Live, Sessions};
 pub use used::UsedStates;
 

@@ -18,7 +18,7 @@ use crate::stage::{
     Faulty, HTML, SESSION, Stage, ask, cookie, log_at_info, member, seen, send, session_value,
 };
 use crate::support::headscale_standin::{HeadscaleStandin, Options};
-use crate::support::house::{House, More};
+use crate::support::house::{CLIENT_ID, House, More};
 use crate::support::jar::Kept;
 use crate::support::person::Person;
 use crate::support::raw::Response;
@@ -278,7 +278,11 @@ fn a_sign_in_that_took_too_long_says_so() {
     let stage = Stage::start();
     let random = Arc::new(SystemRandom::new());
     let keys = KeyRing::load_or_create(&stage.house.plan.files.join("keys.json"), random.clone());
-    let attempts = Attempts::new(Cookies::new(false), Arc::new(keys.unwrap()));
+    let attempts = Attempts::new(Cookies::new(false), Arc::new(keys.unwrap())).bound_to(&[
+        &stage.house.plan.origin(),
+        &stage.faulty.provider.issuer(),
+        CLIENT_ID,
+    ]);
     let now = SystemClock.now().unix();
     for (age, status) in [(601, 400), (86_400, 400), (300, 502)] {
         let begun = Timestamp::from_unix(now - age);

@@ -263,12 +263,16 @@ fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mut
             command.env_remove(name);
         }
     }
+    // A configuration that says how much it wants to be logged is left alone.
+    let text = std::fs::read_to_string(config).expect("the configuration is there");
+    if !text.contains("\nlog:") {
+        command.env("HEADWARDEN_LOG_LEVEL", "info,headwarden=debug");
+    }
     let mut child = command
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
         .args(arguments)
         .arg("--config")
         .arg(config)
-        .env("HEADWARDEN_LOG_LEVEL", "info,headwarden=debug")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -32,6 +32,8 @@ pub(crate) struct Person {
     pub(crate) blocks_cookies: bool,
     /// Whether the browser knows fetch metadata (all since 2023 do).
     pub(crate) sends_fetch_metadata: bool,
+    /// Every answer, with the address that gave it.
+    pub(crate) answers: Vec<(Url, Response)>,
     addresses: BTreeMap<String, SocketAddr>,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -111,6 +113,7 @@ impl Person {
             jar: Jar::default(),
             blocks_cookies: false,
             sends_fetch_metadata: true,
+            answers: Vec::new(),
             addresses: BTreeMap::new(),
             tls: None,
         }
@@ -253,6 +256,7 @@ impl Person {
                 self.jar.set(url, field);
             }
         }
+        self.answers.push((url.clone(), response.clone()));
         response
     }
 

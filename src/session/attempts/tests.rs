@@ -152,6 +152,95 @@ fn an_attempt_of_another_browser_deployment_or_scheme_is_missing() {
 }
 
 #[test]
+fn an_attempt_of_another_origin_provider_or_client_with_the_same_keys_is_missing() {
+    let keys = keys();
+    let of = |deployment: &[&str]| Attempts::new(TLS, Arc::clone(&keys)).bound_to(deployment);
+    let here = ["https://a.example", "https://id.example/", "client"];
+    let attempt = begin("/", NOW);
+    let mut jar = Jar::default();
+    jar.take(&of(&here).plant(&attempt, &HeaderMap::new(), NOW).unwrap());
+    assert!(of(&here).find(&attempt.state, &jar.headers(), NOW).is_ok());
+    for there in [
+        &[][..],
+        &["https://b.example", "https://id.example/", "client"],
+        &["https://a.example", "https://id.example", "client"],
+        &["https://a.example", "https://id.example/", "clienT"],
+        &["https://a.example", "https://id.example/client"],
+        &["https://a.example", "https://id.example/", "client", ""],
+        &["https://a.example 19:https://id.example/", "client"],
+    ] {
+        assert_eq!(
+            of(there).find(&attempt.state, &jar.headers(), NOW),
+            Err(AttemptError::Missing),
+            "{there:?}"
+        );
+    }
+}
+
+#[test]
+fn an_attempt_with_any_bit_of_its_cookie_or_state_flipped_is_missing() {
+    let attempts = attempts();
+    let attempt = begin("/admin/?tab=2", NOW);
+    let set = attempts.plant(&attempt, &HeaderMap::new(), NOW).unwrap();
+    let pair = set[0].split(';').next().unwrap();
+    let name = pair.find('=').unwrap();
+    let mut flipped_bits = 0;
+    for bit in 0..pair.len() * 8 {
+        let mut flipped = pair.as_bytes().to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let Ok(value) = HeaderValue::from_bytes(&flipped) else {
+            // No request with such a byte gets this far.
+            continue;
+        };
+        let headers = HeaderMap::from_iter([(COOKIE, value)]);
+        assert_eq!(
+            attempts.find(&attempt.state, &headers, NOW),
+            Err(AttemptError::Missing),
+            "bit {bit} of {}",
+            if bit / 8 < name {
+                "the name"
+            } else {
+                "the value"
+            }
+        );
+        flipped_bits += 1;
+    }
+    assert!(flipped_bits > 2000, "{flipped_bits}");
+    let headers = headers(pair);
+    for bit in 0..attempt.state.len() * 8 {
+        let mut flipped = attempt.state.clone().into_bytes();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let flipped = String::from_utf8_lossy(&flipped);
+        assert_eq!(
+            attempts.find(&flipped, &headers, NOW),
+            Err(AttemptError::Missing),
+            "bit {bit} of the state"
+        );
+    }
+    assert!(attempts.find(&attempt.state, &headers, NOW).is_ok());
+}
+
+#[test]
+fn attempts_live_ten_minutes_in_2038_and_2106_too() {
+    let attempts = attempts();
+    for start in [
+        u64::from(u32::MAX >> 1) - 5,
+        u64::from(u32::MAX) - 5,
+        1 << 40,
+    ] {
+        let begun = Timestamp::from_unix(start);
+        let attempt = begin("/", begun);
+        let mut jar = Jar::default();
+        jar.take(&attempts.plant(&attempt, &HeaderMap::new(), begun).unwrap());
+        for (after, found) in [(0, true), (599, true), (600, false), (1 << 32, false)] {
+            let now = Timestamp::from_unix(start + after);
+            let outcome = attempts.find(&attempt.state, &jar.headers(), now);
+            assert_eq!(outcome.is_ok(), found, "{start} + {after}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn an_expired_attempt_says_so() {
     let attempts = attempts();
     let attempt = begin("/", NOW);

@@ -105,6 +105,33 @@ fn a_session_cookie_that_occurs_twice_is_no_session_in_either_order() {
 }
 
 #[test]
+fn every_id_that_a_browser_brought_can_be_ended() {
+    let (a, b) = (id(), id());
+    let header = format!(
+        "__Host-headwarden={}; x=y; headwarden={}; __Host-headwarden=x; __Host-headwarden={}",
+        a.expose(),
+        id().expose(),
+        b.expose()
+    );
+    let found: Vec<SessionId> = TLS.session_ids(&headers(&[header.as_bytes()])).collect();
+    assert_eq!(found, [a, b]);
+}
+
+#[test]
+fn no_bit_of_a_session_cookie_can_be_flipped() {
+    let ours = id();
+    let pair = format!("__Host-headwarden={}", ours.expose());
+    for bit in 0..pair.len() * 8 {
+        let mut flipped = pair.clone().into_bytes();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(value) = http::HeaderValue::from_bytes(&flipped) {
+            let headers = HeaderMap::from_iter([(COOKIE, value)]);
+            assert_ne!(TLS.session_id(&headers), Some(ours.clone()), "bit {bit}");
+        }
+    }
+}
+
+#[test]
 fn garbage_is_no_session_and_never_a_panic() {
     let good = id().expose();
     let values: Vec<Vec<u8>> = vec![

@@ -122,6 +122,69 @@ fn an_old_key_opens_the_newest_seals_and_a_removed_key_is_refused() {
 }
 
 #[test]
+fn a_rotation_puts_a_key_in_front_keeps_the_one_before_it_and_drops_the_rest() {
+    let (directory, path) = place();
+    let first = load(&path).unwrap();
+    let old = first.seal(NAME, PURPOSE, b"old").unwrap();
+
+    let once = rotate(&path, random().as_ref(), false).unwrap();
+    let second = load(&path).unwrap();
+    assert_eq!(
+        format!("{second:?}"),
+        format!("[{:?}, {:?}]", once.newest, once.kept.clone().unwrap())
+    );
+    assert_eq!(once.dropped, Vec::<String>::new());
+    let new = second.seal(NAME, PURPOSE, b"new").unwrap();
+    assert_eq!(second.open(NAME, PURPOSE, old.as_bytes()).unwrap(), b"old");
+    assert!(first.open(NAME, PURPOSE, new.as_bytes()).is_none());
+
+    let twice = rotate(&path, random().as_ref(), false).unwrap();
+    let third = load(&path).unwrap();
+    assert_eq!(twice.kept.as_deref(), Some(once.newest.as_str()));
+    assert_eq!(twice.dropped, [once.kept.unwrap()]);
+    assert_eq!(third.open(NAME, PURPOSE, new.as_bytes()).unwrap(), b"new");
+    assert!(third.open(NAME, PURPOSE, old.as_bytes()).is_none());
+
+    let alone = rotate(&path, random().as_ref(), true).unwrap();
+    assert_eq!((alone.kept, alone.dropped.len()), (None, 2));
+    let last = load(&path).unwrap();
+    assert!(last.open(NAME, PURPOSE, new.as_bytes()).is_none());
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "a draft was left behind: {left:?}");
+}
+
+#[test]
+fn a_ring_that_cannot_be_read_is_not_rotated() {
+    let (_directory, path) = place();
+    assert!(matches!(
+        rotate(&path, random().as_ref(), false),
+        Err(KeyRingError::Io { action: "read", .. })
+    ));
+    assert!(!path.exists());
+    for (text, mode) in [
+        (ring_of(&[("00000001", 1)]), 0o644),
+        ("[]".to_owned(), 0o600),
+    ] {
+        write(&path, &text, mode);
+        assert!(rotate(&path, random().as_ref(), true).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_rotation_through_a_link_changes_the_file_and_keeps_the_link() {
+    let (directory, path) = place();
+    load(&path).unwrap();
+    let link = directory.path().join("link.json");
+    symlink(&path, &link).unwrap();
+    let rotated = rotate(&link, random().as_ref(), false).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(format!("{:?}", load(&path).unwrap()).contains(&rotated.newest));
+}
+
+#[test]
 fn each_flipped_bit_opens_nothing() {
     let ring = fresh();
     let text = ring.seal(NAME, PURPOSE, b"attempt").unwrap();

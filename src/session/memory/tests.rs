@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 use crate::ops::entropy::SystemRandom;
-use crate::session::testing::{SetClock, session};
+use crate::session::testing::{START, SetClock, session};
 
 const HOUR: i64 = 3600;
 const LIMITS: Limits = Limits {
@@ -73,7 +73,7 @@ fn the_key_in_a_cookie_is_not_the_session() {
 fn an_id_that_a_browser_brought_is_never_kept_over_a_sign_in() {
     let (sessions, _) = store(10);
     let (old_id, old) = sessions.start(session("attacker", None));
-    let (new_id, new) = sessions.replace(Some(&old.key), session("victim", None));
+    let (new_id, new) = sessions.replace([old.key], session("victim", None));
     assert_ne!(old_id, new_id);
     assert!(sessions.find(&old_id).is_none());
     assert_eq!(
@@ -88,6 +88,116 @@ fn an_id_that_a_browser_brought_is_never_kept_over_a_sign_in() {
     );
     assert!(Arc::ptr_eq(&sessions.find(&new_id).unwrap(), &new));
     assert_consistent(&sessions);
+}
+
+#[test]
+fn of_several_ids_that_a_browser_brought_none_survives_a_sign_in() {
+    let (sessions, _) = store(10);
+    let (planted_id, planted) = sessions.start(session("attacker", None));
+    let (own_id, own) = sessions.start(session("victim", None));
+    let (new_id, _) = sessions.replace([planted.key, own.key], session("victim", None));
+    assert!(sessions.find(&planted_id).is_none() && sessions.find(&own_id).is_none());
+    assert!(sessions.find(&new_id).is_some());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn a_session_that_is_over_is_not_renewed() {
+    let (sessions, clock) = store(10);
+    let (old_id, old) = sessions.start(session("dominic", None));
+    let (id, live) = sessions.renew(&old.key, session("dominic", None)).unwrap();
+    assert!(sessions.find(&old_id).is_none() && sessions.find(&id).is_some());
+    assert!(
+        sessions.renew(&old.key, session("dominic", None)).is_none(),
+        "it was renewed before"
+    );
+    sessions.end(&live.key);
+    assert!(
+        sessions
+            .renew(&live.key, session("dominic", None))
+            .is_none(),
+        "it was signed out meanwhile"
+    );
+    let (_, idle) = sessions.start(session("dominic", None));
+    clock.set(8 * HOUR);
+    assert!(
+        sessions
+            .renew(&idle.key, session("dominic", None))
+            .is_none()
+    );
+    assert!(sessions.is_empty());
+}
+
+#[test]
+fn of_many_renewals_and_a_logout_at_once_one_wins_and_nothing_comes_back() {
+    let (sessions, _) = store(1000);
+    for _ in 0..50 {
+        let (_, old) = sessions.start(session("dominic", None));
+        let barrier = std::sync::Barrier::new(5);
+        let (renewed, ended): (usize, usize) = std::thread::scope(|scope| {
+            let renewals: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let renewed = sessions.renew(&old.key, session("dominic", None));
+                        renewed.map(|(_, live)| sessions.end(&live.key)).is_some()
+                    })
+                })
+                .collect();
+            barrier.wait();
+            let ended = usize::from(sessions.end(&old.key).is_some());
+            let renewed = renewals
+                .into_iter()
+                .map(|it| usize::from(it.join().unwrap()));
+            (renewed.sum(), ended)
+        });
+        assert_eq!(renewed + ended, 1);
+    }
+    assert!(sessions.is_empty());
+}
+
+#[test]
+fn whoever_follows_a_session_is_told_of_its_end_however_it_ends() {
+    use oneshot::error::TryRecvError::{Closed, Empty};
+    let (sessions, clock) = store(10);
+    let begin = || sessions.start(session("dominic", None)).1;
+    let (left, signed_out, replaced, outlived) = (begin(), begin(), begin(), begin());
+    let mut ends = [&left, &signed_out, &replaced, &outlived].map(|live| live.end());
+    assert!(ends.iter_mut().all(|end| end.try_recv() == Err(Empty)));
+    sessions.end(&signed_out.key);
+    sessions.replace([replaced.key], session("dominic", None));
+    assert_eq!(ends[1].try_recv(), Err(Closed));
+    assert_eq!(ends[2].try_recv(), Err(Closed));
+    assert_eq!(
+        signed_out.end().try_recv(),
+        Err(Closed),
+        "it was over before"
+    );
+    assert_eq!(ends[0].try_recv(), Err(Empty));
+    clock.set(8 * HOUR);
+    assert!(sessions.find_by_key(&outlived.key).is_none());
+    assert_eq!(ends[3].try_recv(), Err(Closed));
+    // Those that stopped following are forgotten.
+    for _ in 0..1000 {
+        left.end();
+    }
+    assert!(left.followers().as_ref().unwrap().len() <= 2);
+}
+
+#[test]
+fn the_limits_hold_beyond_2038_and_2106() {
+    let start = i64::try_from(START).unwrap();
+    for begin in [i64::from(i32::MAX), i64::from(u32::MAX), 1 << 40] {
+        let (sessions, clock) = store(10);
+        let mut begun = session("dominic", None);
+        begun.started_at = Timestamp::from_unix(u64::try_from(begin).unwrap());
+        clock.set(begin - start);
+        let (id, _) = sessions.start(begun);
+        for (hours, alive) in [(7, true), (14, true), (22, false)] {
+            clock.set(begin - start + hours * HOUR);
+            assert_eq!(sessions.find(&id).is_some(), alive, "{begin}: {hours} h");
+        }
+    }
 }
 
 #[test]

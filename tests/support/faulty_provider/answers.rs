@@ -271,6 +271,9 @@ fn authorize(shared: &Shared, query: &Fields) -> Answer {
             "{redirect_uri}?error={error}&error_description=no&state={state}"
         ));
     }
+    for name in ["state", "nonce"] {
+        shared.note(name, get(name));
+    }
     let code = shared.fresh("code");
     let grant = grant(shared, query);
     shared.memory().codes.insert(code.clone(), grant);
@@ -358,17 +361,20 @@ fn token(shared: &Shared, form: &Fields, authorization: Option<&str>) -> Answer 
         );
     }
     shared.memory().codes.remove(get("code"));
+    shared.note("verifier", get("code_verifier"));
     let access_token = shared.fresh("access");
     shared
         .memory()
         .access_tokens
         .insert(access_token.clone(), grant.clone());
+    let id_token = tokens::id_token(shared, &grant, &access_token);
+    shared.note("id token", &id_token);
     let mut answer = json!({
         "access_token": access_token,
         "token_type": "Bearer",
         "scope": "email openid profile",
         "expires_in": 300,
-        "id_token": tokens::id_token(shared, &grant, &access_token),
+        "id_token": id_token,
     });
     if shared.knobs().refresh_tokens {
         answer["refresh_token"] = shared.fresh("refresh").into();

@@ -98,6 +98,8 @@ pub(crate) struct Knobs {
     pub(crate) redirect_uris: Vec<String>,
     /// Where people may return to after signing out.
     pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// What it gave out or was sent that nobody else may learn, by name.
+    pub(crate) secrets: Vec<(&'static str, String)>,
 }
 
 impl Default for Knobs {
@@ -124,6 +126,7 @@ impl Default for Knobs {
             authorize_error: None,
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 }
@@ -178,10 +181,22 @@ impl Shared {
     }
 
     /// A fresh value that nobody could guess, which is all that codes and tokens here need to be.
-    fn fresh(&self, kind: &str) -> String {
-        let mut memory = self.memory();
-        memory.serial += 1;
-        format!("{kind}-{}-{}", memory.serial, signing::random_text())
+    fn fresh(&self, kind: &'static str) -> String {
+        let serial = {
+            let mut memory = self.memory();
+            memory.serial += 1;
+            memory.serial
+        };
+        let value = format!("{kind}-{serial}-{}", signing::random_text());
+        if kind != "sid" {
+            self.note(kind, &value);
+        }
+        value
+    }
+
+    /// Keeps a secret for whoever looks for it where it must not be.
+    fn note(&self, name: &'static str, value: &str) {
+        self.knobs().secrets.push((name, value.to_owned()));
     }
 }
 

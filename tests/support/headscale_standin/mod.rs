@@ -148,6 +148,7 @@ struct State {
     nodes: Vec<Node>,
     approved_ssh: Vec<Node>,
     problems: Vec<String>,
+    secrets: Vec<(&'static str, String)>,
     expired: BTreeSet<String>,
     ssh_owners: BTreeMap<String, String>,
     scripts: BTreeMap<String, Script>,
@@ -293,6 +294,11 @@ impl HeadscaleStandin {
     /// Why it refused what it refused: what Headscale would have logged.
     pub(crate) fn problems(&self) -> Vec<String> {
         self.shared.state().problems.clone()
+    }
+
+    /// What it made, sent or got of its sign-ins that nobody else may learn, by name.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        self.shared.state().secrets.clone()
     }
 
     /// The id is no longer pending.

@@ -52,6 +52,14 @@ pub(super) fn begin(shared: &Shared, kind: Kind, auth_id: &str) -> Reply {
     };
     let (state, nonce) = (hex(32), hex(32));
     let verifier = oidc.pkce.then(|| URL_SAFE_NO_PAD.encode(random(32)));
+    shared.change(|now| {
+        let made = [("headscale's state", &state), ("headscale's nonce", &nonce)];
+        let made = made.into_iter().map(|(name, value)| (name, value.clone()));
+        now.secrets.extend(made);
+        let verifier = verifier.clone();
+        now.secrets
+            .extend(verifier.map(|it| ("headscale's verifier", it)));
+    });
     // Go sorts the query's parameters by name.
     let mut query: BTreeMap<String, String> = oidc.extra_params.clone();
     let mut put = |name: &str, value: String| query.insert(name.to_owned(), value);
@@ -129,6 +137,16 @@ fn redeem(seen: &Seen, shared: &Shared, version: u32) -> Checked<Reply> {
         .as_ref()
         .and_then(|sign_in| sign_in.verifier.clone());
     let tokens = provider::exchange(&oidc, &document, &server_url, &code, verifier.as_deref())?;
+    shared.change(|now| {
+        now.secrets.push(("our code", code.clone()));
+        for (name, field) in [
+            ("our access token", "access_token"),
+            ("our id token", "id_token"),
+        ] {
+            let token = tokens[field].as_str().unwrap_or_default();
+            now.secrets.push((name, token.to_owned()));
+        }
+    });
     let claims = provider::id_token(&oidc, &document, &tokens)?;
     let nonce = claims["nonce"].as_str().unwrap_or_default().to_owned();
     if nonce.len() < 6 {
