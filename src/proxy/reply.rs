@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -102,30 +102,39 @@ pub fn upstream_failure(error: &Error) -> Option<UpstreamFailure> {
             | ErrorType::InvalidCert
             | ErrorType::SocketError,
         ) => Some(UpstreamFailure::Unreachable),
-        _ if is_timeout(error) => Some(UpstreamFailure::Timeout),
+        _ if is_io(error, io::ErrorKind::TimedOut) => Some(UpstreamFailure::Timeout),
         _ => Some(UpstreamFailure::BadAnswer),
     }
 }
 
-/// Whether a failure is one of the client's request, which pingora will not send on (a `Connection`
-/// field that nominates `Host`, say), rather than of its connection, where nobody is left to answer.
-pub fn is_unusable_request(error: &Error) -> bool {
-    error.esource == ErrorSource::Downstream
-        && !matches!(
-            error.etype,
-            ErrorType::ReadError
-                | ErrorType::WriteError
-                | ErrorType::ConnectionClosed
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-        )
+/// What a failure of the client's request, which cannot be sent on (a `Connection` field that nominates
+/// `Host`, say, or a body whose end is not clear), is answered with. `None` where it is one of its
+/// connection: nobody is left to answer.
+pub fn unusable_request(error: &Error) -> Option<(StatusCode, &'static str)> {
+    if let ErrorType::HTTPStatus(408) = error.etype {
+        return Some((StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+    }
+    if error.esource != ErrorSource::Downstream {
+        return None;
+    }
+    match error.etype {
+        ErrorType::ReadError if is_io(error, io::ErrorKind::InvalidData) => {}
+        ErrorType::ReadTimedout => return Some((StatusCode::REQUEST_TIMEOUT, "request_timeout")),
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::ConnectionClosed
+        | ErrorType::WriteTimedout => return None,
+        _ => {}
+    }
+    Some((StatusCode::BAD_REQUEST, "bad_request"))
 }
 
-fn is_timeout(error: &Error) -> bool {
+/// Whether an I/O error of this kind is behind it.
+fn is_io(error: &Error, kind: io::ErrorKind) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::TimedOut
+            && io.kind() == kind
         {
             return true;
         }
