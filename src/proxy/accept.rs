@@ -264,6 +264,7 @@ impl Front {
         if reusable {
             return Some(connection);
         }
+        connection.abandon_body();
         plain::end(&mut connection).await;
         None
     }

@@ -80,6 +80,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Nobody reads the body any more: what still comes is not judged.
+    pub fn abandon_body(&mut self) {
+        self.body = None;
+    }
+
     /// Takes the connection apart: the raw stream, and the bytes that were read ahead of it.
     pub fn into_parts(self) -> (Transport, Bytes) {
         (self.transport, self.ahead)

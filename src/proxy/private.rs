@@ -126,6 +126,7 @@ where
     if again {
         return Some(connection);
     }
+    connection.abandon_body();
     plain::end(&mut connection).await;
     None
 }

@@ -1,7 +1,6 @@
 //! Answers of ours, written to pingora's session; and errors of the way there, turned into answers
 //! in one place.
 
-use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
@@ -129,16 +128,45 @@ pub fn unusable_request(error: &Error) -> Option<(StatusCode, &'static str)> {
     Some((StatusCode::BAD_REQUEST, "bad_request"))
 }
 
-/// Whether an I/O error of this kind is behind it.
+/// Whether an I/O error of this kind is behind it. pingora's errors name no `source`.
 fn is_io(error: &Error, kind: io::ErrorKind) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() == kind
-        {
-            return true;
-        }
-        cause = inner.source();
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|io| io.kind() == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(etype: ErrorType, kind: io::ErrorKind) -> Box<Error> {
+        let cause = io::Error::new(kind, "why");
+        Error::because(etype, "when reading body", cause).more_context("and more")
     }
-    false
+
+    #[test]
+    fn a_request_that_cannot_be_read_has_an_answer_and_a_broken_connection_has_none() {
+        let invalid = broken(ErrorType::ReadError, io::ErrorKind::InvalidData).into_down();
+        assert_eq!(
+            unusable_request(&invalid),
+            Some((StatusCode::BAD_REQUEST, "bad_request"))
+        );
+        let gone = broken(ErrorType::ReadError, io::ErrorKind::ConnectionReset).into_down();
+        assert_eq!(unusable_request(&gone), None);
+        let stalled = broken(ErrorType::WriteError, io::ErrorKind::TimedOut).into_down();
+        assert_eq!(unusable_request(&stalled), None);
+        assert!(upstream_failure(&stalled).is_none());
+    }
+
+    #[test]
+    fn an_upstream_that_takes_too_long_is_told_from_one_that_answers_badly() {
+        for (kind, failure) in [
+            (io::ErrorKind::TimedOut, UpstreamFailure::Timeout),
+            (io::ErrorKind::InvalidData, UpstreamFailure::BadAnswer),
+        ] {
+            let error = broken(ErrorType::ReadError, kind).into_up();
+            assert!(unusable_request(&error).is_none());
+            let found = upstream_failure(&error).map(|found| std::mem::discriminant(&found));
+            assert_eq!(found, Some(std::mem::discriminant(&failure)));
+        }
+    }
 }

@@ -52,7 +52,7 @@ fn whatever_an_untrusted_peer_says_about_addresses_every_upstream_hears_its_own(
         let of_ui = place.ui.asked();
         let of_ui = of_ui
             .iter()
-            .filter(|asked| asked.fields.value("x-row") == Some(&row));
+            .filter(|asked| asked.fields.value("x-row") == Some(row.as_str()));
         let of_headscale = seen(&place.stage.headscale, &row);
         let mut fields = of_headscale
             .iter()
@@ -69,8 +69,12 @@ fn whatever_an_untrusted_peer_says_about_addresses_every_upstream_hears_its_own(
             );
         }
         assert_eq!(fields.values("x-forwarded-proto"), ["http"], "{target}");
-        assert_eq!(fields.values("x-forwarded-host"), [&ours], "{target}");
-        assert_eq!(fields.values("host"), [&ours], "{target}");
+        assert_eq!(
+            fields.values("x-forwarded-host"),
+            [ours.as_str()],
+            "{target}"
+        );
+        assert_eq!(fields.values("host"), [ours.as_str()], "{target}");
         for (name, value) in &fields.0 {
             let forged = value.contains("6.6.6.6")
                 || value.contains("evil.example")
@@ -112,8 +116,8 @@ fn behind_trusted_proxies_the_client_is_the_rightmost_address_nobody_vouches_for
             vec!["X-Forwarded-For: 203.0.113.9", "X-Forwarded-For:"],
             "127.0.0.1",
         ),
-        (vec![&thousand], "203.0.113.9"),
-        (vec![&trusted_thousand], "203.0.113.9"),
+        (vec![thousand.as_str()], "203.0.113.9"),
+        (vec![trusted_thousand.as_str()], "203.0.113.9"),
         (ninety, "10.0.0.7"),
         (vec!["X-Forwarded-For: 203.0.113.9:1234"], "203.0.113.9"),
         (vec!["X-Forwarded-For: [2001:db8::1]:443"], "2001:db8::1"),
@@ -326,7 +330,7 @@ fn no_forwarded_host_scheme_or_port_shows_in_a_redirect_a_cookie_or_a_page() {
             for (target, more) in [
                 ("/admin", vec![HTML]),
                 ("/metrics", vec![HTML]),
-                ("/.headwarden/logout", vec![HTML, &place.session]),
+                ("/.headwarden/logout", vec![HTML, place.session.as_str()]),
                 ("/oidc/callback", vec![HTML]),
             ] {
                 let answer = ask(&place, "GET", target, &[lines, &more].concat());

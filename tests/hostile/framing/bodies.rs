@@ -1,28 +1,23 @@
 //! Bodies: chunks that two readers could cut differently, lengths that lie, bodies that nobody reads,
 //! and answers of an upstream that do not end where they should.
 
-use super::place::{KEY, NO_LIMITS, Place};
+use super::place::{KEY, NO_LIMITS, Place, Way};
 use crate::stage::{HTML, SAME_ORIGIN, request};
 
 /// Ways that take a body to an upstream.
-fn ways(place: &Place) -> Vec<(&'static str, Vec<&str>)> {
+fn ways(place: &Place) -> Vec<Way<'_>> {
     vec![
-        ("/ui/open", vec![]),
-        ("/ui/form", vec![place.session.as_str()]),
-        ("/api/v1/user", vec![KEY]),
+        ("GET", "/ui/open", vec![]),
+        ("POST", "/ui/form", vec![place.session.as_str()]),
+        ("POST", "/api/v1/user", vec![KEY]),
     ]
 }
 
-/// What the upstreams were asked with a body, as they read it.
-fn posts(place: &Place) -> usize {
+/// How many requests with a body the upstreams were asked, as they read them.
+fn whole(place: &Place) -> usize {
     let of_headscale = place.stage.headscale.requests();
-    let of_headscale = of_headscale.iter().filter(|seen| seen.method == "POST");
-    let of_ui = place.ui.asked();
-    of_headscale.count()
-        + of_ui
-            .iter()
-            .filter(|asked| asked.line.starts_with("POST"))
-            .count()
+    let of_headscale = of_headscale.iter().filter(|seen| !seen.body.is_empty());
+    of_headscale.count() + place.ui.asked().len()
 }
 
 const BROKEN: &[&[u8]] = &[
@@ -72,10 +67,10 @@ fn chunks_that_two_readers_could_cut_differently_are_a_400_and_no_whole_request(
         "T: xxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n".repeat(400)
     );
     let more = [long.as_bytes(), many.as_bytes(), trailer.as_bytes()];
-    let before = posts(&place);
-    for (target, lines) in ways(&place) {
+    let before = whole(&place);
+    for (method, target, lines) in ways(&place) {
         let lines = [&lines[..], &["Transfer-Encoding: chunked"]].concat();
-        let head = request(&place.stage.house, "POST", target, &lines);
+        let head = request(&place.stage.house, method, target, &lines);
         let behind = request(&place.stage.house, "GET", "/ui/open?smuggled", &[]);
         for body in BROKEN.iter().copied().chain(more) {
             let shown = body[..body.len().min(60)].escape_ascii();
@@ -110,7 +105,7 @@ fn chunks_that_two_readers_could_cut_differently_are_a_400_and_no_whole_request(
             }
         }
     }
-    assert_eq!(posts(&place), before, "a broken body was a whole request");
+    assert_eq!(whole(&place), before, "a broken body was a whole request");
     // The same on our own endpoints.
     let head = request(
         &place.stage.house,
@@ -178,14 +173,14 @@ fn a_body_reaches_the_upstream_once_framed_in_one_way() {
         ),
     ] {
         for session in [false, true] {
-            let (target, line) = if session {
-                ("/ui/form", place.session.as_str())
+            let (method, target, line) = if session {
+                ("POST", "/ui/form", place.session.as_str())
             } else {
-                ("/ui/open", "X-Nobody: 1")
+                ("GET", "/ui/open", "X-Nobody: 1")
             };
             place.ui.forget();
             let mut raw = place.connect();
-            let head = request(&place.stage.house, "POST", target, &[line, framing]);
+            let head = request(&place.stage.house, method, target, &[line, framing]);
             let answer = raw.exchange(&[&head, body.as_bytes()].concat()).unwrap();
             assert_eq!(answer.status(), 200, "{framing} {body:?}");
             let asked = place.ui.asked();
@@ -209,8 +204,8 @@ fn a_body_reaches_the_upstream_once_framed_in_one_way() {
 #[test]
 fn a_body_that_ends_too_early_is_never_a_whole_request() {
     let place = Place::start(NO_LIMITS);
-    let before = posts(&place);
-    for (target, lines) in ways(&place) {
+    let before = whole(&place);
+    for (method, target, lines) in ways(&place) {
         for (framing, body) in [
             ("Content-Length: 10", ""),
             ("Content-Length: 10", "hello"),
@@ -225,7 +220,7 @@ fn a_body_that_ends_too_early_is_never_a_whole_request() {
             ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\nT: v\r\n"),
         ] {
             let lines = [&lines[..], &[framing]].concat();
-            let head = request(&place.stage.house, "POST", target, &lines);
+            let head = request(&place.stage.house, method, target, &lines);
             let mut raw = place.connect();
             raw.send(&[&head, body.as_bytes()].concat()).unwrap();
             raw.finish_sending().unwrap();
@@ -238,7 +233,7 @@ fn a_body_that_ends_too_early_is_never_a_whole_request() {
         }
     }
     place.ui.wait_until_alone();
-    assert_eq!(posts(&place), before);
+    assert_eq!(whole(&place), before);
     assert!(place.ui.asked().is_empty());
 }
 
@@ -339,7 +334,7 @@ fn whoever_waits_to_be_asked_for_a_body_is_answered_at_once() {
         let mut raw = place.connect();
         let head = request(
             &place.stage.house,
-            "POST",
+            "GET",
             "/ui/open",
             &[line, "Content-Length: 5"],
         );

@@ -35,7 +35,7 @@ impl Place {
     pub(crate) fn start_signing_in(sign_in: &'static str, top: &str) -> Self {
         let ui = Witness::start();
         let more = format!(
-            "{top}api: {{ admins: [headscale-admins] }}\nopen: [GET /ui/open, POST /ui/open]\n\
+            "{top}api: {{ admins: [headscale-admins] }}\nopen: [GET /ui/open]\n\
              access:\n  - path: /ui/**\n    upstream: {}\n    identity_headers: remote\n",
             ui.url()
         );
@@ -69,13 +69,21 @@ impl Place {
             ("GET", "/derp", vec!["Connection: Upgrade", "Upgrade: DERP"]),
             ("GET", "/ts2021", websocket("tailscale-control-protocol")),
             ("GET", "/derp", websocket("derp")),
-            ("GET", "/windows", vec![&self.session]),
-            ("OPTIONS", "/windows", vec![&self.session]),
-            ("GET", "/ui/page", vec![&self.session]),
-            ("POST", "/ui/form", vec![&self.session, "Content-Length: 0"]),
-            ("GET", "/api/v1/user", vec![&self.session, SAME_ORIGIN]),
+            ("GET", "/windows", vec![self.session.as_str()]),
+            ("OPTIONS", "/windows", vec![self.session.as_str()]),
+            ("GET", "/ui/page", vec![self.session.as_str()]),
+            (
+                "POST",
+                "/ui/form",
+                vec![self.session.as_str(), "Content-Length: 0"],
+            ),
+            (
+                "GET",
+                "/api/v1/user",
+                vec![self.session.as_str(), SAME_ORIGIN],
+            ),
             ("GET", "/api/v1/user", vec![KEY]),
-            ("GET", "/swagger", vec![&self.session]),
+            ("GET", "/swagger", vec![self.session.as_str()]),
         ]
     }
 }

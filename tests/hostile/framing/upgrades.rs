@@ -2,7 +2,8 @@
 
 use super::place::{NO_LIMITS, Place};
 use super::tls::Secure;
-use crate::stage::request;
+use crate::stage::{request, seen};
+use crate::support::headscale_standin::Script;
 use crate::support::raw::Raw;
 
 const TOKENS: [&str; 8] = [
@@ -48,16 +49,18 @@ fn no_token_makes_a_tunnel_where_none_is_permitted_whatever_the_upstream_says() 
         for (at, (answer, heard)) in answers(token).into_iter().enumerate() {
             for (method, target, lines) in [
                 ("GET", "/ui/open", vec![]),
-                ("POST", "/ui/open", vec!["Content-Length: 0"]),
+                ("GET", "/key?v=140", vec!["X-Row: key"]),
                 ("GET", "/ui/socket", vec![session]),
                 ("POST", "/ui/socket", vec![session, "Content-Length: 0"]),
             ] {
                 let permitted = token == "websocket" && target == "/ui/socket";
-                if permitted && at < 2 {
+                if permitted && (at < 2 || method == "POST") {
                     continue;
                 }
                 place.ui.forget();
                 place.ui.answer(target, answer.as_bytes());
+                let scripted = Script::Bytes(answer.clone().into_bytes());
+                place.stage.headscale.script("/key", scripted);
                 let settings = [
                     "Connection: keep-alive, Upgrade, HTTP2-Settings",
                     "HTTP2-Settings: AAMAAABkAAQAAP__",
@@ -69,8 +72,10 @@ fn no_token_makes_a_tunnel_where_none_is_permitted_whatever_the_upstream_says() 
                 let first = raw.read_response(method);
                 let what = format!("{method} {target} {token} {answer:?}");
                 let first = first.unwrap_or_else(|error| panic!("{what}: {error}"));
+                // An upgrade is more than a path that the operator opened.
+                let refused = target == "/ui/open" && first.status() == 401;
                 assert!(
-                    first.status() == heard || first.status() == 400,
+                    first.status() == heard || first.status() == 400 || refused,
                     "{what}: {}",
                     first.status()
                 );
@@ -83,6 +88,13 @@ fn no_token_makes_a_tunnel_where_none_is_permitted_whatever_the_upstream_says() 
                 assert_eq!(place.ui.heard("\r\nupgrade: "), permitted, "{what}");
                 assert!(place.ui.asked().len() <= 1, "{what}");
             }
+        }
+    }
+    let keys = seen(&place.stage.headscale, "key");
+    assert_eq!(keys.len(), 4 * TOKENS.len());
+    for key in keys {
+        for name in ["upgrade", "http2-settings", "connection"] {
+            assert_eq!(key.fields.value(name), None, "{name}");
         }
     }
 }
@@ -128,10 +140,7 @@ fn a_tunnels_path_with_another_token_is_a_guarded_page() {
         }
     }
     for row in ["refused", "smuggled"] {
-        assert!(
-            crate::stage::seen(&place.stage.headscale, row).is_empty(),
-            "{row}"
-        );
+        assert!(seen(&place.stage.headscale, row).is_empty(), "{row}");
     }
     assert_eq!(place.stage.headscale.tunnels(), 0);
 }
@@ -188,7 +197,7 @@ fn a_refused_tunnel_ends_its_connection_and_what_came_behind_it() {
             "{answer:?}"
         );
     }
-    assert!(crate::stage::seen(&place.stage.headscale, "behind").is_empty());
+    assert!(seen(&place.stage.headscale, "behind").is_empty());
 }
 
 #[test]
