@@ -35,6 +35,7 @@ use crate::proxy::rates::Rates;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
+use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
     Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedStates, keyring,
@@ -208,6 +209,7 @@ impl App {
             limits,
             places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             slots: Slots::new(limits.connections_per_address),
+            turned_away: TurnedAway::default(),
             tunnel_rate: rate(limits.tunnels_per_minute),
             tunnels,
             proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(&house)))),

@@ -31,7 +31,7 @@ pub fn client_ip(peer: IpAddr, forwarded_for: &[&str], trusted: &[IpNet]) -> IpA
         .rev()
         .flat_map(|value| value.rsplit(','))
     {
-        let Some(address) = parse_entry(entry.trim()) else {
+        let Some(address) = parse_entry(entry.trim_matches([' ', '\t'])) else {
             return client;
         };
         client = address.to_canonical();
@@ -114,6 +114,7 @@ mod tests {
             ("10.0.0.1", &["6.6.6.6, \"198.51.100.7\""], "10.0.0.1"),
             ("10.0.0.1", &["6.6.6.6, for=198.51.100.7"], "10.0.0.1"),
             ("10.0.0.1", &["6.6.6.6, 198.51.100.7 10.0.0.9"], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6, 198.51.100.7\u{a0}"], "10.0.0.1"),
             (
                 "10.0.0.1",
                 &["  198.51.100.7\t,\t10.0.0.2 "],

@@ -15,14 +15,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use super::connection::Connection;
 use super::drain::{Drain, Open};
-use super::head::{Head, HeadError, Patience, read_head};
+use super::head::{Framing, Head, HeadError, Patience, read_head};
 use super::phases::Phases;
 use super::plain::{self, Status};
 use super::rates::{counted_as, whole_seconds};
 use super::slots::{Slot, Slots};
-use super::stream::{Connection, Transport};
+use super::stream::Transport;
 use super::tunnel::Tunnels;
+use super::turned_away::{Full, TurnedAway};
+use super::upstream::keep_alive;
 use super::visit::Visit;
 use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
@@ -51,6 +54,8 @@ pub struct Front {
     pub places: Arc<Semaphore>,
     /// Connections by address.
     pub slots: Arc<Slots>,
+    /// Those beyond.
+    pub turned_away: TurnedAway,
     /// New tunnels by address.
     pub tunnel_rate: RateLimiter,
     /// Where tunnels go.
@@ -91,26 +96,35 @@ impl Front {
         }
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    /// A connection's places, while it lasts.
+    fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
         // A trusted proxy speaks for many people; its own connections are not counted.
-        let trusted = is_trusted(peer.ip(), &self.trusted_proxies);
-        let slot = if trusted {
+        let slot = if is_trusted(peer.ip(), &self.trusted_proxies) {
             None
         } else {
-            self.slots.take(peer.ip())
+            Some(self.slots.take(peer.ip()).ok_or(Full::Address)?)
         };
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let (Ok(place), true) = (place, trusted || slot.is_some()) else {
-            self.metrics.limit_hit(Limit::Connections);
-            return;
-        };
-        let guards = Guards {
+        Ok(Guards {
             _slot: slot,
-            _place: place,
+            _place: place.map_err(|_| Full::House)?,
             _open: self.drain.hold(),
+        })
+    }
+
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+        let guards = match self.places(peer) {
+            Ok(guards) => guards,
+            Err(full) => {
+                self.metrics.limit_hit(Limit::Connections);
+                self.turned_away
+                    .turn_away(tcp, peer.ip(), full, tls.is_some());
+                return;
+            }
         };
         let front = Arc::clone(self);
-        let _ = tcp.set_nodelay(true);
+        // A client that has silently gone would hold its place for ever.
+        keep_alive(&tcp);
         tokio::spawn(async move {
             let secure = tls.is_some();
             let transport = match handshake(tcp, tls).await {
@@ -148,7 +162,7 @@ impl Front {
         let mut stopping = self.drain.stopping();
         let mut patience = Patience {
             first_byte: self.limits.header_timeout,
-            head: self.limits.header_timeout,
+            head: None,
         };
         loop {
             let read = tokio::select! {
@@ -172,8 +186,17 @@ impl Front {
                 return self.admit_tunnel(kind, visit, connection).await;
             }
             connection.give_back(bytes);
+            if visit.head.body == Framing::Chunked
+                && let Err(why) = connection.expect_chunks(length)
+            {
+                self.refuse(&mut connection, &HeadError::Body(why)).await;
+                return None;
+            }
             connection = self.proxied(connection, visit).await?;
-            patience.first_byte = self.limits.keepalive_timeout;
+            patience = Patience {
+                first_byte: self.limits.keepalive_timeout,
+                head: Some(self.limits.header_timeout),
+            };
         }
     }
 
@@ -225,19 +248,27 @@ impl Front {
         Some((permit, kind, visit, connection))
     }
 
-    /// Hands one request to pingora; the connection comes back when it may be used again.
+    /// Lends the connection to pingora for one request; it comes back when it may be used again. When
+    /// not, it ends in good order: what the client is still sending would reset it, and take our last
+    /// answer along.
     async fn proxied(&self, connection: Connection, visit: Visit) -> Option<Connection> {
-        let mut session = HttpSession::new(Box::new(connection));
+        let (lent, home) = connection.lend();
+        let mut session = HttpSession::new(Box::new(lent));
         session.set_connection_user_context(Some(Box::new(visit)));
         let stopping = self.drain.stopping();
         let session = ServerSession::H1(session);
-        let reused = self.proxy.process_new_http(session, &stopping).await?;
-        let (stream, _) = reused.consume();
-        stream
-            .into_any()
-            .downcast::<Connection>()
-            .ok()
-            .map(|connection| *connection)
+        let reusable = self
+            .proxy
+            .process_new_http(session, &stopping)
+            .await
+            .is_some();
+        let mut connection = home.await.ok()?;
+        if reusable {
+            return Some(connection);
+        }
+        connection.abandon_body();
+        plain::end(&mut connection).await;
+        None
     }
 
     /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be
@@ -269,7 +300,9 @@ impl Front {
             HeadError::Slow => Status(408, "Request Timeout"),
             HeadError::TooLarge => Status(431, "Request Header Fields Too Large"),
             HeadError::TargetTooLong => Status(414, "URI Too Long"),
-            HeadError::Target(_) | HeadError::Malformed(_) => Status(400, "Bad Request"),
+            HeadError::Target(_) | HeadError::Malformed(_) | HeadError::Body(_) => {
+                Status(400, "Bad Request")
+            }
         };
         if matches!(why, HeadError::Slow) {
             self.metrics.limit_hit(Limit::HeaderTimeout);

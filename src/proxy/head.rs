@@ -79,6 +79,9 @@ pub enum HeadError {
     /// The head can be read in more than one way, or not at all: 400.
     #[error("the head is malformed: {0}")]
     Malformed(&'static str),
+    /// The same of the body's framing: 400.
+    #[error("the body is malformed: {0}")]
+    Body(&'static str),
 }
 
 /// When a head must have arrived.
@@ -86,8 +89,8 @@ pub enum HeadError {
 pub struct Patience {
     /// Longest wait for the first byte.
     pub first_byte: Duration,
-    /// Longest wait from then to the end of the head.
-    pub head: Duration,
+    /// Longest wait from then to the end of the head; `None` is what is left of the first wait.
+    pub head: Option<Duration>,
 }
 
 impl Head {
@@ -233,7 +236,7 @@ where
         Ok(Err(_) | Ok(0)) => return Err(HeadError::Gone),
         Ok(Ok(_)) => {}
     }
-    let deadline = Instant::now() + patience.head;
+    let deadline = patience.head.map_or(first, |head| Instant::now() + head);
     let mut searched = 0_usize;
     loop {
         // RFC 9112 section 2.2 lets a server skip empty lines before a request; we do not need to.

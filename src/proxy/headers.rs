@@ -2,59 +2,137 @@
 //!
 //! Judged as classes, not as names: a field whose name is not plain letters, digits and hyphens is
 //! dropped whatever it says (`X_Forwarded_User` and `X.Forwarded.User` reach some upstreams as
-//! `X-Forwarded-User`), and so is everything that claims an identity, an origin, another URL or
-//! another method. What an upstream may believe is then set from what we know.
+//! `X-Forwarded-User`), and so is everything that claims an identity, an address, an origin, another
+//! URL or another method: told by the words in its name, since every proxy, cloud and framework has
+//! names of its own for these. What an upstream may believe is then set from what we know.
+//!
+//! What Tailscale's clients, API clients and browsers send has none of these words; credentials that
+//! an upstream checks itself (`X-Auth`, `X-API-Key`, `X-CSRF-Token`) are its own business.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Names that are dropped wherever they stand, in lower case.
+/// Names that are dropped, in lower case.
 const DROPPED: &[&str] = &[
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
+    "base-url",
     "connection",
     "derp-fast-start",
-    "fastly-client-ip",
-    "forwarded",
+    "front-end-https",
+    "http-url",
     "http2-settings",
+    "https",
     "keep-alive",
-    "proxy",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
+    "path-info",
+    "request-uri",
+    "script-name",
     "te",
     "trailer",
-    "true-client-ip",
     "upgrade",
+    "uri",
+    "url",
     "via",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-email",
-    "x-groups",
+    "x-backend-host",
+    "x-host",
     "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-real-ip",
+    "x-https",
+    "x-id-token",
+    "x-jwt-payload",
+    "x-matched-path",
+    "x-path-info",
     "x-request-id",
-    "x-rewrite-url",
-    "x-user",
-    "x-username",
+    "x-script-name",
+    "x-uri",
+    "x-url",
 ];
 
-/// Beginnings of names that are dropped, in lower case.
+/// Beginnings of names that are dropped, in lower case: what a cloud or a proxy keeps for itself.
 const DROPPED_PREFIXES: &[&str] = &[
-    "remote-",
-    "x-accel-",
+    "cf-",
+    "fastly-",
+    "fly-",
+    "tailscale-",
+    "x-amzn-oidc-",
+    "x-appengine-",
+    "x-arr-",
     "x-auth-",
-    "x-authentik-",
+    "x-azure-",
     "x-envoy-",
-    "x-forwarded-",
+    "x-goog-iap-",
     "x-headwarden-",
-    "x-original-",
-    "x-remote-",
-    "x-webauth-",
+    "x-invoke-",
+    "x-ms-token-",
+    "x-vercel-",
 ];
+
+/// Words, between the hyphens of a name, that claim what only we may say; in lower case.
+const DROPPED_WORDS: &[&str] = &[
+    "accel",
+    "assertion",
+    "authelia",
+    "authenticated",
+    "authentik",
+    "cert",
+    "certificate",
+    "claim",
+    "claims",
+    "clientcert",
+    "clientip",
+    "consumer",
+    "credential",
+    "dn",
+    "email",
+    "emails",
+    "forward",
+    "forwarded",
+    "group",
+    "groups",
+    "identity",
+    "impersonate",
+    "ip",
+    "keycloak",
+    "login",
+    "middleware",
+    "mtls",
+    "oauth",
+    "oidc",
+    "original",
+    "override",
+    "pomerium",
+    "principal",
+    "proxied",
+    "proxy",
+    "realip",
+    "remote",
+    "remoteaddr",
+    "remoteuser",
+    "rewrite",
+    "role",
+    "roles",
+    "saml",
+    "scheme",
+    "sendfile",
+    "shib",
+    "socketip",
+    "ssl",
+    "subject",
+    "tls",
+    "uid",
+    "user",
+    "usergroup",
+    "usergroups",
+    "userid",
+    "userinfo",
+    "username",
+    "users",
+    "verified",
+    "verify",
+    "vouch",
+    "webauth",
+];
+
+/// Names that hold such a word and claim nothing.
+const HARMLESS: &[&str] = &["sec-fetch-user", "user-agent", "x-user-agent"];
 
 /// Whether a client's field of this name never reaches an upstream.
 pub fn is_dropped(name: &str) -> bool {
@@ -63,11 +141,16 @@ pub fn is_dropped(name: &str) -> bool {
         return true;
     }
     let name = name.to_ascii_lowercase();
+    if HARMLESS.contains(&name.as_str()) {
+        return false;
+    }
     DROPPED.binary_search(&name.as_str()).is_ok()
         || DROPPED_PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix))
-        || name == "x-forwarded"
+        || name
+            .split('-')
+            .any(|word| DROPPED_WORDS.binary_search(&word).is_ok())
 }
 
 /// The names that `Connection` nominates (RFC 9110 section 7.6.1), in lower case; they end here too.
@@ -144,54 +227,79 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_dropped_names_is_sorted_so_that_it_can_be_searched() {
-        assert!(DROPPED.is_sorted());
+    fn the_lists_are_sorted_so_that_they_can_be_searched() {
+        assert!(DROPPED.is_sorted() && DROPPED_WORDS.is_sorted());
     }
+
+    /// Names that some upstream believes.
+    const BELIEVED: &str = "\
+        Remote-User REMOTE-EMAIL remote-groups Remote_User Remote.User RemoteUser X-Remote-User \
+        X-Remote-Group X-Forwarded-For x-forwarded-host X_Forwarded_For X-Forwarded_For \
+        X.Forwarded.For X!Forwarded!For X-Forwarded X-Forwarded-Client-Cert \
+        X-Forwarded-Access-Token X-Forward-For X~Real~IP Forwarded True-Client-IP X-Real-IP \
+        Client-IP X-ClientIP CF-Connecting-IP CF-Connecting-IPv6 Cf-Access-Jwt-Assertion \
+        Cf-Access-Authenticated-User-Email CF-Visitor X-Client-IP X-Cluster-Client-IP \
+        Fastly-Client-IP Fly-Client-IP WL-Proxy-Client-IP Proxy-Client-IP X-ProxyUser-Ip \
+        X-Appengine-User-IP X-Azure-ClientIP X-Azure-SocketIP X-Original-URL \
+        X-Original-Forwarded-For X-Original-Host X-Rewrite-URL X-HTTP-Method \
+        X-HTTP-Method-Override X-Method-Override X-HTTP-Host-Override X-Host \
+        X-Envoy-Original-Path X-Envoy-External-Address X-Script-Name X-Scheme X-Url-Scheme \
+        Front-End-Https X-HTTPS X-Accel-Redirect X-Sendfile-Type X-Middleware-Subrequest \
+        X-Middleware-Rewrite X-Invoke-Path X-Matched-Path X-authentik-username \
+        X-authentik-meta-jwks X-Auth-Request-User X-Authelia-URL X-Pomerium-Jwt-Assertion \
+        X-Pomerium-Claim-Email X-Vouch-User X-Vouch-IdP-Claims-Groups X-WEBAUTH-USER \
+        X-Headwarden-Assertion X-User X-User-Id X-Userinfo X-Username X-Email X-Groups \
+        X-Token-User-Email X-Proxy-User X-Authenticated-Userid X-Consumer-Username \
+        X-Consumer-Custom-ID X-Credential-Identifier X-Anonymous-Consumer Impersonate-User \
+        Impersonate-Group X-Goog-Authenticated-User-Email X-Goog-Iap-Jwt-Assertion \
+        X-Endpoint-API-UserInfo X-Amzn-Oidc-Data X-Amzn-Oidc-Identity X-Amzn-Mtls-Clientcert \
+        X-MS-CLIENT-PRINCIPAL X-MS-CLIENT-PRINCIPAL-NAME X-MS-TOKEN-AAD-ID-TOKEN \
+        Tailscale-User-Login Tailscale-User-Name Tailscale-Headers-Info OIDC-CLAIM-sub \
+        Shib-Identity-Provider SSL-Client-S-DN X-SSL-Client-Verify X-SSL-Cert Client-Cert \
+        Client-Cert-Chain X-Client-Cert X-Client-DN X-Client-Verify X-ARR-SSL X-ARR-ClientCert \
+        X-Vercel-Forwarded-For X-Id-Token X-Jwt-Payload Via Derp-Fast-Start HTTP2-Settings \
+        Upgrade Connection TE Trailer Proxy Proxy-Authorization Proxy-Connection X-Request-Id \
+        HTTP_X_FORWARDED_FOR";
+
+    /// Names that clients need: browsers, Tailscale's and API clients, web UIs.
+    const NEEDED: &str = "\
+        Host Accept Accept-Encoding Accept-Language Access-Control-Request-Method \
+        Access-Control-Request-Headers Authorization Baggage Cache-Control Content-Length \
+        Content-Type Cookie DNT Date Expect From HX-Current-URL HX-Request Idempotency-Key \
+        Ideal-Node If-Match If-Modified-Since If-None-Match If-Range Last-Event-ID Max-Forwards \
+        Next-Action Next-Router-State-Tree Next-Url Origin Pragma Prefer Priority Purpose RSC \
+        Range Referer Save-Data Sec-CH-UA Sec-CH-UA-Mobile Sec-Fetch-Dest Sec-Fetch-Mode \
+        Sec-Fetch-Site Sec-Fetch-User Sec-GPC Sec-Purpose Sec-WebSocket-Accept \
+        Sec-WebSocket-Extensions Sec-WebSocket-Key Sec-WebSocket-Protocol Sec-WebSocket-Version \
+        Sentry-Trace Service-Worker Traceparent Tracestate Turbo-Frame Upgrade-Insecure-Requests \
+        User-Agent X-API-Key X-Auth X-CSRF-Token X-CSRFToken X-Client-Version X-Correlation-ID \
+        X-File-Name X-Grpc-Web X-Inertia X-Requested-With X-SvelteKit-Action \
+        X-Tailscale-Challenge X-Tailscale-Handshake X-Tailscale-Response X-Token X-User-Agent \
+        X-XSRF-TOKEN";
 
     #[test]
     fn every_spelling_of_an_identity_or_forwarding_field_is_dropped() {
-        for name in [
-            "Remote-User",
-            "REMOTE-EMAIL",
-            "remote-groups",
-            "Remote_User",
-            "Remote.User",
-            "X-Forwarded-For",
-            "x-forwarded-host",
-            "X_Forwarded_For",
-            "X-Forwarded_For",
-            "X.Forwarded.For",
-            "X!Forwarded!For",
-            "X~Real~IP",
-            "Forwarded",
-            "True-Client-IP",
-            "X-Real-IP",
-            "CF-Connecting-IP",
-            "X-Client-IP",
-            "X-Cluster-Client-IP",
-            "Fastly-Client-IP",
-            "X-Original-URL",
-            "X-Original-Forwarded-For",
-            "X-Rewrite-URL",
-            "X-HTTP-Method-Override",
-            "X-Method-Override",
-            "X-Envoy-Original-Path",
-            "X-authentik-username",
-            "X-Auth-Request-User",
-            "X-Headwarden-Assertion",
-            "Via",
-            "Derp-Fast-Start",
-            "HTTP2-Settings",
-            "Upgrade",
-            "Connection",
-            "TE",
-            "Trailer",
-            "Proxy-Authorization",
-            "HTTP_X_FORWARDED_FOR",
-            "Accept ",
-            "",
-        ] {
-            assert!(is_dropped(name), "{name:?} would pass");
+        for name in BELIEVED.split_ascii_whitespace().chain(["Accept ", ""]) {
+            for name in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+                assert!(is_dropped(&name), "{name:?} would pass");
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_byte_between_letters_is_dropped_whatever_it_stands_for() {
+        for byte in (0..=u8::MAX).map(char::from) {
+            if !byte.is_ascii_alphanumeric() && byte != '-' {
+                let name = format!("Accept{byte}Language");
+                assert!(is_dropped(&name), "{name:?} would pass");
+            }
+        }
+    }
+
+    #[test]
+    fn what_clients_need_passes() {
+        for name in NEEDED.split_ascii_whitespace() {
+            assert!(!is_dropped(name), "{name} would be dropped");
         }
     }
 

@@ -9,7 +9,9 @@
 pub mod accept;
 mod api;
 mod authorize;
+mod chunks;
 mod confirm;
+pub mod connection;
 pub mod drain;
 pub mod gate;
 pub mod head;
@@ -31,6 +33,8 @@ pub mod slots;
 pub mod standing;
 pub mod stream;
 pub mod tunnel;
+pub mod turned_away;
+mod upload;
 pub mod upstream;
 mod visit;
 mod websocket;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, SET_COOKIE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
+};
 use http::{HeaderValue, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -17,6 +19,7 @@ use super::head::Framing;
 use super::house::House;
 use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
+use super::upload::Upload;
 use super::visit::Visit;
 use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
@@ -44,6 +47,7 @@ pub struct Context {
     status: Option<StatusCode>,
     /// A second address of the upstream was tried.
     retried: bool,
+    upload: Upload,
 }
 
 /// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
@@ -104,6 +108,9 @@ impl ProxyHttp for Phases {
                 if visit.head.body == Framing::None {
                     session.set_read_timeout(None);
                 }
+                // An upstream's interim answers end here, but for a 100 that was asked for: some
+                // clients take a `Set-Cookie`, or the whole answer, from them.
+                session.set_ignore_info_resp(true);
                 ctx.route = Some(route);
                 Ok(false)
             }
@@ -146,6 +153,26 @@ impl ProxyHttp for Phases {
         error
     }
 
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let (Some(visit), Some(piece)) = (&ctx.visit, body) else {
+            return Ok(());
+        };
+        // A WebSocket may be as quiet as it likes.
+        if session.was_upgraded() || ctx.upload.gets_on(piece.len(), visit.started.elapsed()) {
+            return Ok(());
+        }
+        Err(Error::explain(
+            ErrorType::HTTPStatus(408),
+            "the request's body does not get on",
+        ))
+    }
+
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
@@ -179,6 +206,11 @@ impl ProxyHttp for Phases {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
         self.keep_cookies_apart(response, route)?;
+        if response.status == StatusCode::NO_CONTENT {
+            // It has no body, whatever it says (RFC 9110 section 8.6).
+            response.remove_header(&CONTENT_LENGTH);
+            response.remove_header(&TRANSFER_ENCODING);
+        }
         if let Some(answer) = self.newer_link(visit, response) {
             ctx.instead = Some(answer);
             return Err(Error::explain(
@@ -211,7 +243,9 @@ impl ProxyHttp for Phases {
             (None, Some(visit)) => self.answer_for(visit, error),
             (None, None) => None,
         };
-        let written = session.response_written().is_some();
+        let written = session
+            .response_written()
+            .is_some_and(|response| !response.status.is_informational());
         let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
         if let Some(answer) = answer
             && !written
@@ -274,6 +308,13 @@ impl Phases {
         let is_form = matches!(visit.door, Door::Own(_)) && visit.head.method == "POST";
         if !is_form {
             return Ok(Bytes::new());
+        }
+        let waits = visit
+            .only("expect")
+            .is_some_and(|what| what.eq_ignore_ascii_case("100-continue"));
+        if waits && visit.head.http11 {
+            // A client that has gone is found out when its body is read.
+            let _ = session.as_downstream_mut().write_continue_response().await;
         }
         let patience = self.house.settings.limits.header_timeout;
         let status = match reply::read_body(session.as_downstream_mut(), patience).await {
@@ -400,18 +441,13 @@ impl Phases {
                 )
             }));
         }
-        if reply::is_unusable_request(error) {
+        if let Some((status, code)) = reply::unusable_request(error) {
             let page = |context: &pages::Context<'_>| {
-                pages::error(
-                    context,
-                    StatusCode::BAD_REQUEST,
-                    "Not like this",
-                    "This request cannot be passed on.",
-                    None,
-                )
+                let sentence = "This request cannot be passed on.";
+                pages::error(context, status, "Not like this", sentence, None)
             };
             let message = "this request cannot be passed on";
-            return Some(self.house.page_or_json(visit, page, "bad_request", message));
+            return Some(self.house.page_or_json(visit, page, code, message));
         }
         let failure = reply::upstream_failure(error)?;
         let message = match failure {

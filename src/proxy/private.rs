@@ -14,15 +14,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::connection::{Connection, Lent};
 use super::head::{Framing, HeadError, Patience, read_head};
 use super::plain::{self, Status};
 use super::reply::{self, BodyError};
-use super::stream::{Connection, Transport};
+use super::stream::Transport;
 
+/// Longest wait for what a request still lacks once it has begun.
+const SOON: Duration = Duration::from_secs(10);
 /// Longest wait for a head, and between requests.
 const PATIENCE: Patience = Patience {
     first_byte: Duration::from_secs(30),
-    head: Duration::from_secs(10),
+    head: Some(SOON),
 };
 /// Longest wait for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -86,10 +89,16 @@ where
     let mut next = Some(Connection::new(transport, peer));
     while let Some(mut connection) = next.take() {
         match read_head(&mut connection, PATIENCE).await {
-            Ok((head, _, bytes)) => {
+            Ok((head, length, bytes)) => {
                 connection.give_back(bytes);
                 let has_body = head.body != Framing::None;
-                next = exchange(connection, peer, has_body, handle).await;
+                if head.body == Framing::Chunked
+                    && let Err(why) = connection.expect_chunks(length)
+                {
+                    plain::answer(&mut connection, Status(400, "Bad Request"), "", why).await;
+                } else {
+                    next = exchange(connection, peer, has_body, handle).await;
+                }
             }
             Err(HeadError::Gone | HeadError::Idle) => {}
             Err(why) => {
@@ -111,12 +120,29 @@ where
     H: Fn(Request<Bytes>, SocketAddr) -> F,
     F: Future<Output = Response<Bytes>>,
 {
-    let mut session = ServerSession::H1(HttpSession::new(Box::new(connection)));
+    let (lent, home) = connection.lend();
+    let again = answer(lent, peer, has_body, handle).await.is_some();
+    let mut connection = home.await.ok()?;
+    if again {
+        return Some(connection);
+    }
+    connection.abandon_body();
+    plain::end(&mut connection).await;
+    None
+}
+
+/// `Some` when another request may follow on this connection.
+async fn answer<H, F>(lent: Lent, peer: SocketAddr, has_body: bool, handle: &H) -> Option<()>
+where
+    H: Fn(Request<Bytes>, SocketAddr) -> F,
+    F: Future<Output = Response<Bytes>>,
+{
+    let mut session = ServerSession::H1(HttpSession::new(Box::new(lent)));
     if !session.read_request().await.ok()? {
         return None;
     }
     let body = if has_body {
-        match reply::read_body(&mut session, PATIENCE.head).await {
+        match reply::read_body(&mut session, SOON).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 let _ = session.respond_error(413).await;
@@ -135,13 +161,6 @@ where
     *request.headers_mut() = header.headers.clone();
     let response = handle(request, peer).await;
     reply::write(&mut session, response, is_head).await.ok()?;
-    let (stream, behind) = session.finish().await.ok()??.into_parts();
-    if behind.is_some() {
-        return None;
-    }
-    stream
-        .into_any()
-        .downcast::<Connection>()
-        .ok()
-        .map(|connection| *connection)
+    let (_, behind) = session.finish().await.ok()??.into_parts();
+    behind.is_none().then_some(())
 }

@@ -1,12 +1,11 @@
 //! Answers of ours, written to pingora's session; and errors of the way there, turned into answers
 //! in one place.
 
-use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -102,34 +101,72 @@ pub fn upstream_failure(error: &Error) -> Option<UpstreamFailure> {
             | ErrorType::InvalidCert
             | ErrorType::SocketError,
         ) => Some(UpstreamFailure::Unreachable),
-        _ if is_timeout(error) => Some(UpstreamFailure::Timeout),
+        _ if is_io(error, io::ErrorKind::TimedOut) => Some(UpstreamFailure::Timeout),
         _ => Some(UpstreamFailure::BadAnswer),
     }
 }
 
-/// Whether a failure is one of the client's request, which pingora will not send on (a `Connection`
-/// field that nominates `Host`, say), rather than of its connection, where nobody is left to answer.
-pub fn is_unusable_request(error: &Error) -> bool {
-    error.esource == ErrorSource::Downstream
-        && !matches!(
-            error.etype,
-            ErrorType::ReadError
-                | ErrorType::WriteError
-                | ErrorType::ConnectionClosed
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-        )
+/// What a failure of the client's request, which cannot be sent on (a `Connection` field that nominates
+/// `Host`, say, or a body whose end is not clear), is answered with. `None` where it is one of its
+/// connection: nobody is left to answer.
+pub fn unusable_request(error: &Error) -> Option<(StatusCode, &'static str)> {
+    if let ErrorType::HTTPStatus(408) = error.etype {
+        return Some((StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+    }
+    if error.esource != ErrorSource::Downstream {
+        return None;
+    }
+    match error.etype {
+        ErrorType::ReadError if is_io(error, io::ErrorKind::InvalidData) => {}
+        ErrorType::ReadTimedout => return Some((StatusCode::REQUEST_TIMEOUT, "request_timeout")),
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::ConnectionClosed
+        | ErrorType::WriteTimedout => return None,
+        _ => {}
+    }
+    Some((StatusCode::BAD_REQUEST, "bad_request"))
 }
 
-fn is_timeout(error: &Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::TimedOut
-        {
-            return true;
-        }
-        cause = inner.source();
+/// Whether an I/O error of this kind is behind it. pingora's errors name no `source`.
+fn is_io(error: &Error, kind: io::ErrorKind) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|io| io.kind() == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(etype: ErrorType, kind: io::ErrorKind) -> Box<Error> {
+        let cause = io::Error::new(kind, "why");
+        Error::because(etype, "when reading body", cause).more_context("and more")
     }
-    false
+
+    #[test]
+    fn a_request_that_cannot_be_read_has_an_answer_and_a_broken_connection_has_none() {
+        let invalid = broken(ErrorType::ReadError, io::ErrorKind::InvalidData).into_down();
+        assert_eq!(
+            unusable_request(&invalid),
+            Some((StatusCode::BAD_REQUEST, "bad_request"))
+        );
+        let gone = broken(ErrorType::ReadError, io::ErrorKind::ConnectionReset).into_down();
+        assert_eq!(unusable_request(&gone), None);
+        let stalled = broken(ErrorType::WriteError, io::ErrorKind::TimedOut).into_down();
+        assert_eq!(unusable_request(&stalled), None);
+        assert!(upstream_failure(&stalled).is_none());
+    }
+
+    #[test]
+    fn an_upstream_that_takes_too_long_is_told_from_one_that_answers_badly() {
+        for (kind, failure) in [
+            (io::ErrorKind::TimedOut, UpstreamFailure::Timeout),
+            (io::ErrorKind::InvalidData, UpstreamFailure::BadAnswer),
+        ] {
+            let error = broken(ErrorType::ReadError, kind).into_up();
+            assert!(unusable_request(&error).is_none());
+            let found = upstream_failure(&error).map(|found| std::mem::discriminant(&found));
+            assert_eq!(found, Some(std::mem::discriminant(&failure)));
+        }
+    }
 }

@@ -11,6 +11,17 @@ pub struct ResponseHead {
     fields: Vec<(String, Bytes)>,
 }
 
+/// Where the body of an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// After so many bytes.
+    Length(u64),
+    /// At its last chunk.
+    Chunked,
+    /// With the connection.
+    UntilEnd,
+}
+
 impl ResponseHead {
     /// Parses a head at the beginning of `raw`, with its length; `None` when more must come.
     ///
@@ -49,22 +60,34 @@ impl ResponseHead {
         }
     }
 
-    /// The body's length, where one is declared. A 204 or 304 has none (RFC 9112 section 6.3).
-    pub fn length(&self) -> Option<u64> {
+    /// How the body of a refusal is framed (RFC 9112 section 6.3). A 204 or 304 has none.
+    ///
+    /// # Errors
+    /// When it could be read in two ways.
+    pub fn body(&self) -> Result<Body, &'static str> {
         if matches!(self.status, 204 | 304) {
-            return Some(0);
+            return Ok(Body::Length(0));
         }
-        if self.is_chunked() {
-            return None;
+        match (self.has("content-length"), self.has("transfer-encoding")) {
+            (false, false) => Ok(Body::UntilEnd),
+            (true, false) => self
+                .only("content-length")
+                .filter(|length| length.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|length| length.parse().ok())
+                .map(Body::Length)
+                .ok_or("it has no usable length"),
+            (false, true) => self
+                .only("transfer-encoding")
+                .filter(|coding| coding.eq_ignore_ascii_case("chunked"))
+                .map(|_| Body::Chunked)
+                .ok_or("it has no usable transfer coding"),
+            (true, true) => Err("it is framed in two ways"),
         }
-        self.only("content-length")
-            .and_then(|length| length.trim().parse().ok())
     }
 
-    /// Whether the body is in chunks.
-    pub fn is_chunked(&self) -> bool {
-        self.only("transfer-encoding")
-            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+    fn has(&self, name: &str) -> bool {
+        let mut names = self.fields.iter().map(|(field, _)| field);
+        names.any(|field| field.eq_ignore_ascii_case(name))
     }
 
     /// The head of a 101 as the client gets it: `Connection` and `Upgrade` stay.
@@ -101,113 +124,9 @@ fn is_ours(name: &str) -> bool {
     name == "set-cookie"
 }
 
-/// Finds the end of a chunked body (RFC 9112 section 7.1) without keeping any of it.
-#[derive(Debug, Default)]
-pub struct Chunks {
-    state: State,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-enum State {
-    #[default]
-    SizeStart,
-    Size(u64),
-    Extension(u64),
-    Data(u64),
-    DataEnd,
-    Trailer {
-        line_is_empty: bool,
-    },
-    Done,
-}
-
-impl Chunks {
-    /// Looks at the next piece. True once the last chunk and its trailer have been seen.
-    ///
-    /// # Errors
-    /// When the framing is broken.
-    pub fn feed(&mut self, piece: &[u8]) -> Result<bool, &'static str> {
-        let mut rest = piece;
-        while let Some((&byte, after)) = rest.split_first() {
-            let mut next = after;
-            self.state = match self.state {
-                State::SizeStart => State::Size(digit(byte)?),
-                State::Size(size) => match byte {
-                    b'\n' => begin(size),
-                    b'\r' | b';' | b' ' | b'\t' => State::Extension(size),
-                    _ => State::Size(
-                        size.checked_mul(16)
-                            .and_then(|size| size.checked_add(digit(byte).ok()?))
-                            .ok_or("a chunk size is not a number")?,
-                    ),
-                },
-                State::Extension(size) if byte == b'\n' => begin(size),
-                State::Extension(size) => State::Extension(size),
-                State::Data(left) => {
-                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                    next = rest.get(here..).unwrap_or_default();
-                    match left - here as u64 {
-                        0 => State::DataEnd,
-                        left => State::Data(left),
-                    }
-                }
-                State::DataEnd if byte == b'\n' => State::SizeStart,
-                State::DataEnd if byte == b'\r' => State::DataEnd,
-                State::DataEnd => return Err("a chunk is longer than it said"),
-                State::Trailer {
-                    line_is_empty: true,
-                } if byte == b'\n' => State::Done,
-                State::Trailer { line_is_empty } if byte == b'\r' => {
-                    State::Trailer { line_is_empty }
-                }
-                State::Trailer { .. } => State::Trailer {
-                    line_is_empty: byte == b'\n',
-                },
-                State::Done => return Ok(true),
-            };
-            rest = next;
-        }
-        Ok(matches!(self.state, State::Done))
-    }
-}
-
-const fn begin(size: u64) -> State {
-    match size {
-        0 => State::Trailer {
-            line_is_empty: true,
-        },
-        size => State::Data(size),
-    }
-}
-
-fn digit(byte: u8) -> Result<u64, &'static str> {
-    char::from(byte)
-        .to_digit(16)
-        .map(u64::from)
-        .ok_or("a chunk size is not a number")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_of_a_chunked_body_is_found_however_it_is_cut() {
-        let body = b"5\r\nhello\r\n1a;x=y\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nT: v\r\n\r\n";
-        for cut in 1..body.len() {
-            let mut chunks = Chunks::default();
-            let (first, second) = body.split_at(cut);
-            assert_eq!(chunks.feed(first), Ok(false), "cut at {cut}");
-            assert_eq!(chunks.feed(second), Ok(true), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_broken_chunk_is_an_error() {
-        for body in [&b"x\r\n"[..], b"2\r\nabc\r\n", b"fffffffffffffffff\r\n"] {
-            assert!(Chunks::default().feed(body).is_err(), "{body:?}");
-        }
-    }
 
     #[test]
     fn a_refusal_is_passed_on_as_the_last_answer() {
@@ -215,12 +134,37 @@ mod tests {
             Content-Length: 2\r\n\r\nno";
         let (head, length) = ResponseHead::parse(raw).unwrap().unwrap();
         assert_eq!(
-            (head.status, head.length(), &raw[length..]),
-            (426, Some(2), &b"no"[..])
+            (head.status, head.body(), &raw[length..]),
+            (426, Ok(Body::Length(2)), &b"no"[..])
         );
         assert_eq!(
             String::from_utf8(head.closing()).unwrap(),
             "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_body_ends_where_everybody_would_say_or_is_refused() {
+        for (fields, body) in [
+            ("", Some(Body::UntilEnd)),
+            ("Content-Length: 0", Some(Body::Length(0))),
+            ("content-length: 12", Some(Body::Length(12))),
+            ("Transfer-Encoding: Chunked", Some(Body::Chunked)),
+            ("Content-Length: +5", None),
+            ("Content-Length: 5,5", None),
+            ("Content-Length:", None),
+            ("Content-Length: 5\r\nContent-Length: 5", None),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", None),
+            ("Transfer-Encoding: gzip, chunked", None),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                None,
+            ),
+        ] {
+            let end = if fields.is_empty() { "" } else { "\r\n" };
+            let raw = format!("HTTP/1.1 403 Forbidden\r\n{fields}{end}\r\n");
+            let (head, _) = ResponseHead::parse(raw.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.body().ok(), body, "{fields:?}");
+        }
     }
 }

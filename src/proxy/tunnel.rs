@@ -14,13 +14,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+use super::chunks::Chunks;
+use super::connection::Connection;
 use super::head::{Framing, read_some};
+use super::headers;
 use super::plain::{self, Status};
 use super::relay::{Carried, relay};
-use super::stream::{Connection, Transport};
-use super::upstream::{Origin, keep_alive};
+use super::response::{Body, ResponseHead};
+use super::stream::Transport;
+use super::upstream::Origin;
 use super::visit::Visit;
-use super::{headers, response::ResponseHead};
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
 use crate::ops::metrics::{Direction, Metrics};
@@ -29,6 +32,8 @@ use crate::ops::metrics::{Direction, Metrics};
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// Longest time that passing on an answer other than 101 may take: it is a sentence, not a stream.
 const REFUSAL: Duration = Duration::from_secs(30);
+/// Longest wait for a client to take the 101.
+const SWITCH: Duration = Duration::from_secs(10);
 
 /// Opens and carries tunnels to one Headscale.
 #[derive(Debug)]
@@ -68,6 +73,8 @@ enum NotOpened {
     Unusable(&'static str),
     #[error("the client's request has a body")]
     Body,
+    #[error("the client does not take the 101")]
+    Deaf,
     #[error("a connection broke: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -148,16 +155,13 @@ impl Tunnels {
             .await;
             return Err(NotOpened::Body);
         }
-        keep_alive(client.tcp());
         match self.ask(kind, visit).await {
-            Ok((head, mut upstream, late)) if head.status == 101 => {
+            Ok((head, upstream, late)) if head.status == 101 => {
                 if let Err(why) = check_switch(kind, &head) {
                     bad_gateway(&mut client, &visit.id).await;
                     return Err(why);
                 }
-                client.write_all(&head.switching()).await?;
-                client.flush().await?;
-                upstream.flush().await?;
+                switch(&mut client, &head).await?;
                 Ok(Opened {
                     client,
                     upstream,
@@ -166,12 +170,7 @@ impl Tunnels {
                 })
             }
             Ok((head, upstream, late)) => {
-                let passing = pass_on(&mut client, &head, upstream, late);
-                match tokio::time::timeout(REFUSAL, passing).await {
-                    Ok(passed) => passed?,
-                    Err(_) => return Err(NotOpened::Unusable("passing it on took too long")),
-                }
-                Err(NotOpened::Refused(head.status))
+                Err(refuse(&mut client, &visit.id, &head, upstream, late).await)
             }
             Err(why @ NotOpened::Hung) => {
                 let text = format!("headscale did not answer in time (request {})", visit.id);
@@ -192,10 +191,12 @@ impl Tunnels {
         visit: &Visit,
     ) -> Result<(ResponseHead, Transport, Bytes), NotOpened> {
         let mut upstream = self.origin.connect().await?;
-        upstream.write_all(&self.request(kind, visit)).await?;
-        upstream.flush().await?;
-        let answer = tokio::time::timeout(self.response_timeout, final_head(&mut upstream)).await;
-        match answer {
+        let asking = async {
+            upstream.write_all(&self.request(kind, visit)).await?;
+            upstream.flush().await?;
+            final_head(&mut upstream).await
+        };
+        match tokio::time::timeout(self.response_timeout, asking).await {
             Ok(answer) => {
                 let (head, late) = answer?;
                 Ok((head, upstream, late))
@@ -274,20 +275,60 @@ async fn bad_gateway(client: &mut Transport, request_id: &str) {
     plain::answer(client, Status(502, "Bad Gateway"), "", &text).await;
 }
 
+/// Tells the client that it is switched.
+async fn switch(client: &mut Transport, head: &ResponseHead) -> Result<(), NotOpened> {
+    let switching = async {
+        client.write_all(&head.switching()).await?;
+        client.flush().await
+    };
+    match tokio::time::timeout(SWITCH, switching).await {
+        Ok(switched) => Ok(switched?),
+        Err(_) => Err(NotOpened::Deaf),
+    }
+}
+
+/// Passes an answer that is no 101 on, if it can be, and says why there is no tunnel.
+async fn refuse(
+    client: &mut Transport,
+    request_id: &str,
+    head: &ResponseHead,
+    upstream: Transport,
+    late: Bytes,
+) -> NotOpened {
+    let body = match head.body() {
+        Ok(body) => body,
+        Err(why) => {
+            bad_gateway(client, request_id).await;
+            return NotOpened::Unusable(why);
+        }
+    };
+    let passing = pass_on(client, head, body, upstream, late);
+    match tokio::time::timeout(REFUSAL, passing).await {
+        Ok(Ok(())) => NotOpened::Refused(head.status),
+        Ok(Err(why)) => why,
+        Err(_) => NotOpened::Unusable("passing it on took too long"),
+    }
+}
+
 /// Passes an answer that is no 101 on to the client, then ends both connections: it opens nothing.
 async fn pass_on(
     client: &mut Transport,
     head: &ResponseHead,
+    body: Body,
     mut upstream: Transport,
     late: Bytes,
 ) -> Result<(), NotOpened> {
     client.write_all(&head.closing()).await?;
-    match head.length() {
-        Some(length) => {
+    match body {
+        Body::Length(length) => {
             let mut body = AsyncReadExt::chain(late.as_ref(), &mut upstream).take(length);
             tokio::io::copy(&mut body, client).await?;
         }
-        None => copy_until_end(client, &mut upstream, &late, head.is_chunked()).await?,
+        Body::Chunked => copy_chunks(client, &mut upstream, &late).await?,
+        Body::UntilEnd => {
+            let mut body = AsyncReadExt::chain(late.as_ref(), &mut upstream);
+            tokio::io::copy(&mut body, client).await?;
+        }
     }
     client.flush().await?;
     // Headscale's side has nothing to wait for.
@@ -296,31 +337,20 @@ async fn pass_on(
     Ok(())
 }
 
-/// A body without a length: to its last chunk, or to the end of the connection.
-async fn copy_until_end<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    late: &[u8],
-    chunked: bool,
-) -> Result<(), NotOpened>
+/// A body in chunks, to its last one and no further.
+async fn copy_chunks<C, U>(client: &mut C, upstream: &mut U, late: &[u8]) -> Result<(), NotOpened>
 where
     C: AsyncWrite + Unpin,
     U: AsyncRead + Unpin,
 {
-    let mut chunks = super::response::Chunks::default();
+    let mut chunks = Chunks::default();
     let mut piece = BytesMut::from(late);
     loop {
-        if chunked {
-            let done = chunks.feed(&piece).map_err(NotOpened::Unusable)?;
-            client.write_all(&piece).await?;
-            if done {
-                return Ok(());
-            }
-        } else {
-            client.write_all(&piece).await?;
-        }
+        let end = chunks.feed(&piece).map_err(NotOpened::Unusable)?;
+        let of_it = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
+        client.write_all(of_it).await?;
         piece.clear();
-        if read_some(upstream, &mut piece).await? == 0 {
+        if end.is_some() || read_some(upstream, &mut piece).await? == 0 {
             return Ok(());
         }
     }

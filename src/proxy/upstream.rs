@@ -231,12 +231,12 @@ impl Origin {
         }))
     }
 
-    /// The peer pingora connects to. `read_timeout` bounds each read of the answer; `None` waits for
-    /// ever.
+    /// The peer pingora connects to. `silence` bounds each read of the answer, and each write of the
+    /// request; `None` waits for ever.
     ///
     /// # Errors
     /// When the name has no address.
-    pub async fn peer(&self, read_timeout: Option<Duration>) -> Result<HttpPeer, ConnectError> {
+    pub async fn peer(&self, silence: Option<Duration>) -> Result<HttpPeer, ConnectError> {
         let address = self
             .addresses()
             .await?
@@ -249,7 +249,8 @@ impl Origin {
         let mut peer = HttpPeer::new(address, self.upstream.tls, self.upstream.host.clone());
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
-        peer.options.read_timeout = read_timeout;
+        peer.options.read_timeout = silence;
+        peer.options.write_timeout = silence;
         peer.options.idle_timeout = Some(POOL_IDLE);
         peer.options.ca.clone_from(&self.ca);
         Ok(peer)

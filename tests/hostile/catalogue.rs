@@ -37,7 +37,11 @@ fn rows() -> Vec<Row> {
     let text = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
     text.lines()
         .filter_map(|line| {
-            let cells: Vec<&str> = line.strip_prefix('|')?.split(" | ").map(str::trim).collect();
+            let cells: Vec<&str> = line
+                .strip_prefix('|')?
+                .split(" | ")
+                .map(str::trim)
+                .collect();
             let [id, _, _, shown_by] = cells[..] else {
                 return None;
             };
@@ -76,10 +80,16 @@ fn source(test: &str) -> Option<String> {
     let home = home(segments.first()?);
     let modules = &segments[1..];
     let inner = (0..=modules.len()).rev().find_map(|depth| {
-        let base = modules[..depth].iter().fold(home.clone(), |at, name| at.join(name));
-        [base.with_extension("rs"), base.join("mod.rs"), base.join("main.rs")]
-            .into_iter()
-            .find(|file| file.is_file())
+        let base = modules[..depth]
+            .iter()
+            .fold(home.clone(), |at, name| at.join(name));
+        [
+            base.with_extension("rs"),
+            base.join("mod.rs"),
+            base.join("main.rs"),
+        ]
+        .into_iter()
+        .find(|file| file.is_file())
     })?;
     std::fs::read_to_string(inner).ok()
 }
@@ -108,7 +118,11 @@ fn every_test_that_the_catalogue_names_exists() {
     for row in rows() {
         let tests = named(&row.shown_by);
         let says_why_not = row.shown_by.starts_with("not offered");
-        assert!(!tests.is_empty() || says_why_not, "{} is shown by nothing", row.id);
+        assert!(
+            !tests.is_empty() || says_why_not,
+            "{} is shown by nothing",
+            row.id
+        );
         for test in tests {
             let code = source(test).unwrap_or_else(|| panic!("{}: no module for {test}", row.id));
             let function = test.rsplit("::").next().unwrap();

@@ -92,7 +92,7 @@ fn too_many_fields_are_too_large() {
 
 const SOON: Patience = Patience {
     first_byte: Duration::from_secs(5),
-    head: Duration::from_secs(5),
+    head: Some(Duration::from_secs(5)),
 };
 
 #[tokio::test]
@@ -119,6 +119,23 @@ async fn a_head_that_trickles_ends_at_the_deadline_and_not_later() {
     assert!(matches!(refused, Err(HeadError::Slow)), "{refused:?}");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     trickle.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_has_one_deadline_for_its_first_byte_and_its_head() {
+    use tokio::io::AsyncWriteExt as _;
+    let (mut client, mut ours) = tokio::io::duplex(1024);
+    let started = Instant::now();
+    let sending = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        client.write_all(b"GET / HTTP/1.1\r\n").await?;
+        std::future::pending::<io::Result<()>>().await
+    });
+    let patience = Patience { head: None, ..SOON };
+    let refused = read_head(&mut ours, patience).await;
+    assert!(matches!(refused, Err(HeadError::Slow)), "{refused:?}");
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
+    sending.abort();
 }
 
 #[tokio::test(start_paused = true)]

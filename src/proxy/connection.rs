@@ -1,0 +1,317 @@
+//! A client's connection: the bytes that were read ahead are given back first, a chunked body must be
+//! framed as everybody reads it, and a client that takes nothing does not keep us for ever.
+//!
+//! Owning this type is what lets a connection be looked at before pingora sees it, be lent to
+//! pingora, come home after a request, and become a tunnel, without a byte lost.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf as _, Bytes};
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
+
+use super::chunks::Chunks;
+use super::stream::Transport;
+
+/// Longest time that a client may take nothing of what we say. A slow one takes something now and
+/// then; pingora has no such limit for heads, nor by default for bodies.
+const STALL: Duration = Duration::from_mins(1);
+
+/// One accepted client connection.
+#[derive(Debug)]
+pub struct Connection {
+    transport: Transport,
+    ahead: Bytes,
+    /// The framing so far of a chunked body that is being read.
+    body: Option<Chunks>,
+    stall: Stall,
+    socket: Arc<SocketDigest>,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    /// Wraps a connection accepted from `peer`.
+    pub fn new(transport: Transport, peer: SocketAddr) -> Self {
+        let socket = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
+        // The peer was known at accept; asking the kernel again would fail once it has gone.
+        let _ = socket.peer_addr.set(Some(peer.into()));
+        Self {
+            transport,
+            ahead: Bytes::new(),
+            body: None,
+            stall: Stall::default(),
+            socket: Arc::new(socket),
+            peer,
+        }
+    }
+
+    /// The TCP peer: the client, or a load balancer in front of us.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Gives back bytes that were read from this connection; the next read returns them first.
+    pub fn give_back(&mut self, bytes: Bytes) {
+        debug_assert!(self.ahead.is_empty(), "bytes are given back once");
+        self.ahead = bytes;
+    }
+
+    /// Behind the first `head` bytes of those given back comes a chunked body. Reading it fails with
+    /// [`io::ErrorKind::InvalidData`] where two readers could find its end in two places.
+    ///
+    /// # Errors
+    /// When that is so already in what was given back.
+    pub fn expect_chunks(&mut self, head: usize) -> Result<(), &'static str> {
+        let mut chunks = Chunks::default();
+        let ended = chunks.feed(self.ahead.get(head..).unwrap_or_default())?;
+        self.body = ended.is_none().then_some(chunks);
+        Ok(())
+    }
+
+    /// Nobody reads the body any more: what still comes is not judged.
+    pub fn abandon_body(&mut self) {
+        self.body = None;
+    }
+
+    /// Takes the connection apart: the raw stream, and the bytes that were read ahead of it.
+    pub fn into_parts(self) -> (Transport, Bytes) {
+        (self.transport, self.ahead)
+    }
+
+    /// The connection as pingora may have it, and where it comes home to when pingora lets go of it.
+    pub fn lend(self) -> (Lent, oneshot::Receiver<Self>) {
+        let (home, back) = oneshot::channel();
+        let lent = Lent {
+            connection: Some(self),
+            home: Some(home),
+        };
+        (lent, back)
+    }
+
+    fn take_ahead(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.ahead.len().min(buf.remaining());
+        buf.put_slice(&self.ahead.split_to(count));
+        if self.ahead.is_empty() {
+            // Lets go of the allocation behind it.
+            self.ahead = Bytes::new();
+        }
+    }
+
+    /// Judges what was just read, if it belongs to a chunked body.
+    fn check_body(&mut self, read: &[u8]) -> io::Result<()> {
+        let Some(chunks) = &mut self.body else {
+            return Ok(());
+        };
+        let fed = chunks.feed(read);
+        if fed
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?
+            .is_some()
+        {
+            self.body = None;
+        }
+        Ok(())
+    }
+}
+
+/// How long writes have been waiting: from the first that has to, until one gets on. Nothing is
+/// allocated for a write that does not wait.
+#[derive(Debug, Default)]
+struct Stall(Option<Pin<Box<Sleep>>>);
+
+impl Stall {
+    /// What came of a write, or an error when it has waited for too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.0 = None;
+            return write;
+        }
+        let since = self.0.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        let over = since.as_mut().poll(cx);
+        over.map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.ahead.has_remaining() {
+            this.take_ahead(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
+        let checked = this.check_body(buf.filled().get(before..).unwrap_or_default());
+        if checked.is_err() {
+            buf.set_filled(before);
+        }
+        Poll::Ready(checked)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.transport).poll_write(cx, buf);
+        this.stall.watch(cx, write)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flush = Pin::new(&mut this.transport).poll_flush(cx);
+        this.stall.watch(cx, flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shutdown = Pin::new(&mut this.transport).poll_shutdown(cx);
+        this.stall.watch(cx, shutdown)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
+        this.stall.watch(cx, write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+}
+
+/// A connection that pingora holds. It goes home when dropped, whether or not it can be used again:
+/// whoever lent it ends it in good order, or reads the next request from it.
+#[derive(Debug)]
+pub struct Lent {
+    /// Always there until dropped.
+    connection: Option<Connection>,
+    home: Option<oneshot::Sender<Connection>>,
+}
+
+impl Lent {
+    fn with<T>(
+        self: Pin<&mut Self>,
+        poll: impl FnOnce(Pin<&mut Connection>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut self.get_mut().connection {
+            Some(connection) => poll(Pin::new(connection)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(connection), Some(home)) = (self.connection.take(), self.home.take()) {
+            // Nobody at home: then this is its end.
+            drop(home.send(connection));
+        }
+    }
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(|connection| connection.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Lent {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|connection| connection.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|connection| connection.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|connection| connection.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|connection| connection.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Lent {
+    async fn shutdown(&mut self) {
+        // Whoever lent it does that, after its last word.
+    }
+}
+
+impl UniqueID for Lent {
+    fn id(&self) -> UniqueIDType {
+        let connection = self.connection.as_ref();
+        connection.map_or(-1, |connection| connection.transport.tcp().as_raw_fd())
+    }
+}
+
+impl Ssl for Lent {}
+impl Peek for Lent {}
+
+impl GetTimingDigest for Lent {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Lent {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Lent {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        let connection = self.connection.as_ref();
+        connection.map(|connection| Arc::clone(&connection.socket))
+    }
+}
+
+#[cfg(test)]
+mod tests;
