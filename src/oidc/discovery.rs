@@ -146,7 +146,10 @@ pub fn document_url(issuer: &Issuer) -> Result<Url, DiscoveryError> {
 }
 
 /// Reads a discovery document and decides whether to believe it.
-pub(super) fn parse_document(
+///
+/// # Errors
+/// See [`DiscoveryError`].
+pub fn parse_document(
     document: Map<String, Value>,
     issuer: &Issuer,
     allow_hs256: bool,
@@ -186,7 +189,9 @@ fn endpoint(member: &'static str, url: &str) -> Result<Url, DiscoveryError> {
 
 fn without_password(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
-        return text.chars().take(200).collect();
+        // Where a password would be in this, nothing tells: all that could be one goes.
+        let rest = text.rsplit('@').next().unwrap_or_default();
+        return rest.chars().take(200).collect();
     };
     if url.password().is_some() && url.set_password(Some("...")).is_err() {
         return String::new();

@@ -13,7 +13,7 @@ mod confirm;
 pub mod drain;
 pub mod gate;
 pub mod head;
-mod headers;
+pub mod headers;
 pub mod house;
 mod logout;
 pub mod phases;
