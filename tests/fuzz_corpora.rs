@@ -3,8 +3,20 @@
 #![cfg(test)]
 
 use std::collections::BTreeSet;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+use headwarden::domain::door::Door;
+use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
+use headwarden::domain::leg::AuthorizeRequest;
+use headwarden::domain::time::Timestamp;
+use headwarden::domain::username::StripDomain;
+use headwarden::headscale::Database;
+use headwarden::oidc::claims::Claims;
+use headwarden::oidc::id_token::Verified;
+use headwarden::proxy::head::{Framing, Head};
+use http::{Request, Response};
+use serde_json::{Value, json};
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -68,6 +80,145 @@ fn inputs_that_no_target_expects_are_ignored() {
         ] {
             run(data);
         }
+    }
+}
+
+/// Something that no border may let through.
+type Hole = (&'static str, Box<dyn Fn()>);
+
+fn object(value: &Value) -> Claims {
+    value.as_object().unwrap().clone()
+}
+
+fn holes() -> Vec<Hole> {
+    let mut holes: Vec<Hole> = vec![
+        (
+            "an open door",
+            Box::new(|| targets::door::check_door("GET", "/admin", None, &Door::Open)),
+        ),
+        (
+            "a told secret",
+            Box::new(|| targets::config_file::check_told("a canary")),
+        ),
+        (
+            "a name in capitals",
+            Box::new(|| targets::username::check_name("Zoe", "Zoe", StripDomain::Keep)),
+        ),
+        (
+            "another name",
+            Box::new(|| targets::username::check_name("eve", "zoe@a.b", StripDomain::Strip)),
+        ),
+        (
+            "injected SQL",
+            Box::new(|| targets::migration::check_script("DROP;", Database::Sqlite)),
+        ),
+        (
+            "a code for nobody",
+            Box::new(|| {
+                let request = Request::post("/token").body(bytes::Bytes::from("code=x"));
+                targets::token_endpoint::check_redeemed(&request.unwrap(), "x");
+            }),
+        ),
+        (
+            "an authorization request without anything",
+            Box::new(|| {
+                let request = AuthorizeRequest {
+                    state: "s".to_owned(),
+                    nonce: "n".to_owned(),
+                    challenge: None,
+                    redirect_uri: "https://evil.example".to_owned(),
+                    scope: "openid".to_owned(),
+                };
+                targets::authorize::check_request(&[], &request);
+            }),
+        ),
+        (
+            "a script on a page",
+            Box::new(|| {
+                let page = |html: &'static str| {
+                    let response = Response::builder().header("content-security-policy", "a");
+                    response.body(bytes::Bytes::from(html)).unwrap()
+                };
+                targets::pages::check_page(&page("<p><script>"), &page("<p>"));
+            }),
+        ),
+        (
+            "two ways of framing",
+            Box::new(|| check_head("Content-Length: 5\r\nTransfer-Encoding: chunked")),
+        ),
+        (
+            "a blank before the colon",
+            Box::new(|| check_head("X-Auth-User : x")),
+        ),
+        ("an address that nobody verified", Box::new(check_email)),
+    ];
+    for target in [
+        "//evil.example",
+        "/\\evil.example",
+        "/%2f/evil.example",
+        "/a%0d%0ab",
+        "https://evil",
+    ] {
+        holes.push((
+            target,
+            Box::new(|| targets::return_to::check_accepted(target)),
+        ));
+    }
+    for (header, payload) in [
+        (json!({"alg": "none"}), json!({})),
+        (json!({"alg": "EdDSA", "typ": "logout+jwt"}), json!({})),
+        (
+            json!({"alg": "EdDSA"}),
+            json!({"iss": "https://evil.example", "aud": "headwarden"}),
+        ),
+    ] {
+        let (header, payload) = (header.to_string(), payload.to_string());
+        let check = move || {
+            let verified = Verified {
+                claims: Claims::new(),
+                subject: Subject::new("s"),
+                expires_at: Timestamp::from_unix(0),
+                auth_time: None,
+                provider_session: None,
+            };
+            targets::id_token::check_verified(header.as_bytes(), payload.as_bytes(), &verified);
+        };
+        holes.push(("a token that is none", Box::new(check)));
+    }
+    holes
+}
+
+/// A head that was taken although its bytes have this field.
+fn check_head(field: &str) {
+    let raw = |field: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+    let good = Head::parse(raw("X: y").as_bytes()).unwrap();
+    let head = Head {
+        body: Framing::Length(5),
+        ..good
+    };
+    targets::head::check_head(&head, raw(field).as_bytes());
+}
+
+fn check_email() {
+    let who = Identity {
+        issuer: Issuer::new("https://i.test/"),
+        subject: Subject::new("s"),
+        email: Some(Email::new("b@x.example")),
+        email_verified: true,
+        username: None,
+        name: None,
+        picture: None,
+        groups: Vec::new(),
+    };
+    let token = object(&json!({"email": "a@x.example", "email_verified": true}));
+    targets::claims::check_email(&token, &object(&json!({"email": "b@x.example"})), &who);
+}
+
+#[test]
+fn the_oracles_see_a_hole() {
+    for (name, check) in holes() {
+        let seen = catch_unwind(AssertUnwindSafe(check)).is_err();
+        assert!(seen, "{name} is not seen");
     }
 }
 

@@ -1,6 +1,7 @@
-//! The configuration file. Input: where the secrets are (`file`, `environment` or `paths`), then the
-//! file. With `file`, the secrets stand in front of what the input says; otherwise they come from
-//! outside. Whatever is wrong with the rest, no secret is told.
+//! The configuration file. Input: where the secrets are, then the file. With `environment` and `paths`
+//! they come from outside; with `file` they stand in front of what the input says, and with `{}`, `[]`,
+//! `''`, `|`, `&`, `*`, `!` or `:` they stand there as an operator may miswrite them. Whatever is wrong
+//! with the rest, no secret is told.
 
 use std::path::Path;
 
@@ -14,16 +15,36 @@ use super::support::text_lines;
 pub const CANARY: &str = "canary-0123456789abcdef";
 
 /// The secrets of a file, before whatever else it says.
-const SECRETS: &str = "\
+fn secrets(written: &str) -> String {
+    format!(
+        "\
 oidc:
-  client_secret: canary-0123456789abcdef
+  client_secret: {written}
   client_id: headwarden
   issuer: https://id.company/
   allow_everyone: true
 headscale:
-  api_key: canary-0123456789abcdef
+  api_key: {written}
   url: http://127.0.0.1:8080
-";
+"
+    )
+}
+
+/// How a secret is written, rightly or wrongly.
+fn written(place: &str) -> Option<String> {
+    Some(match place {
+        "file" => CANARY.to_owned(),
+        "{}" => format!("{{{CANARY}}}"),
+        "[]" => format!("[{CANARY}]"),
+        "''" => format!("'{CANARY}"),
+        "|" => format!("|\n  {CANARY}"),
+        "&" => format!("&{CANARY} x"),
+        "*" => format!("*{CANARY}"),
+        "!" => format!("!{CANARY} x"),
+        ":" => format!("x: {CANARY}: y"),
+        _ => return None,
+    })
+}
 
 pub fn run(data: &[u8]) {
     let Some(([place], rest)) = text_lines::<1>(data) else {
@@ -35,7 +56,6 @@ pub fn run(data: &[u8]) {
     }
     let secret = |name: &str| (name.to_owned(), CANARY.to_owned());
     let (text, environment) = match place {
-        "file" => (format!("{SECRETS}{rest}"), Environment::default()),
         "environment" => (
             rest.to_owned(),
             Environment::from_pairs([
@@ -45,7 +65,13 @@ pub fn run(data: &[u8]) {
             ]),
         ),
         "paths" => (rest.to_owned(), Environment::default()),
-        _ => return,
+        other => match written(other) {
+            Some(written) => {
+                let text = format!("{}{rest}", secrets(&written));
+                (text, Environment::default())
+            }
+            None => return,
+        },
     };
     check(read_text(&text, &environment, &files));
 }
@@ -69,6 +95,8 @@ pub fn check(outcome: Result<Settings, Refusal>) {
             let printed = Problems(&refusal.problems).to_string();
             check_told(&format!("{printed} {refusal:?} {refusal}"));
             let odd = |c: char| c.is_control() && c != '\n';
+            let warnings = refusal.warnings.join(" ");
+            assert!(!warnings.contains(char::is_control), "{warnings:?}");
             assert!(
                 !printed.contains(odd),
                 "a report that moves a terminal: {printed:?}"

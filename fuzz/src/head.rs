@@ -1,18 +1,16 @@
-//! The head of a request. Input: its bytes; the empty line at the end is added when it is missing.
+//! The head of a request. Input: its bytes up to the first empty line, which is added when there is none.
 
 use headwarden::proxy::head::{Framing, Head, MAX_FIELDS};
 
 use super::door::check_target;
 
 pub fn run(data: &[u8]) {
-    let end: &[u8] = if data.ends_with(b"\r\n\r\n") {
-        b""
-    } else if data.ends_with(b"\r\n") {
-        b"\r\n"
-    } else {
-        b"\r\n\r\n"
-    };
-    let raw = [data, end].concat();
+    let mut raw = data.to_vec();
+    match data.windows(4).position(|part| part == b"\r\n\r\n") {
+        Some(at) => raw.truncate(at + 4),
+        None if data.ends_with(b"\r\n") => raw.extend(b"\r\n"),
+        None => raw.extend(b"\r\n\r\n"),
+    }
     if let Ok(head) = Head::parse(&raw) {
         check_head(&head, &raw);
     }

@@ -106,8 +106,10 @@ pub fn check_passed(headers: &HeaderMap) {
     }
     // What nothing speaks against passes, all of it: dropping everything would be safe, and useless.
     let ours = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.starts_with("sec-websocket-") || matches!(name, "accept" | "user-agent" | "origin")
+        matches!(
+            name.as_str(),
+            "accept" | "user-agent" | "origin" | "sec-websocket-key" | "sec-websocket-protocol"
+        )
     };
     for name in headers.keys().filter(ours) {
         if !nominated.contains(&name.as_str().to_owned()) {
