@@ -75,7 +75,7 @@ fn inputs_that_no_target_expects_are_ignored() {
             b"\0",
             b"\xff\xfe",
             &[b'\n'; 20],
-            &[b'a'; 70_000],
+            &vec![b'a'; 70_000],
             &[0xc3; 300],
         ] {
             run(data);

@@ -76,8 +76,11 @@ pub fn run(data: &[u8]) {
     check(read_text(&text, &environment, &files));
 }
 
-/// Every file that is asked for holds a secret.
-pub fn files(_path: &Path) -> std::io::Result<FileText> {
+/// Every file that is there holds a secret.
+pub fn files(path: &Path) -> std::io::Result<FileText> {
+    if path.ends_with("missing") {
+        return Err(std::io::ErrorKind::NotFound.into());
+    }
     Ok(FileText {
         text: format!("{CANARY}\n"),
         mode: 0o600,

@@ -26,19 +26,11 @@ pub fn run(data: &[u8]) {
 
 /// What upstreams make of a name: WSGI, CGI, PHP and some servers cannot tell these apart.
 fn folded(name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    plain
-        .strip_prefix("http-")
-        .map_or(plain.clone(), str::to_owned)
+    let lower = name.to_ascii_lowercase();
+    let bare = lower.strip_prefix("http_").unwrap_or(&lower);
+    bare.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
 }
 
 /// Names by which an upstream learns who asks, from where, or for what, written down once more.
