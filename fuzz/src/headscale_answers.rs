@@ -13,7 +13,11 @@ const AUTHORIZE: &str = "https://headscale.company/.headwarden/authorize";
 
 pub fn run(data: &[u8]) {
     match lines::<1>(data) {
-        Some(([b"version"], body)) => check_version(Version::parse(body)),
+        Some(([b"version"], body)) => {
+            let version = Version::parse(body);
+            check_version(version);
+            check_said(body, version);
+        }
         Some(([b"redirect"], location)) => {
             let Ok(location) = std::str::from_utf8(location) else {
                 return;
@@ -52,6 +56,27 @@ pub fn check_version(version: Version) {
     }
 }
 
+/// A version is what the answer says, and a build from before a release is not that release.
+fn check_said(body: &[u8], version: Version) {
+    let Version::Known { major, minor, .. } = version else {
+        return;
+    };
+    let body: serde_json::Value = serde_json::from_slice(body).expect("a version that nobody said");
+    let said = body["version"].as_str().expect("a version that is no text");
+    let said = said.strip_prefix('v').unwrap_or(said);
+    let number = |text: &str| text.trim_start_matches('+').parse::<u32>().ok();
+    let mut numbers = said.split(['.', '-', '+']).map(number);
+    if !said.contains('+') {
+        assert_eq!(numbers.next(), Some(Some(major)), "{said}");
+        assert_eq!(numbers.next(), Some(Some(minor)), "{said}");
+    }
+    let before = said.starts_with("0.29.0-") || said.starts_with("0.29-");
+    assert!(
+        !before || !version.confirms_registration(),
+        "{said} was taken for 0.29"
+    );
+}
+
 pub fn check_leg(location: &str, leg: &Leg) {
     let url = Url::parse(location).expect("a redirect that is no address");
     let expected = Url::parse(AUTHORIZE).unwrap();
@@ -70,6 +95,6 @@ pub fn check_leg(location: &str, leg: &Leg) {
             _ => &leg.request.redirect_uri,
         };
         assert!(!kept.is_empty(), "{location}");
-        assert_eq!(found.len(), 1, "{name} of {location}");
+        assert_eq!(found, [kept.as_str()], "{name} of {location}");
     }
 }
