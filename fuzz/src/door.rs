@@ -129,24 +129,31 @@ pub fn check_door(method: &str, path: &str, upgrade: Option<&str>, found: &Door)
         ("GET", "/derp") => websocket || upgrade == Some("DERP"),
         _ => false,
     };
+    // In the spelling of the operator, or as an upstream decodes it.
+    let literally = path == OPENED;
+    let opened = unescape(path.as_bytes()) == OPENED.as_bytes();
     let open = match method {
         "GET" => {
             matches!(
                 path,
                 "/key" | "/bootstrap-dns" | "/health" | "/derp/probe" | "/derp/latency-check"
-            ) || (path == OPENED && upgrade.is_none())
+            ) || (opened && upgrade.is_none())
         }
         "HEAD" => {
             matches!(
                 path,
                 "/machine/ping-response" | "/derp/probe" | "/derp/latency-check"
-            ) || (path == OPENED && upgrade.is_none())
+            ) || (opened && upgrade.is_none())
         }
         _ => false,
     };
     let asked = format!("{method} {path} ({upgrade:?}) is {found:?}");
     assert_eq!(matches!(found, Door::Machine(_)), machine, "{asked}");
-    assert_eq!(*found == Door::Open, open && !machine, "{asked}");
+    if opened == literally {
+        assert_eq!(*found == Door::Open, open && !machine, "{asked}");
+    } else {
+        assert!(*found != Door::Open || open, "{asked}");
+    }
     if *found == Door::Verify {
         assert_eq!((method, path), ("POST", "/verify"), "{asked}");
     }
