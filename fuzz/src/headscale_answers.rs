@@ -22,6 +22,10 @@ pub fn run(data: &[u8]) {
             let Ok(location) = std::str::from_utf8(location) else {
                 return;
             };
+            // What no field has: a browser would leave it out, we would not.
+            if location.contains(char::is_control) || location.trim() != location {
+                return;
+            }
             let id = AuthId::parse("hskey-authreq-0123456789abcdef01234567").unwrap();
             let kind = LegKind::Register(id);
             let now = Timestamp::from_unix(NOW);
