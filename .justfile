@@ -19,6 +19,18 @@ lint:
 test *arguments:
     tests/run {{ arguments }}
 
+# every seed of the fuzz targets once, without fuzzing
+corpora:
+    tests/run --test fuzz_corpora
+
+# one fuzz target for so many seconds (needs nightly Rust and cargo-fuzz)
+fuzz target seconds:
+    fuzz/run {{ seconds }} {{ target }}
+
+# every fuzz target for so many seconds each (needs nightly Rust and cargo-fuzz)
+fuzz-all seconds:
+    fuzz/run {{ seconds }}
+
 # advisories, licences, sources, one TLS stack, one crypto provider
 deny:
     .ci/run dependencies

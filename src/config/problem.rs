@@ -61,20 +61,37 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)?;
+        Plain(&self.key).fmt(f)?;
         match (self.line, &self.variable) {
-            (_, Some(variable)) if *variable != self.key => write!(f, " (from {variable})")?,
+            (_, Some(variable)) if *variable != self.key => {
+                write!(f, " (from {})", Plain(variable))?;
+            }
             (Some(line), None) => write!(f, " (line {line})")?,
             _ => {}
         }
         if let Some(value) = &self.value {
             write!(f, "\n  value:  {value}")?;
         }
-        write!(f, "\n  reason: {}", self.reason)?;
+        write!(f, "\n  reason: {}", Plain(&self.reason))?;
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint:   {hint}")?;
+            write!(f, "\n  hint:   {}", Plain(hint))?;
         }
         Ok(())
+    }
+}
+
+/// Text on one line that moves no terminal: names of keys and variables are anybody's to misspell.
+struct Plain<'a>(&'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_debug())
+            } else {
+                write!(f, "{c}")
+            }
+        })
     }
 }
 
@@ -143,6 +160,16 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "oidc.issuer (from HEADWARDEN_OIDC_ISSUER)\n  reason: no"
+        );
+    }
+
+    #[test]
+    fn a_key_can_forge_no_line_and_move_no_terminal() {
+        let mut problem = Problem::new("a\u{1b}[31m", "did you mean b\t?").hint("c\u{7}");
+        problem.variable = Some("D\n  reason: fine".into());
+        assert_eq!(
+            problem.to_string(),
+            "a\\u{1b}[31m (from D\\n  reason: fine)\n  reason: did you mean b\\t?\n  hint:   c\\u{7}"
         );
     }
 

@@ -15,7 +15,7 @@ pub mod connection;
 pub mod drain;
 pub mod gate;
 pub mod head;
-mod headers;
+pub mod headers;
 pub mod house;
 mod logout;
 mod outgoing;
