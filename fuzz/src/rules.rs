@@ -72,6 +72,9 @@ fn domain(email: &str) -> Option<&str> {
     let (local, domain) = (&email[..at], &email[at + 1..]);
     let one = email.matches('@').count() == 1;
     let plain = email.chars().all(|c| ('!'..='~').contains(&c) && c != '"');
+    // An atom with dots (RFC 5322 section 3.2.3, but for where the dots stand).
+    let atom = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c);
+    let plain = plain && local.chars().all(atom);
     let dots = domain.starts_with('.') || domain.ends_with('.') || domain.contains("..");
     (one && plain && !local.is_empty() && !domain.is_empty() && !dots).then_some(domain)
 }
