@@ -79,7 +79,7 @@ fn chunks_that_two_readers_could_cut_differently_are_a_400_and_no_whole_request(
             for at_once in [true, false] {
                 place.ui.forget();
                 let mut raw = place.connect();
-                raw.send(&head[..head.len() - if at_once { 1 } else { 0 }])
+                raw.send(&head[..head.len() - usize::from(at_once)])
                     .unwrap();
                 if at_once {
                     raw.send(&[b"\n", &whole[..]].concat()).unwrap();
