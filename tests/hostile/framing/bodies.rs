@@ -438,7 +438,7 @@ fn what_an_upstream_says_too_much_is_nobodys_answer() {
         assert!(!answered.text().contains("poison"), "{answer:?}");
         if answered.status() != 502 {
             assert_eq!(answered.body, b"ok", "{answer:?}");
-            assert!(answer.contains("X"), "{answer:?}: {head}");
+            assert!(answer.contains('X'), "{answer:?}: {head}");
         }
         assert!(!head.contains(" : ") && !head.contains("\r\n "), "{head}");
         let cookies = answered.head.fields.values("set-cookie");
