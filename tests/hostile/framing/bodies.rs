@@ -285,6 +285,31 @@ fn a_body_that_nobody_reads_leaves_an_answer_and_no_request() {
 }
 
 #[test]
+fn a_refusal_ends_its_connection_without_a_reset_while_the_client_still_sends() {
+    let place = Place::start(NO_LIMITS);
+    let body = vec![b'x'; 100 * 1024];
+    let length = format!("Content-Length: {}", body.len());
+    for (target, status) in [
+        ("/windows", 401),
+        ("/metrics", 404),
+        ("/.headwarden/logout", 413),
+    ] {
+        let head = request(&place.stage.house, "POST", target, &[&length, SAME_ORIGIN]);
+        let mut raw = place.connect();
+        raw.send(&head).unwrap();
+        raw.send(&body).unwrap();
+        assert_eq!(
+            raw.read_response("POST").unwrap().status(),
+            status,
+            "{target}"
+        );
+        // A reset would be an error here, and could have taken the answer along.
+        raw.finish_sending().unwrap();
+        assert_eq!(raw.read_to_end().unwrap(), b"", "{target}");
+    }
+}
+
+#[test]
 fn whoever_waits_to_be_asked_for_a_body_is_answered_at_once() {
     let place = Place::start(NO_LIMITS);
     let session = place.session.as_str();
