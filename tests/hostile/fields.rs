@@ -3,6 +3,8 @@
 #[path = "fields/names.rs"]
 mod names;
 
+use std::fmt::Write as _;
+
 use names::{BELIEVED, spellings};
 
 use crate::faulty_provider::Person as Account;
@@ -502,7 +504,7 @@ fn setting(status: &str, body: &str) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status}\r\n");
     for (at, cookie) in PLANTED.iter().chain(HARMLESS).chain(HEADSCALES).enumerate() {
         let name = ["Set-Cookie", "set-cookie", "SET-COOKIE"][at % 3];
-        head.push_str(&format!("{name}: {cookie}\r\n"));
+        let _ = write!(head, "{name}: {cookie}\r\n");
     }
     format!("{head}{body}").into_bytes()
 }

@@ -225,8 +225,8 @@ fn no_word_of_a_client_moves_it_to_another_limit() {
     ];
     // From an untrusted peer nothing counts; from a trusted one, the rightmost address, by /64.
     for (top, counted, expected) in [
-        (few.to_owned(), 0..8, 3),
-        (format!("{TRUSTED}{few}"), 5..8, 3),
+        (few.to_owned(), vec![0, 2, 3], 3),
+        (format!("{TRUSTED}{few}"), vec![5, 6, 7], 3),
     ] {
         for kind in counted {
             let headscale = HeadscaleStandin::start(Options::default());
