@@ -549,6 +549,30 @@ fn plant_what_is_kept(stage: &Stage, walk: &mut Walk) {
     );
 }
 
+/// What the subcommands say of it, for a ticket perhaps.
+fn told_on_a_terminal(stage: &Stage, planted: &Wanted) -> Vec<String> {
+    let mut leaks = Vec::new();
+    for arguments in [
+        &["check"][..],
+        &["headscale-config"],
+        &["headscale-migrate", "--from", "https://old.example/"],
+        &["rotate-keys"],
+        &["rotate-keys", "--forget-old"],
+        &["health"],
+    ] {
+        let output = headwarden(&stage.house.plan, arguments);
+        let said = [output.stdout, output.stderr].concat();
+        assert!(!said.is_empty(), "{arguments:?}");
+        let said = String::from_utf8_lossy(&said);
+        let told = found(planted, &said);
+        leaks.extend(
+            told.iter()
+                .map(|it| format!("{it:?} by {arguments:?}: {said}")),
+        );
+    }
+    leaks
+}
+
 fn nothing_leaks(format: &str) {
     let mut stage = stage(format);
     let mut walk = Walk::default();
@@ -598,25 +622,7 @@ fn nothing_leaks(format: &str) {
         let line = lines.find(|line| ways.iter().any(|way| line.contains(way)));
         leaks.push(format!("{it:?} in the log: {line:?}"));
     }
-    // What is said on a terminal, for a ticket perhaps.
-    for arguments in [
-        &["check"][..],
-        &["headscale-config"],
-        &["headscale-migrate", "--from", "https://old.example/"],
-        &["rotate-keys"],
-        &["rotate-keys", "--forget-old"],
-        &["health"],
-    ] {
-        let output = headwarden(&stage.house.plan, arguments);
-        let said = [output.stdout, output.stderr].concat();
-        assert!(!said.is_empty(), "{arguments:?}");
-        let said = String::from_utf8_lossy(&said);
-        let told = found(&planted, &said);
-        leaks.extend(
-            told.iter()
-                .map(|it| format!("{it:?} by {arguments:?}: {said}")),
-        );
-    }
+    leaks.extend(told_on_a_terminal(&stage, &planted));
     for (what, answer) in &walk.answers {
         for (place, text) in parts(answer) {
             for it in found(&planted, &text) {
