@@ -278,6 +278,24 @@ fn a_document_of_a_megabyte_makes_a_short_line_in_the_log() {
 }
 
 #[test]
+fn no_error_repeats_the_password_of_an_address() {
+    for url in [
+        "http://user:secret-word@idp.example/x",
+        "https://user:secret-word@idp.example/x",
+        "https://user:secret-word@idp.example:99999/x",
+        "https://user:secret-word@idp example/x",
+        "https://user:secret-word@@[/x",
+    ] {
+        let error = parse(with("token_endpoint", json!(url))).unwrap_err();
+        assert!(matches!(error, DiscoveryError::Endpoint { .. }), "{error}");
+        assert!(
+            !format!("{error} {error:?}").contains("secret-word"),
+            "{url}: {error}"
+        );
+    }
+}
+
+#[test]
 fn an_optional_endpoint_may_be_null_or_empty() {
     for value in [json!(null), json!("")] {
         let metadata = parse(with("userinfo_endpoint", value)).unwrap();
