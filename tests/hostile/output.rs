@@ -312,7 +312,7 @@ fn tour_of_limits(tour: &mut Tour<'_>) {
 fn every_answer_of_ours_is_guarded() {
     let stage = Stage::start_with(|_| More {
         headscale: "  api_key: hskey-api-standin\n",
-        top: "limits: { open_requests_per_minute: 50, tunnels_per_minute: 3 }\n",
+        top: "limits: { open_requests_per_minute: 50, api_requests_per_minute: 50, sign_ins_per_minute: 150, tunnels_per_minute: 3 }\n",
         ..More::default()
     });
     let mut tour = Tour {
