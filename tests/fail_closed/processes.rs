@@ -54,6 +54,7 @@ const TARGETS: &[(&str, &str, &[&str])] = &[
     ("GET", "/windows", NAVIGATION),
     ("GET", "/windows", &[]),
     ("POST", "/windows", &[]),
+    ("HEAD", "/windows", &[]),
     ("GET", "/", &[]),
     ("GET", "/admin/users", NAVIGATION),
     (

@@ -89,6 +89,8 @@ const GUARDED: &[Guarded] = &[
     ("GET", "/version", &[], true),
     ("GET", "/nobody/knows?path=/key", &[], true),
     ("GET", "/admin/users", NAVIGATION, true),
+    ("GET", "/admin/", &[], true),
+    ("POST", "/admin/users", &[], true),
     ("GET", "/key/", &[], true),
     ("PUT", "/health", &[], true),
     (
@@ -209,6 +211,8 @@ struct Walk {
     crowd: usize,
     fault: Option<Fault>,
     judged: usize,
+    /// The latest time that the clock has shown when all was calm.
+    latest: u64,
     tally: Tally,
 }
 
@@ -231,6 +235,7 @@ impl Walk {
             crowd: 0,
             fault: None,
             judged: 0,
+            latest: MORNING,
             tally: Tally::default(),
         }
     }
@@ -328,21 +333,28 @@ impl Walk {
         assert_ne!(who, Person::Outsider, "a session began against the rules");
         self.tally.sessions += 1;
         self.held.push(began.clone());
+        if let Some(before) = before {
+            self.ask_with(("GET", "/windows", &[], true), &[&before]);
+        }
         Some(began)
     }
 
     fn guarded(&mut self) {
-        let (method, target, lines, looks_up) = *self.draw.one(GUARDED);
+        let asked = *self.draw.one(GUARDED);
         let mut sessions: Vec<String> = self.cookie().into_iter().collect();
         if self.draw.percent(5) {
             sessions.extend(self.cookie());
         }
         let sessions: Vec<&str> = sessions.iter().map(String::as_str).collect();
+        self.ask_with(asked, &sessions);
+    }
+
+    fn ask_with(&mut self, (method, target, lines, looks_up): Guarded, sessions: &[&str]) {
         let asked = Asked {
             method,
             target,
             lines,
-            sessions: &sessions,
+            sessions,
             looks_up,
         };
         let answer = self.visitor.ask(&self.ground, asked);
@@ -581,9 +593,9 @@ impl Walk {
         self.house.provider.mend();
         self.house.wire.set(Mood::Carries);
         self.house.provider.rotate_to(Key::Rsa);
-        // Later than any wait between two fetches of the keys.
-        let now = self.house.hands.seconds().max(MORNING);
-        self.house.hands.set(now + 600);
+        // Later than ever before, by more than the wait between two fetches of the keys.
+        self.latest = self.latest.max(self.house.hands.seconds()) + 600;
+        self.house.hands.set(self.latest);
         if !self.is_roomy() {
             return;
         }
