@@ -58,7 +58,25 @@ fn a_clock_that_is_set_back_makes_no_old_proof_of_presence_fresh() {
         house.hands.set(now);
         let got = status(&mut visitor, &ground, SSH_CHECK, &session);
         assert_eq!(got, expected, "at {now}");
+        if expected == 303 {
+            // A script is not sent to the provider, and gets no further either.
+            let asked = Asked {
+                method: "GET",
+                target: SSH_CHECK,
+                lines: &[],
+                sessions: &[&session],
+                looks_up: true,
+            };
+            let answer = visitor.ask(&ground, asked).expect("it answers");
+            assert_eq!(
+                (answer.status(), &answer.json()["error"]),
+                (401, &"step_up_needed".into())
+            );
+        }
     }
+    let reached = house.headscale.requests();
+    let checks = reached.iter().filter(|seen| seen.path() == SSH_CHECK);
+    assert_eq!(checks.count(), 0);
 }
 
 /// Where the clock goes, one reading after the other, and whether the session is still valid then.

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod bookkeeper;
+mod claims;
 mod clocks;
 mod draw;
 mod faults;

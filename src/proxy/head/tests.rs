@@ -154,3 +154,28 @@ async fn a_head_of_32_kib_is_read_and_one_of_a_byte_more_is_not() {
         }
     }
 }
+
+/// These are refused here, whatever the parser behind thinks of them.
+#[test]
+fn a_line_that_does_not_end_as_lines_do_is_refused_by_its_name() {
+    for (raw, reason) in [
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", "a bare line feed"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "a bare carriage return",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "a folded line",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\tfolded\r\n\r\n",
+            "a folded line",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", "a NUL byte"),
+    ] {
+        let refused = parse(raw);
+        let same = matches!(&refused, Err(HeadError::Malformed(why)) if *why == reason);
+        assert!(same, "{raw:?} gave {refused:?}");
+    }
+}
