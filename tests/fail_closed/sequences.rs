@@ -549,9 +549,10 @@ impl Walk {
             2 => self.sign_out(),
             _ => self.guarded(),
         }
-        let left = match clock {
-            true => self.house.hands.is_about_to_fail(),
-            false => self.house.dice.is_about_to_fail(),
+        let left = if clock {
+            self.house.hands.is_about_to_fail()
+        } else {
+            self.house.dice.is_about_to_fail()
         };
         self.tally.panics += usize::from(!left);
         self.recover();
