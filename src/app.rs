@@ -145,9 +145,22 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn build(settings: Settings, accept_new_identity: bool) -> Result<Self, StartError> {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+        Self::build_with(settings, accept_new_identity, clock, random)
+    }
+
+    /// The same with another clock and other randomness than the machine's: every room takes them
+    /// from here.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn build_with(
+        settings: Settings,
+        accept_new_identity: bool,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(

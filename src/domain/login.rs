@@ -147,6 +147,7 @@ mod tests {
             (1599, false),
             (1600, true),
             (399, true),
+            (400, false),
             (500, false),
         ] {
             assert_eq!(attempt.expired(Timestamp::from_unix(now)), expired, "{now}");
@@ -157,6 +158,7 @@ mod tests {
     fn printing_an_attempt_gives_none_of_its_secrets_away() {
         let attempt = attempt(1000);
         let printed = format!("{attempt:?}");
+        assert!(printed.contains("started_at: Timestamp(1000)"), "{printed}");
         for secret in [&attempt.state, &attempt.nonce, &attempt.verifier] {
             assert!(
                 !printed.contains(secret.trim_start_matches("hw1.")),
@@ -229,5 +231,23 @@ mod tests {
         let mut json = serde_json::to_value(attempt(1000)).unwrap();
         json["return_to"] = "//evil".into();
         assert!(serde_json::from_value::<Attempt>(json).is_err());
+    }
+
+    #[test]
+    fn only_a_state_that_we_can_have_made_has_a_name() {
+        let rest = format!("-_{}Zz9", "a".repeat(38));
+        assert_eq!(tag(&format!("hw1.{rest}")), "-_aaaaaa");
+        for state in [
+            rest.clone(),
+            format!("hw2.{rest}"),
+            format!("hw1.{rest}a"),
+            format!("hw1.{}", &rest[1..]),
+            format!("hw1.{}=", &rest[1..]),
+            format!("hw1.{} ", &rest[1..]),
+            "hw1.".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(tag(&state), "", "{state:?}");
+        }
     }
 }

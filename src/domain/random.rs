@@ -16,3 +16,23 @@ pub trait Random: Send + Sync + std::fmt::Debug {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Always(u8);
+
+    impl Random for Always {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn a_token_is_32_bytes_of_what_the_source_gives_in_base64url() {
+        assert_eq!(Always(0xff).token(), format!("{}8", "_".repeat(42)));
+        assert_eq!(Always(0).token(), "A".repeat(43));
+    }
+}

@@ -30,3 +30,18 @@ impl<T> fmt::Display for Secret<T> {
         f.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_shown_by_nothing_but_expose() {
+        let secret = Secret::new("swordfish");
+        assert_eq!(*secret.expose(), "swordfish");
+        assert_eq!(
+            format!("{secret} {secret:?} {secret:#?}"),
+            "[secret] ".repeat(3).trim()
+        );
+    }
+}

@@ -57,3 +57,37 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Start, last use and present, in seconds.
+    #[test]
+    fn a_session_ends_when_a_limit_is_reached_and_not_a_second_later() {
+        let limits = Limits {
+            idle: Duration::from_secs(10),
+            lifetime: Duration::from_secs(100),
+        };
+        for (started, used, now, age) in [
+            (1000, 1000, 1000, Age::Fresh),
+            (1000, 1000, 1009, Age::Fresh),
+            (1000, 1000, 1010, Age::Idle),
+            (1000, 1095, 1099, Age::Fresh),
+            (1000, 1095, 1100, Age::Expired),
+            // Both limits: the absolute one is told.
+            (1000, 1000, 2000, Age::Expired),
+            // A clock that was set back counts no time.
+            (1000, 1000, 0, Age::Fresh),
+            // One that was set forward and back again.
+            (1000, 0, 1000, Age::Idle),
+        ] {
+            let [started, used, now] = [started, used, now].map(Timestamp::from_unix);
+            assert_eq!(
+                limits.age(started, used, now),
+                age,
+                "{started:?} {used:?} {now:?}"
+            );
+        }
+    }
+}

@@ -37,3 +37,18 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The present.
     fn now(&self) -> Timestamp;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_neither_overflows_nor_runs_below_zero() {
+        let at = Timestamp::from_unix;
+        assert_eq!(at(1_800_000_000).unix(), 1_800_000_000);
+        assert_eq!(at(10).plus(Duration::from_millis(5999)), at(15));
+        assert_eq!(at(u64::MAX).plus(Duration::from_secs(1)), at(u64::MAX));
+        assert_eq!(at(15).since(at(10)), Duration::from_secs(5));
+        assert_eq!(at(10).since(at(15)), Duration::ZERO);
+    }
+}

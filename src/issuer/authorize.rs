@@ -172,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_of_512_bytes_is_taken_and_a_longer_one_is_not() {
+        for (length, taken) in [(511, true), (512, true), (513, false), (600, false)] {
+            let scope = format!("openid {}", "x".repeat(length - 7));
+            let request = parsed(&with("scope", Some(&scope)));
+            assert_eq!(
+                request.is_ok_and(|request| request.scope == scope),
+                taken,
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
     fn parameters_of_others_are_ignored_even_twice() {
         let mut query = good();
         query.push(("domain_hint".to_owned(), "other".to_owned()));

@@ -142,6 +142,33 @@ mod tests {
         }
     }
 
+    /// Each is taken where it is a text, as it is.
+    #[test]
+    fn an_address_a_name_and_a_picture_are_texts_or_absent() {
+        for (value, expected) in [
+            (json!("Ben"), Some("Ben")),
+            (json!(" Ben "), Some(" Ben ")),
+            (json!(""), None),
+            (json!(7), None),
+            (json!(["Ben"]), None),
+            (json!(null), None),
+        ] {
+            for claim in ["email", "name", "picture"] {
+                let found = read(&json!({ claim: value }), "u", "g");
+                let email = found.email.map(|email| email.as_str().to_owned());
+                let all = [
+                    ("email", email),
+                    ("name", found.name),
+                    ("picture", found.picture),
+                ];
+                for (name, found) in all {
+                    let expected = expected.filter(|_| name == claim);
+                    assert_eq!(found.as_deref(), expected, "{name} of {claim}: {value}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_email_is_verified_only_by_true() {
         for (value, verified) in [

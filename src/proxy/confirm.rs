@@ -20,6 +20,7 @@ use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
 use crate::headscale::{Support, parse_authorize_redirect};
+use crate::oidc::id_token::SKEW;
 use crate::pages;
 use crate::session::{Live, Purpose as Question};
 
@@ -91,12 +92,13 @@ impl House {
     }
 
     /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
-    /// nothing is proven.
+    /// nothing is proven; nor by a proof from the future, which a clock that was set back makes of an
+    /// old one.
     fn is_fresh(&self, live: &Live, max_age: Duration) -> bool {
         let now = self.clock.now();
         live.session
             .auth_time
-            .is_some_and(|at| now.since(at) <= max_age)
+            .is_some_and(|at| at <= now.plus(SKEW) && now.since(at) <= max_age)
     }
 
     /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.

@@ -175,6 +175,9 @@ fn a_debug_print_shows_no_state_nonce_challenge_or_code() {
     legs.record(secret, NOW);
     legs.issued("canary-state", "canary-code", NOW);
     let shown = format!("{legs:?}");
+    // What is no secret is shown.
+    assert!(shown.contains("https://hs/oidc/callback"), "{shown}");
+    assert!(shown.contains("Issued { at: Timestamp(1000)"), "{shown}");
     assert!(
         shown.contains("Register") && !shown.contains("canary"),
         "{shown}"

@@ -377,6 +377,22 @@ fn a_denial_is_one_line_without_the_persons_address() {
 }
 
 #[test]
+fn a_denial_for_want_of_a_group_says_whether_the_provider_sent_any() {
+    for (has, reason) in [
+        (
+            vec![],
+            "in none of the allowed groups, the provider sent no group",
+        ),
+        (
+            vec!["visitors".to_owned()],
+            "in none of the allowed groups, has [\"visitors\"]",
+        ),
+    ] {
+        assert_eq!(Denial::Group { has }.to_string(), reason);
+    }
+}
+
+#[test]
 fn an_identity_gets_a_permit_only_if_the_rules_admit_it() {
     let rules = groups(&["headscale"]);
     assert!(Permit::for_identity(&rules, &grouped(&["headscale"])).is_ok());

@@ -311,3 +311,22 @@ proptest! {
         prop_assert!(check(&raw, &keys).is_err());
     }
 }
+
+/// The provider's clock may be off by a minute, and by no second more.
+#[test]
+fn a_minute_of_skew_is_tolerated_in_every_date() {
+    let signer = Signer::es256();
+    for (claim, date, accepted) in [
+        ("exp", NOW - 60, true),
+        ("exp", NOW - 61, false),
+        ("iat", NOW + 60, true),
+        ("iat", NOW + 61, false),
+        ("nbf", NOW + 60, true),
+        ("nbf", NOW + 61, false),
+        ("auth_time", NOW + 60, true),
+        ("auth_time", NOW + 61, false),
+    ] {
+        let verdict = check(&signer.token(&with(claim, json!(date))), &signer.keys());
+        assert_eq!(verdict.is_ok(), accepted, "{claim} {date}: {verdict:?}");
+    }
+}

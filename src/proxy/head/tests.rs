@@ -153,3 +153,46 @@ async fn a_head_without_end_is_too_large() {
     let refused = read_head(&mut raw.as_bytes(), SOON).await;
     assert!(matches!(refused, Err(HeadError::TooLarge)), "{refused:?}");
 }
+
+/// The length of the head in bytes, however it comes in pieces.
+#[tokio::test]
+async fn a_head_of_32_kib_is_read_and_one_of_a_byte_more_is_not() {
+    const MOST: usize = 32 * 1024;
+    let bare = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
+    for (length, passes) in [(MOST - 1, true), (MOST, true), (MOST + 1, false)] {
+        let filling = "a".repeat(length - bare.len());
+        let raw = bare.replace("X: ", &format!("X: {filling}"));
+        assert_eq!(raw.len(), length);
+        let read = read_head(&mut raw.as_bytes(), SOON).await;
+        match read {
+            Ok((_, read, _)) => assert!(passes && read == length, "{length}"),
+            Err(HeadError::TooLarge) => assert!(!passes, "{length}"),
+            Err(other) => panic!("{length}: {other}"),
+        }
+    }
+}
+
+/// These are refused here, whatever the parser behind thinks of them.
+#[test]
+fn a_line_that_does_not_end_as_lines_do_is_refused_by_its_name() {
+    for (raw, reason) in [
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", "a bare line feed"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "a bare carriage return",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "a folded line",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n\tfolded\r\n\r\n",
+            "a folded line",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", "a NUL byte"),
+    ] {
+        let refused = parse(raw);
+        let same = matches!(&refused, Err(HeadError::Malformed(why)) if *why == reason);
+        assert!(same, "{raw:?} gave {refused:?}");
+    }
+}

@@ -78,7 +78,7 @@ fn bend_claims(claims: &mut Map<String, Value>, fault: Fault, now: u64) {
         Fault::AzpOfSomebodyElse => set("azp", json!("another-client")),
         Fault::IssOfSomebodyElse => set("iss", json!("https://evil.example/")),
         Fault::NonceWrong => set("nonce", json!("another-nonce")),
-        Fault::ExpiredFor(seconds) => set("exp", json!(now - seconds)),
+        Fault::ExpiredFor(seconds) => set("exp", json!(now.saturating_sub(seconds))),
         Fault::IatAhead(seconds) => set("iat", json!(now + seconds)),
         Fault::NbfAhead(seconds) => set("nbf", json!(now + seconds)),
         Fault::AuthTimeAhead(seconds) => set("auth_time", json!(now + seconds)),
