@@ -138,6 +138,7 @@ fn is_io(error: &Error, kind: io::ErrorKind) -> bool {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
     fn broken(etype: ErrorType, kind: io::ErrorKind) -> Box<Error> {
         let cause = io::Error::new(kind, "why");
         Error::because(etype, "when reading body", cause).more_context("and more")
