@@ -46,3 +46,11 @@ demo:
 # criterion's benchmarks
 bench:
     cargo bench --locked
+
+# line coverage by room
+coverage *arguments:
+    tests/coverage {{ arguments }}
+
+# mutation testing of the core and the verifiers, or of some rooms
+mutants *rooms:
+    tests/mutants {{ rooms }}
