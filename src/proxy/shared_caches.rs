@@ -12,9 +12,11 @@ use pingora::http::ResponseHeader;
 use crate::domain::door::Door;
 
 /// Fields that a proxy in front of us would take for orders: to serve one of its own files, or to
-/// keep an answer whatever `Cache-Control` says (RFC 9213).
+/// keep an answer whatever `Cache-Control` says (RFC 9213). And the one that a browser takes for an
+/// order about the whole origin: to throw cookies away, ours and everybody's.
 const ORDERS: &[&str] = &[
     "cdn-cache-control",
+    "clear-site-data",
     "surrogate-control",
     "x-lighttpd-send-file",
     "x-sendfile",
@@ -145,6 +147,7 @@ mod tests {
             ("cloudflare-cdn-cache-control", "public"),
             ("x-sendfile", "/etc/passwd"),
             ("x-lighttpd-send-file", "/etc/passwd"),
+            ("clear-site-data", "\"cookies\""),
             ("x-powered-by", "a web UI"),
             ("content-type", "text/html"),
         ]);
@@ -155,6 +158,7 @@ mod tests {
             names,
             [
                 "cdn-cache-control",
+                "clear-site-data",
                 "cloudflare-cdn-cache-control",
                 "surrogate-control",
                 "x-accel-expires",

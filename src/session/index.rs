@@ -4,7 +4,7 @@
 //! It holds names only, never a session, so a stale entry can end nobody else's session. Its lock is
 //! never held while the store is called.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,26 +18,34 @@ pub(super) struct Index(Mutex<Tables>);
 
 #[derive(Debug, Default)]
 struct Tables {
-    by_subject: HashMap<Subject, HashSet<SessionKey>>,
-    by_provider_session: HashMap<ProviderSession, HashSet<SessionKey>>,
+    by_subject: Keys<Subject>,
+    by_provider_session: Keys<ProviderSession>,
 }
 
+/// Keys of sessions, the oldest first; few, so that a list does.
+type Keys<K> = HashMap<K, Vec<SessionKey>>;
+
 impl Index {
-    /// Files `key` under the person and the provider session of `session`.
-    pub(super) fn insert(&self, key: SessionKey, session: &Session) {
+    /// Files `key` under the person and the provider session of `session`. Of more than `most` of one
+    /// person, returns the oldest, which must end.
+    pub(super) fn insert(
+        &self,
+        key: SessionKey,
+        session: &Session,
+        most: usize,
+    ) -> Option<SessionKey> {
         let mut tables = self.tables();
-        tables
-            .by_subject
-            .entry(session.identity.subject.clone())
-            .or_default()
-            .insert(key);
         if let Some(sid) = &session.provider_session {
-            tables
-                .by_provider_session
-                .entry(sid.clone())
-                .or_default()
-                .insert(key);
+            let of_sid = tables.by_provider_session.entry(sid.clone()).or_default();
+            of_sid.push(key);
         }
+        let subject = session.identity.subject.clone();
+        let of_person = tables.by_subject.entry(subject).or_default();
+        of_person.push(key);
+        of_person
+            .first()
+            .copied()
+            .filter(|_| of_person.len() > most)
     }
 
     /// Forgets `key`; what is not there is no error.
@@ -54,7 +62,7 @@ impl Index {
         self.tables()
             .by_subject
             .get(subject)
-            .map(copied)
+            .cloned()
             .unwrap_or_default()
     }
 
@@ -63,7 +71,7 @@ impl Index {
         self.tables()
             .by_provider_session
             .get(sid)
-            .map(copied)
+            .cloned()
             .unwrap_or_default()
     }
 
@@ -72,8 +80,8 @@ impl Index {
     pub(super) fn sizes(&self) -> (usize, usize) {
         let tables = self.tables();
         (
-            tables.by_subject.values().map(HashSet::len).sum(),
-            tables.by_provider_session.values().map(HashSet::len).sum(),
+            tables.by_subject.values().map(Vec::len).sum(),
+            tables.by_provider_session.values().map(Vec::len).sum(),
         )
     }
 
@@ -84,13 +92,9 @@ impl Index {
     }
 }
 
-fn copied(keys: &HashSet<SessionKey>) -> Vec<SessionKey> {
-    keys.iter().copied().collect()
-}
-
-fn drop_from<K: Eq + Hash>(table: &mut HashMap<K, HashSet<SessionKey>>, at: &K, key: &SessionKey) {
+fn drop_from<K: Eq + Hash>(table: &mut Keys<K>, at: &K, key: &SessionKey) {
     if let Some(keys) = table.get_mut(at) {
-        keys.remove(key);
+        keys.retain(|other| other != key);
         if keys.is_empty() {
             table.remove(at);
         }

@@ -23,6 +23,9 @@ use crate::domain::time::{Clock, Timestamp};
 
 /// The store refuses longer times to live (by panicking), and nobody needs them.
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
+/// Sessions that one person may have at a time: every browser on every device, many times over. With
+/// no bound, one person with a script could push everybody else out of the store.
+const MOST_OF_ONE_PERSON: usize = 100;
 
 /// A session that may be used, and what changes while it lives.
 #[derive(Debug)]
@@ -126,7 +129,8 @@ impl Sessions {
         }
     }
 
-    /// Begins a session under a new random id. The id is for the cookie and is kept nowhere else.
+    /// Begins a session under a new random id. The id is for the cookie and is kept nowhere else. Beyond
+    /// 100 sessions of one person, the oldest of them ends.
     pub fn start(&self, session: Session) -> (SessionId, Arc<Live>) {
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
@@ -139,7 +143,10 @@ impl Sessions {
             followers: Mutex::new(Some(Vec::new())),
         });
         self.live.insert(key, Arc::clone(&live));
-        self.index.insert(key, &live.session);
+        let surplus = self.index.insert(key, &live.session, MOST_OF_ONE_PERSON);
+        if let Some(oldest) = surplus {
+            self.end(&oldest);
+        }
         // Evicted before it was filed: nobody else would take the entry out again.
         if !self.live.contains_key(&key) {
             self.index.remove(&key, &live.session);

@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
+#[expect(dead_code, reason = "another test crate uses the rest of its words")]
 #[path = "../gate/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]

@@ -349,6 +349,21 @@ fn eviction_takes_the_least_recently_used_and_keeps_the_index_consistent() {
 }
 
 #[test]
+fn one_person_with_many_sessions_pushes_out_their_own_oldest_and_nobody_else() {
+    let (sessions, _) = store(10_000);
+    let (mia, _) = sessions.start(session("mia", Some("sid-of-mia")));
+    let started: Vec<SessionId> = (0..150)
+        .map(|_| sessions.start(session("dominic", Some("sid"))).0)
+        .collect();
+    let (over, alive) = started.split_at(50);
+    assert!(over.iter().all(|id| sessions.find(id).is_none()));
+    assert!(alive.iter().all(|id| sessions.find(id).is_some()));
+    assert!(sessions.find(&mia).is_some());
+    assert_consistent(&sessions);
+    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 100);
+}
+
+#[test]
 fn a_flood_of_sign_ins_stays_within_the_capacity() {
     let (sessions, _) = store(64);
     for n in 0..2000 {
