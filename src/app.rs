@@ -139,6 +139,15 @@ pub fn rotate_keys(settings: &Settings, forget_old: bool) -> Result<Rotation, St
     Ok(keyring::rotate(&settings.keys_path, &random, forget_old)?)
 }
 
+/// Lets sessions that nobody asks for end at their limits, and what follows them.
+async fn settle(sessions: Arc<Sessions>) {
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        minutes.tick().await;
+        sessions.len();
+    }
+}
+
 impl App {
     /// Builds every room. No network; reads and creates key files.
     ///
@@ -269,6 +278,7 @@ impl App {
         self.open_admin(&mut tasks, sockets.admin, &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
+        tasks.spawn(settle(Arc::clone(&self.house.sessions)));
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {

@@ -9,6 +9,8 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+use super::text::draws;
+
 #[cfg(test)]
 pub(super) mod readers;
 
@@ -154,7 +156,7 @@ fn check_path(path: &str) -> Result<(), TargetError> {
     let text = percent_decode_str(path)
         .decode_utf8()
         .map_err(|_| TargetError::NotText)?;
-    if text.chars().any(|c| is_invisible(c) || is_look_alike(c)) {
+    if text.chars().any(|c| !draws(c) || is_look_alike(c)) {
         return Err(TargetError::NotText);
     }
     // Decoding made no slash and no dot, so these are the segments of the path as received.
@@ -171,13 +173,6 @@ fn check_path(path: &str) -> Result<(), TargetError> {
         }
     }
     Ok(())
-}
-
-/// Controls, line separators, and what shows nothing or changes the direction of the text.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Characters that compatibility forms (NFKC, IDNA) or "best fit" code pages fold into a separator,

@@ -205,6 +205,10 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyError + '_ {
 
 /// `None` when there is no such file.
 fn read(path: &Path) -> Result<Option<Stored>, KeyError> {
+    // Opening a pipe would wait for whoever writes into it.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(broken(path, "not a regular file"));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

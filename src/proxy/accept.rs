@@ -238,6 +238,12 @@ impl Front {
         if let Err(wait) = self.tunnel_rate.take(counted_as(&visit), visit.started) {
             self.metrics.limit_hit(Limit::Tunnels);
             self.metrics.tunnel_refused(kind);
+            self.metrics
+                .request(&visit.door, http::StatusCode::TOO_MANY_REQUESTS);
+            tracing::info!(
+                request_id = visit.id, client = %visit.client, tunnel = kind.label(), status = 429,
+                "tunnel not opened"
+            );
             let text = format!("too many new tunnels (request {})", visit.id);
             let status = Status(429, "Too Many Requests");
             let wait = format!("Retry-After: {}\r\n", whole_seconds(wait));

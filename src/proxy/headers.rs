@@ -80,9 +80,11 @@ const DROPPED_WORDS: &[&str] = &[
     "clientip",
     "consumer",
     "credential",
+    "creds",
     "dn",
     "email",
     "emails",
+    "eppn",
     "forward",
     "forwarded",
     "group",
@@ -92,6 +94,7 @@ const DROPPED_WORDS: &[&str] = &[
     "ip",
     "keycloak",
     "login",
+    "mail",
     "middleware",
     "mtls",
     "oauth",
@@ -115,6 +118,7 @@ const DROPPED_WORDS: &[&str] = &[
     "shib",
     "socketip",
     "ssl",
+    "sso",
     "subject",
     "tls",
     "uid",
@@ -132,7 +136,12 @@ const DROPPED_WORDS: &[&str] = &[
 ];
 
 /// Names that hold such a word and claim nothing.
-const HARMLESS: &[&str] = &["sec-fetch-user", "user-agent", "x-user-agent"];
+const HARMLESS: &[&str] = &[
+    "sec-fetch-user",
+    "user-agent",
+    "x-auth-token",
+    "x-user-agent",
+];
 
 /// Whether a client's field of this name never reaches an upstream.
 pub fn is_dropped(name: &str) -> bool {

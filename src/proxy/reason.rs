@@ -12,7 +12,6 @@ use std::io;
 use pingora::{Error, ErrorType, ImmutStr};
 
 use super::visit::Visit;
-use crate::domain::door::{Door, Guarded};
 
 /// The error and its causes on one line, without anything that either side sent.
 pub fn of(error: &Error) -> String {
@@ -43,19 +42,20 @@ fn tell(error: &Error, told: &mut String) {
 }
 
 /// The path for the log. Whoever knows the id in a device's link may claim the device while it waits:
-/// of that, the end is shown, which finds it in Headscale's log.
+/// of that, the end is shown, which finds it in Headscale's log; also where the link was not copied
+/// well.
 pub fn path(visit: &Visit) -> Cow<'_, str> {
     let path = visit.head.target.path();
-    let id = match &visit.door {
-        Door::Guarded(
-            Guarded::Register(id) | Guarded::SshCheck(id) | Guarded::RegisterConfirm(id),
-        ) => id.as_str(),
-        _ => return Cow::Borrowed(path),
+    let link = ["/register/confirm/", "/register/", "/auth/"]
+        .iter()
+        .find_map(|root| Some((root, path.strip_prefix(root)?)));
+    let Some((root, id)) = link else {
+        return Cow::Borrowed(path);
     };
     let shown = id
         .get(id.len().saturating_sub(SHOWN_OF_ID)..)
         .unwrap_or_default();
-    Cow::Owned(path.replace(id, &format!("…{shown}")))
+    Cow::Owned(format!("{root}…{shown}"))
 }
 
 /// Characters of a device link's id in the log.

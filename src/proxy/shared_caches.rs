@@ -68,7 +68,7 @@ fn private(headers: &HeaderMap) -> Option<HeaderValue> {
     // `private="set-cookie"` keeps single fields back and lets the rest be shared; a list within
     // quotes is not taken apart here.
     if all.iter().any(|directive| directive.contains('"')) {
-        return Some(HeaderValue::from_static("private"));
+        return Some(HeaderValue::from_static("no-store"));
     }
     if all.iter().any(closed) && !all.iter().any(|directive| is(directive, &shared)) {
         return None;
@@ -126,8 +126,9 @@ mod tests {
             (&["no-store"], None),
             (&["no-store, public"], Some("no-store, private")),
             (&["private", "s-maxage=5"], Some("private")),
-            (&["private=\"set-cookie\""], Some("private")),
-            (&["private=\"set-cookie, x\", max-age=5"], Some("private")),
+            (&["private=\"set-cookie\""], Some("no-store")),
+            (&["private=\"set-cookie, x\", max-age=5"], Some("no-store")),
+            (&["no-store, no-cache=\"set-cookie\""], Some("no-store")),
         ] {
             let fields: Vec<_> = written.iter().map(|v| ("cache-control", *v)).collect();
             let made = private(&answer(&fields));

@@ -1,27 +1,41 @@
 //! How many connections one client address may hold at a time.
+//!
+//! For IPv6 that is a /64, and beside it the /48 it is in: a line may bring hundreds of /64s, and nobody
+//! should fill the house from one line.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::client_ip::limit_key;
 
-/// Counts connections by address (by /64 for IPv6).
+/// How many times the places of one /64 all of a /48 have together.
+const WIDER: u32 = 8;
+
+/// Counts connections by address (by /64 and by /48 for IPv6).
 #[derive(Debug)]
 pub struct Slots {
     most: u32,
-    taken: Mutex<HashMap<IpAddr, u32>>,
+    taken: Mutex<HashMap<Counted, u32>>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Counted {
+    Address(IpAddr),
+    /// The /48 of an IPv6 address.
+    Site(u64),
 }
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
     slots: Arc<Slots>,
-    key: IpAddr,
+    counted: [Option<Counted>; 2],
 }
 
 impl Slots {
-    /// At most `most` for each address.
+    /// At most `most` for each address, and eight times as many for a whole /48 of IPv6.
     pub fn new(most: u32) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -29,20 +43,40 @@ impl Slots {
         })
     }
 
-    /// Takes a place, unless the address has all of its own already.
+    /// Takes a place, unless the address, or its /48, has all of its own already.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
-        let key = limit_key(address);
+        let address = limit_key(address);
+        let site = match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(Counted::Site(site(address))),
+        };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(key).or_default();
-        if *count >= self.most {
+        let counted = [Some(Counted::Address(address)), site];
+        let room = |counted: &Counted| {
+            let most = match counted {
+                Counted::Address(_) => self.most,
+                Counted::Site(_) => self.most.saturating_mul(WIDER),
+            };
+            taken.get(counted).is_none_or(|count| *count < most)
+        };
+        if !counted.iter().flatten().all(room) {
             return None;
         }
-        *count += 1;
+        for counted in counted.iter().flatten() {
+            *taken.entry(*counted).or_default() += 1;
+        }
         Some(Slot {
             slots: Arc::clone(self),
-            key,
+            counted,
         })
     }
+}
+
+fn site(address: Ipv6Addr) -> u64 {
+    let [a, b, c, ..] = address.segments();
+    [a, b, c]
+        .iter()
+        .fold(0, |site, part| (site << 16) | u64::from(*part))
 }
 
 impl Drop for Slot {
@@ -52,10 +86,12 @@ impl Drop for Slot {
             .taken
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.key) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                taken.remove(&self.key);
+        for counted in self.counted.iter().flatten() {
+            if let Some(count) = taken.get_mut(counted) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    taken.remove(counted);
+                }
             }
         }
     }
@@ -82,5 +118,27 @@ mod tests {
         let slots = Slots::new(2);
         drop(slots.take("192.0.2.1".parse().unwrap()));
         assert!(slots.taken.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_line_of_ipv6_does_not_fill_the_house_by_its_many_networks() {
+        let slots = Slots::new(2);
+        let network = |site: u16, number: u16| {
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, site, number, 0, 0, 0, 1))
+        };
+        let held: Vec<Slot> = (0..100)
+            .filter_map(|number| slots.take(network(1, number)))
+            .collect();
+        assert_eq!(held.len(), 16);
+        assert!(
+            slots.take(network(2, 0)).is_some(),
+            "a neighbour has its own"
+        );
+        drop(held);
+        assert!(slots.take(network(1, 99)).is_some());
+        assert!(
+            slots.taken.lock().unwrap().is_empty(),
+            "all were given back"
+        );
     }
 }

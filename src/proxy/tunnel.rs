@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
@@ -79,6 +80,22 @@ enum NotOpened {
     Io(#[from] std::io::Error),
 }
 
+impl NotOpened {
+    /// What the client was answered, or would have been.
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(status) => {
+                StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
+            Self::Body => StatusCode::BAD_REQUEST,
+            Self::Hung => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable(_) | Self::Unusable(_) | Self::Deaf | Self::Io(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+        }
+    }
+}
+
 impl Tunnels {
     /// Opens a tunnel for `visit` and carries it to its end. The caller's task holds nothing else
     /// while it lives.
@@ -93,19 +110,22 @@ impl Tunnels {
         let opened = Box::pin(self.open(kind, &visit, client, early)).await;
         match opened {
             Ok(opened) => {
-                tracing::debug!(
-                    request_id = visit.id,
-                    tunnel = kind.label(),
-                    "tunnel opened"
+                self.metrics
+                    .request(&visit.door, StatusCode::SWITCHING_PROTOCOLS);
+                tracing::info!(
+                    request_id = visit.id, client = %visit.client, tunnel = kind.label(),
+                    status = 101, "tunnel opened"
                 );
                 drop(visit);
                 self.hold(kind, opened).await;
             }
             Err(why) => {
+                let status = why.status();
                 self.metrics.tunnel_refused(kind);
+                self.metrics.request(&visit.door, status);
                 tracing::info!(
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
-                    reason = %why, "tunnel not opened"
+                    status = status.as_u16(), reason = %why, "tunnel not opened"
                 );
             }
         }

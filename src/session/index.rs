@@ -27,7 +27,7 @@ type Keys<K> = HashMap<K, Vec<SessionKey>>;
 
 impl Index {
     /// Files `key` under the person and the provider session of `session`. Of more than `most` of one
-    /// person, returns the oldest, which must end.
+    /// person, the oldest is taken out and returned: it must end. Of several at once, each gets another.
     pub(super) fn insert(
         &self,
         key: SessionKey,
@@ -42,10 +42,7 @@ impl Index {
         let subject = session.identity.subject.clone();
         let of_person = tables.by_subject.entry(subject).or_default();
         of_person.push(key);
-        of_person
-            .first()
-            .copied()
-            .filter(|_| of_person.len() > most)
+        (of_person.len() > most).then(|| of_person.remove(0))
     }
 
     /// Forgets `key`; what is not there is no error.

@@ -132,15 +132,24 @@ impl Sessions {
     /// Begins a session under a new random id. The id is for the cookie and is kept nowhere else. Beyond
     /// 100 sessions of one person, the oldest of them ends.
     pub fn start(&self, session: Session) -> (SessionId, Arc<Live>) {
+        self.begin(session, Legs::default(), Vec::new())
+    }
+
+    fn begin(
+        &self,
+        session: Session,
+        legs: Legs,
+        followers: Vec<oneshot::Sender<()>>,
+    ) -> (SessionId, Arc<Live>) {
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
         let live = Arc::new(Live {
             key,
             session: Arc::new(session),
-            legs: Mutex::default(),
+            legs: Mutex::new(legs),
             confirmations: Mutex::default(),
             last_used: AtomicU64::new(self.clock.now().unix()),
-            followers: Mutex::new(Some(Vec::new())),
+            followers: Mutex::new(Some(followers)),
         });
         self.live.insert(key, Arc::clone(&live));
         let surplus = self.index.insert(key, &live.session, MOST_OF_ONE_PERSON);
@@ -168,13 +177,16 @@ impl Sessions {
         started
     }
 
-    /// Begins a session in place of `old`, which must be alive: at a step-up. `None` if it is over,
-    /// ended by a logout perhaps while the person was at the provider; then nothing begins.
+    /// Begins a session in place of `old`, which must be alive: at a step-up. What follows the old one
+    /// and Headscale's sign-ins on their way go over to the new one. `None` if it is over, ended by a
+    /// logout perhaps while the person was at the provider; then nothing begins.
     pub fn renew(&self, old: &SessionKey, session: Session) -> Option<(SessionId, Arc<Live>)> {
-        self.find_by_key(old)?;
+        let before = self.find_by_key(old)?;
+        let followers = before.followers().take().unwrap_or_default();
         // Of a logout and a renewal at once, whoever takes the old session out goes first.
         self.end(old)?;
-        Some(self.start(session))
+        let legs = std::mem::take(&mut *before.legs());
+        Some(self.begin(session, legs, followers))
     }
 
     /// The session of this cookie, if its limits allow, and counts as its use.

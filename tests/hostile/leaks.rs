@@ -241,6 +241,11 @@ fn walk_as_an_insider(stage: &Stage, walk: &mut Walk) {
     stage.faulty.provider.bend(Fault::AuthTimeAbsent);
     let mut person = stage.somebody(Account::Admin);
     stage.faulty.provider.mend();
+    // Links that were not copied well.
+    for badly in ["/", ".", ")", "/x"] {
+        person.open(&stage.house.url(&format!("/register/{AUTH_ID}{badly}")));
+        person.open(&stage.house.url(&format!("/auth/{AUTH_ID}{badly}")));
+    }
     let asked = person.open(&stage.house.url(&format!("/register/{AUTH_ID}")));
     let done = person.fill_in(&asked, "", &[]);
     assert!(done.text().contains("Node registered"), "{}", done.text());

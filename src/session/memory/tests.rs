@@ -102,6 +102,19 @@ fn of_several_ids_that_a_browser_brought_none_survives_a_sign_in() {
 }
 
 #[test]
+fn what_follows_a_session_follows_the_one_that_takes_its_place_at_a_step_up() {
+    use oneshot::error::TryRecvError::{Closed, Empty};
+    let (sessions, _) = store(10);
+    let (_, old) = sessions.start(session("dominic", None));
+    let mut end = old.end();
+    let (_, new) = sessions.renew(&old.key, session("dominic", None)).unwrap();
+    assert_eq!(end.try_recv(), Err(Empty));
+    assert_eq!(old.end().try_recv(), Err(Closed), "the old one is over");
+    sessions.end(&new.key);
+    assert_eq!(end.try_recv(), Err(Closed));
+}
+
+#[test]
 fn a_session_that_is_over_is_not_renewed() {
     let (sessions, clock) = store(10);
     let (old_id, old) = sessions.start(session("dominic", None));
@@ -359,6 +372,22 @@ fn one_person_with_many_sessions_pushes_out_their_own_oldest_and_nobody_else() {
     assert!(over.iter().all(|id| sessions.find(id).is_none()));
     assert!(alive.iter().all(|id| sessions.find(id).is_some()));
     assert!(sessions.find(&mia).is_some());
+    assert_consistent(&sessions);
+    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 100);
+}
+
+#[test]
+fn sign_ins_of_one_person_at_once_leave_no_more_than_theirs() {
+    let (sessions, _) = store(10_000);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    sessions.start(session("dominic", None));
+                }
+            });
+        }
+    });
     assert_consistent(&sessions);
     assert_eq!(sessions.end_subject(&Subject::new("dominic")), 100);
 }
