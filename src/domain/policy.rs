@@ -8,9 +8,8 @@
 
 use std::fmt;
 
-use super::door::{ApiKind, Door, Own};
+use super::door::{ApiKind, Door};
 use super::identity::Identity;
-use super::login::is_ours;
 
 /// The operator's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,13 +261,6 @@ impl Permit {
             ApiKind::V2Token => true,
         };
         brings.then_some(Self(()))
-    }
-
-    /// For the shared callback where Headscale signs people in by itself: an answer to a sign-in that
-    /// is not ours. Its state's prefix alone decides, as the session may be gone by then.
-    pub fn for_foreign_callback(door: &Door, state: &str) -> Option<Self> {
-        let foreign = *door == Door::Own(Own::Callback) && !state.is_empty() && !is_ours(state);
-        foreign.then_some(Self(()))
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::door::{AuthId, Guarded, Tunnel};
+use crate::domain::door::{AuthId, Guarded, Own, Tunnel};
 use crate::domain::identity::{Email, Issuer, Subject};
 
 fn rules() -> Rules {
@@ -476,30 +476,6 @@ fn api_credentials_open_the_api_that_checks_them() {
     {
         assert!(
             Permit::for_api_credentials(&door, Some("Bearer x")).is_none(),
-            "{door:?}"
-        );
-    }
-}
-
-#[test]
-fn only_an_answer_to_somebody_elses_sign_in_passes_the_callback_without_a_person() {
-    let callback = Door::Own(Own::Callback);
-    for (state, passes) in [
-        ("0a1b2c", true),
-        ("hw1.abc", false),
-        ("hw1.", false),
-        ("", false),
-        ("HW1.abc", true),
-    ] {
-        assert_eq!(
-            Permit::for_foreign_callback(&callback, state).is_some(),
-            passes,
-            "{state}"
-        );
-    }
-    for door in doors().into_iter().filter(|door| *door != callback) {
-        assert!(
-            Permit::for_foreign_callback(&door, "0a1b2c").is_none(),
             "{door:?}"
         );
     }
