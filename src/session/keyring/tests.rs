@@ -238,6 +238,18 @@ fn truncated_extended_and_foreign_texts_open_nothing() {
 }
 
 #[test]
+fn a_text_of_8_kib_opens_and_a_longer_one_does_not() {
+    let ring = fresh();
+    // Of the 6144 bytes that fit into 8 KiB of base64, 33 are not the plaintext.
+    for (length, text_length, opens) in [(6111, 8192, true), (6112, 8194, false)] {
+        let text = ring.seal(NAME, PURPOSE, &vec![0; length]).unwrap();
+        assert_eq!(text.len(), text_length);
+        let opened = ring.open(NAME, PURPOSE, text.as_bytes());
+        assert_eq!(opened.is_some(), opens, "{text_length}");
+    }
+}
+
+#[test]
 fn no_nonce_is_used_twice() {
     let ring = fresh();
     let mut seen = HashSet::new();
