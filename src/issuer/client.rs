@@ -363,4 +363,24 @@ mod tests {
         let later = NOW.plus(WINDOW);
         assert_eq!(client.authenticate(&good, &none, newcomer, later), Ok(()));
     }
+
+    #[test]
+    fn whoever_failed_a_minute_ago_makes_room_to_count_others_apart() {
+        let client = client();
+        let good = with("headscale", "s3+cr%2Bt%3A%25%26%C3%BC");
+        let wrong = with("headscale", "wrong");
+        let none = form("");
+        for n in 0..u32::try_from(MAX_PEERS).unwrap() {
+            let peer = Some(Peer(std::net::Ipv4Addr::from(n).into()));
+            let _ = client.authenticate(&wrong, &none, peer, NOW);
+        }
+        let later = NOW.plus(WINDOW);
+        let ask = |from: u8, with| client.authenticate(with, &none, Some(peer(from)), later);
+        for _ in 0..MAX_FAILURES {
+            assert_eq!(ask(1, &wrong), Err(ClientError::Failed("wrong")));
+        }
+        assert_eq!(ask(1, &good), Err(ClientError::Limited(61)));
+        assert_eq!(ask(2, &good), Ok(()));
+        assert_eq!(client.failures.lock().unwrap().len(), 1);
+    }
 }
