@@ -413,6 +413,20 @@ fn a_session_that_was_ended_is_not_brought_back_by_a_request_that_still_holds_it
 }
 
 #[test]
+fn limits_of_many_years_are_not_shortened() {
+    let years = |years: u64| Duration::from_hours(24 * 365 * years);
+    let limits = Limits {
+        idle: years(50),
+        lifetime: years(99),
+    };
+    let clock = Arc::new(SetClock::new());
+    let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
+    let policy = sessions.live.policy();
+    assert_eq!(policy.time_to_idle(), Some(limits.idle));
+    assert_eq!(policy.time_to_live(), Some(limits.lifetime));
+}
+
+#[test]
 fn bounds_that_make_no_sense_do_not_panic() {
     let limits = Limits {
         idle: Duration::MAX,
