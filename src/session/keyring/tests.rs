@@ -400,6 +400,27 @@ fn a_broken_file_is_an_error_that_shows_no_key_and_is_left_alone() {
 }
 
 #[test]
+fn a_file_of_64_kib_is_read_and_one_of_a_byte_more_is_not() {
+    let ring = ring_of(&[("00000001", 1)]);
+    for (length, reads) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let (_directory, path) = place();
+        let blanks = " ".repeat(length - ring.len());
+        write(&path, format!("{ring}{blanks}"), 0o600);
+        assert_eq!(load(&path).is_ok(), reads, "{length}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_a_missing_one() {
+    let (_directory, path) = place();
+    write(&path, ring_of(&[("00000001", 1)]), 0o600);
+    assert!(matches!(
+        load(&path.join("keys.json")),
+        Err(KeyRingError::Io { action: "read", .. })
+    ));
+}
+
+#[test]
 fn what_is_not_a_file_of_keys_is_refused_without_waiting_for_it() {
     let (directory, path) = place();
     fs::create_dir(&path).unwrap();
