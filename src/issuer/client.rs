@@ -341,4 +341,46 @@ mod tests {
             "{newcomer:?}"
         );
     }
+
+    #[test]
+    fn the_common_count_holds_back_only_whom_there_was_no_room_to_count_apart() {
+        let client = client();
+        let good = with("headscale", "s3+cr%2Bt%3A%25%26%C3%BC");
+        let wrong = with("headscale", "wrong");
+        let none = form("");
+        for _ in 0..MAX_FAILURES {
+            let _ = client.authenticate(&wrong, &none, None, NOW);
+        }
+        let nth = |n: u32| Some(Peer(std::net::Ipv4Addr::from(n).into()));
+        for n in 1..u32::try_from(MAX_PEERS).unwrap() {
+            assert_eq!(client.authenticate(&good, &none, nth(n), NOW), Ok(()));
+            let _ = client.authenticate(&wrong, &none, nth(n), NOW);
+        }
+        let limited = Err(ClientError::Limited(61));
+        let newcomer = Some(peer(1));
+        assert_eq!(client.authenticate(&good, &none, nth(1), NOW), Ok(()));
+        assert_eq!(client.authenticate(&good, &none, newcomer, NOW), limited);
+        let later = NOW.plus(WINDOW);
+        assert_eq!(client.authenticate(&good, &none, newcomer, later), Ok(()));
+    }
+
+    #[test]
+    fn whoever_failed_a_minute_ago_makes_room_to_count_others_apart() {
+        let client = client();
+        let good = with("headscale", "s3+cr%2Bt%3A%25%26%C3%BC");
+        let wrong = with("headscale", "wrong");
+        let none = form("");
+        for n in 0..u32::try_from(MAX_PEERS).unwrap() {
+            let peer = Some(Peer(std::net::Ipv4Addr::from(n).into()));
+            let _ = client.authenticate(&wrong, &none, peer, NOW);
+        }
+        let later = NOW.plus(WINDOW);
+        let ask = |from: u8, with| client.authenticate(with, &none, Some(peer(from)), later);
+        for _ in 0..MAX_FAILURES {
+            assert_eq!(ask(1, &wrong), Err(ClientError::Failed("wrong")));
+        }
+        assert_eq!(ask(1, &good), Err(ClientError::Limited(61)));
+        assert_eq!(ask(2, &good), Ok(()));
+        assert_eq!(client.failures.lock().unwrap().len(), 1);
+    }
 }

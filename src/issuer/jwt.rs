@@ -222,6 +222,45 @@ mod tests {
         assert!(encode(&Header::new(Algorithm::ES256), &json!({}), &garbage).is_err());
     }
 
+    /// `jsonwebtoken` asks for the algorithm, too; here the backend is asked alone.
+    #[test]
+    fn no_other_algorithm_signs_or_verifies_whatever_the_key() {
+        let pkcs8 = pkcs8();
+        let (private, public) = (EncodingKey::from_ec_der(&pkcs8), public(&pkcs8));
+        assert!(signer(&Algorithm::ES256, &private).is_ok());
+        assert!(verifier(&Algorithm::ES256, &public).is_ok());
+        for algorithm in [Algorithm::ES384, Algorithm::HS256, Algorithm::RS256] {
+            assert!(signer(&algorithm, &private).is_err(), "{algorithm:?}");
+            assert!(verifier(&algorithm, &public).is_err(), "{algorithm:?}");
+        }
+        let secret = EncodingKey::from_secret(&pkcs8);
+        assert!(signer(&Algorithm::ES256, &secret).is_err());
+        let secret = DecodingKey::from_secret(b"secret");
+        assert!(verifier(&Algorithm::ES256, &secret).is_err());
+    }
+
+    #[test]
+    fn a_public_key_is_the_point_of_its_private_key() {
+        let pkcs8 = pkcs8();
+        let (x, y) = point(&pkcs8).unwrap();
+        assert_eq!((x.len(), y.len()), (32, 32));
+        let (curve, same_x, same_y) = public_point(&pkcs8, Algorithm::ES256).unwrap();
+        assert_eq!((curve, same_x, same_y), (EllipticCurve::P256, x, y));
+        assert!(public_point(&pkcs8, Algorithm::ES384).is_err());
+        assert!(public_point(b"not a key", Algorithm::ES256).is_err());
+    }
+
+    #[test]
+    fn each_digest_is_the_one_that_was_asked_for() {
+        for (hash, length) in [
+            (ThumbprintHash::SHA256, 32),
+            (ThumbprintHash::SHA384, 48),
+            (ThumbprintHash::SHA512, 64),
+        ] {
+            assert_eq!(compute_digest(b"", hash).unwrap().len(), length);
+        }
+    }
+
     #[test]
     fn installing_twice_is_as_good_as_once() {
         assert_eq!(install(), Ok(()));

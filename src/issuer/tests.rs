@@ -454,6 +454,19 @@ fn a_request_that_is_not_oauth_is_told_what_is_wrong() {
 }
 
 #[test]
+fn a_body_of_16_kib_is_read_and_one_of_a_byte_more_is_not() {
+    let house = House::new();
+    let code = house.code(true);
+    for (length, status) in [(16 * 1024 + 1, 400), (16 * 1024, 200)] {
+        let mut request = token_request(&code, &[], Some(basic("headscale", SECRET)));
+        let mut body = [request.body().as_ref(), b"&padding="].concat();
+        body.resize(length, b'a');
+        *request.body_mut() = body.into();
+        assert_eq!(house.ask(&request).status, status, "{length}");
+    }
+}
+
+#[test]
 fn too_many_failures_of_one_peer_are_429_for_that_peer() {
     let house = House::new();
     let from = |last: u8, secret| {

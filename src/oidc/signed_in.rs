@@ -57,3 +57,53 @@ impl SignedIn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::identity::{Issuer, Subject};
+
+    const ASKED: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+    fn signed_in(auth_time: Option<u64>) -> SignedIn {
+        SignedIn {
+            identity: Identity {
+                issuer: Issuer::new("https://idp.example/"),
+                subject: Subject::new("ann"),
+                email: None,
+                email_verified: false,
+                username: None,
+                name: None,
+                picture: None,
+                groups: Vec::new(),
+            },
+            provider_session: None,
+            auth_time: auth_time.map(Timestamp::from_unix),
+            id_token: Secret::new(String::new()),
+            token_expires_at: ASKED,
+            refresh_token: None,
+        }
+    }
+
+    #[test]
+    fn a_step_up_is_the_same_account_authenticated_since_it_was_asked_for() {
+        let asked = ASKED.unix();
+        for (auth_time, verdict) in [
+            (Some(asked + 30), Ok(())),
+            (Some(asked), Ok(())),
+            (Some(asked - 60), Ok(())),
+            (Some(asked - 61), Err(StepUpError::Stale)),
+            (Some(0), Err(StepUpError::Stale)),
+            (None, Err(StepUpError::NoAuthTime)),
+        ] {
+            let found = signed_in(auth_time);
+            assert_eq!(found.check_step_up("ann", ASKED), verdict, "{auth_time:?}");
+            for other in ["Ann", "ann ", ""] {
+                assert_eq!(
+                    found.check_step_up(other, ASKED),
+                    Err(StepUpError::OtherSubject)
+                );
+            }
+        }
+    }
+}

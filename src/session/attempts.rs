@@ -164,7 +164,7 @@ impl Attempts {
             let open = self.open(&cookie).filter(|attempt| !attempt.expired(now));
             let size = self.cookies.login_name(cookie.tag).len() + cookie.value.len();
             held.entry(cookie.tag)
-                .and_modify(|twice| *twice = (None, twice.1 + size))
+                .and_modify(|(begun, _)| *begun = None)
                 .or_insert((open.map(|attempt| attempt.started_at), size));
         }
         let mut newest_first: Vec<_> = held.into_iter().collect();

@@ -196,6 +196,7 @@ mod tests {
         assert_eq!(key.to_hex(), all);
         assert_eq!(key.to_string(), "66687aadf862");
         assert_eq!(format!("{key:?}"), "SessionKey(66687aadf862)");
+        assert_eq!(key.number(), 0x6668_7aad_f862_bd77);
         assert_eq!(serde_json::to_string(&key).unwrap(), format!("\"{all}\""));
         assert_eq!(
             serde_json::from_str::<SessionKey>(&format!("\"{all}\"")).unwrap(),

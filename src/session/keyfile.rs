@@ -287,3 +287,24 @@ fn fresh(random: &dyn Random) -> Entry {
         key: STANDARD.encode(key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_file_name_is_in_the_directory_of_the_process() {
+        for (path, directory) in [
+            ("keys.json", "."),
+            ("a/keys.json", "a"),
+            ("/keys.json", "/"),
+            ("/a/b/keys.json", "/a/b"),
+        ] {
+            assert_eq!(
+                directory_of(Path::new(path)),
+                Path::new(directory),
+                "{path}"
+            );
+        }
+    }
+}

@@ -138,4 +138,11 @@ mod tests {
         drop(seen);
         assert!(used.first_use("hw1.0"));
     }
+
+    #[test]
+    fn a_debug_print_says_what_it_is_and_shows_no_state() {
+        let used = UsedStates::new(10);
+        used.first_use("hw1.a");
+        assert_eq!(format!("{used:?}"), "UsedStates { .. }");
+    }
 }

@@ -330,3 +330,87 @@ fn a_minute_of_skew_is_tolerated_in_every_date() {
         assert_eq!(verdict.is_ok(), accepted, "{claim} {date}: {verdict:?}");
     }
 }
+
+/// OpenID Connect Core section 3.1.3.6: the left half of the hash that belongs to the algorithm.
+#[test]
+fn the_at_hash_must_belong_to_the_access_token_where_there_is_one() {
+    use ring::digest::{SHA256, SHA384, SHA512, digest};
+    for (signer, hash) in [
+        (Signer::es256(), &SHA256),
+        (Signer::es384(), &SHA384),
+        (Signer::ed25519(), &SHA512),
+    ] {
+        let half = |text: &str| {
+            let whole = digest(hash, text.as_bytes());
+            URL_SAFE_NO_PAD.encode(&whole.as_ref()[..whole.as_ref().len() / 2])
+        };
+        let token = |at_hash: String| signer.token(&with("at_hash", at_hash.into()));
+        assert!(check(&token(half("access")), &signer.keys()).is_ok());
+        for wrong in [
+            half("another"),
+            String::new(),
+            half("access").to_lowercase(),
+        ] {
+            let fault = check(&token(wrong), &signer.keys()).unwrap_err();
+            assert_eq!(fault, TokenFault::AccessTokenHash, "{}", signer.alg);
+        }
+    }
+}
+
+#[test]
+fn a_claim_that_is_missing_or_cannot_be_judged_is_refused_by_its_name() {
+    let signer = Signer::es256();
+    let fault = |claims: &Value| check(&signer.token(claims), &signer.keys()).unwrap_err();
+    for (claim, missing) in [
+        ("sub", TokenFault::SubjectMissing),
+        ("exp", TokenFault::ExpiryMissing),
+        ("iat", TokenFault::IssuedAtMissing),
+        ("nonce", TokenFault::NonceMissing),
+    ] {
+        assert_eq!(fault(&with(claim, json!(null))), missing);
+    }
+    for claim in ["exp", "iat", "nbf", "auth_time"] {
+        assert_eq!(
+            fault(&with(claim, json!("2027-01-15T08:00:00Z"))),
+            TokenFault::Malformed(format!("its claim {claim:?} is not a number of seconds"))
+        );
+    }
+    assert_eq!(
+        fault(&with("email_verified", json!(["yes"]))),
+        TokenFault::Malformed("its claim \"email_verified\" has the wrong type".to_owned())
+    );
+    let header = json!({ "alg": "ES256", "kid": "key", "b64": true });
+    assert!(matches!(
+        check(&signer.token_with(&header, &claims()), &signer.keys()),
+        Err(TokenFault::Header(_))
+    ));
+}
+
+#[test]
+fn an_algorithm_has_the_name_that_tokens_have_for_it() {
+    let names: Vec<_> = accepted_algorithms(true)
+        .iter()
+        .map(algorithm_name)
+        .collect();
+    assert_eq!(names, ["RS256", "ES256", "ES384", "EdDSA", "HS256"]);
+}
+
+#[test]
+fn only_what_newer_keys_could_change_is_asked_again() {
+    let kid = Some("key".to_owned());
+    for (fault, again) in [
+        (TokenFault::UnknownKey { kid: kid.clone() }, true),
+        (TokenFault::Signature { kid }, true),
+        (
+            TokenFault::Algorithm {
+                found: "ES256".to_owned(),
+            },
+            true,
+        ),
+        (TokenFault::Unsigned, false),
+        (TokenFault::Nonce, false),
+        (TokenFault::Expired { seconds: 61 }, false),
+    ] {
+        assert_eq!(fault.may_be_rotation(), again, "{fault}");
+    }
+}

@@ -84,6 +84,20 @@ fn what_two_parsers_could_read_differently_is_refused() {
 }
 
 #[test]
+fn a_body_is_framed_as_its_one_field_says() {
+    for (field, framing) in [
+        ("", Framing::None),
+        ("Content-Length: 0\r\n", Framing::None),
+        ("Content-Length: 5\r\n", Framing::Length(5)),
+        ("Transfer-Encoding: chunked\r\n", Framing::Chunked),
+        ("transfer-encoding: Chunked\r\n", Framing::Chunked),
+    ] {
+        let head = parse(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n")).unwrap();
+        assert_eq!(head.body, framing, "{field:?}");
+    }
+}
+
+#[test]
 fn too_many_fields_are_too_large() {
     let fields: String = (0..=MAX_FIELDS).map(|n| format!("X-{n}: a\r\n")).collect();
     let refused = parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
@@ -152,6 +166,22 @@ async fn a_head_without_end_is_too_large() {
     let raw = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(MAX_HEAD + CHUNK));
     let refused = read_head(&mut raw.as_bytes(), SOON).await;
     assert!(matches!(refused, Err(HeadError::TooLarge)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_too_large_whatever_its_pieces_are() {
+    use tokio::io::AsyncWriteExt as _;
+    for piece in [999, 1000, 1024, 4097] {
+        let (mut client, mut ours) = tokio::io::duplex(piece);
+        let sending = tokio::spawn(async move {
+            let raw = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(MAX_HEAD + CHUNK));
+            client.write_all(raw.as_bytes()).await
+        });
+        let refused = read_head(&mut ours, SOON).await;
+        assert!(matches!(refused, Err(HeadError::TooLarge)), "{refused:?}");
+        drop(ours);
+        assert!(sending.await.unwrap().is_err(), "all of it was read");
+    }
 }
 
 /// The length of the head in bytes, however it comes in pieces.

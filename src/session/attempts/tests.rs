@@ -399,6 +399,73 @@ fn the_longest_return_path_still_fits_a_cookie_or_gives_way_to_the_root() {
 }
 
 #[test]
+fn an_attempt_keeps_its_return_path_in_a_cookie_of_4096_bytes_and_not_in_a_longer_one() {
+    let attempts = attempts();
+    let path = format!("/{}", "a".repeat(2047));
+    let (mut longest, mut given_up) = (0, 0);
+    for length in 580..680 {
+        let kind = AttemptKind::StepUp {
+            session: "0".repeat(64),
+            subject: "s".repeat(length),
+            since: NOW,
+        };
+        let return_to = ReturnTo::parse(&path).unwrap();
+        let attempt = Attempt::begin(&SystemRandom::new(), return_to, kind, NOW);
+        let mut jar = Jar::default();
+        jar.take(&attempts.plant(&attempt, &HeaderMap::new(), NOW).unwrap());
+        let found = attempts.find(&attempt.state, &jar.headers(), NOW).unwrap();
+        if found.return_to == attempt.return_to {
+            let size: usize = jar
+                .0
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum();
+            longest = longest.max(size);
+        } else {
+            assert_eq!(found.return_to, ReturnTo::root());
+            assert_eq!(found.kind, attempt.kind);
+            given_up += 1;
+        }
+    }
+    assert_eq!(longest, 4096);
+    assert!(given_up > 40, "{given_up}");
+}
+
+#[test]
+fn two_attempts_of_6_kib_together_stay_and_a_byte_more_costs_the_older_one() {
+    let attempts = attempts();
+    let held = |jar: &Jar| -> usize {
+        jar.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
+    };
+    let path = |length| format!("/{}", "a".repeat(length));
+    let mut sums = Vec::new();
+    for older in 2040..2044 {
+        let mut jar = Jar::default();
+        jar.take(
+            &attempts
+                .plant(&begin(&path(older), NOW), &HeaderMap::new(), NOW)
+                .unwrap(),
+        );
+        let size = held(&jar);
+        for newer in 1980..2020 {
+            let mut both = Jar(jar.0.clone());
+            let set = attempts
+                .plant(&begin(&path(newer), at(1)), &jar.headers(), at(1))
+                .unwrap();
+            both.take(&set[..1]);
+            let sum = held(&both);
+            assert!(sum > size);
+            assert_eq!(set.len() == 1, sum <= 6 * 1024, "{sum}");
+            sums.push(sum);
+        }
+    }
+    assert!(sums.contains(&(6 * 1024)) && sums.contains(&(6 * 1024 + 1)));
+}
+
+#[test]
 fn a_flood_of_planted_cookies_is_cleared_in_portions() {
     let attempts = attempts();
     let mut jar = Jar::default();

@@ -238,6 +238,18 @@ fn truncated_extended_and_foreign_texts_open_nothing() {
 }
 
 #[test]
+fn a_text_of_8_kib_opens_and_a_longer_one_does_not() {
+    let ring = fresh();
+    // Of the 6144 bytes that fit into 8 KiB of base64, 33 are not the plaintext.
+    for (length, text_length, opens) in [(6111, 8192, true), (6112, 8194, false)] {
+        let text = ring.seal(NAME, PURPOSE, &vec![0; length]).unwrap();
+        assert_eq!(text.len(), text_length);
+        let opened = ring.open(NAME, PURPOSE, text.as_bytes());
+        assert_eq!(opened.is_some(), opens, "{text_length}");
+    }
+}
+
+#[test]
 fn no_nonce_is_used_twice() {
     let ring = fresh();
     let mut seen = HashSet::new();
@@ -385,6 +397,27 @@ fn a_broken_file_is_an_error_that_shows_no_key_and_is_left_alone() {
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
+}
+
+#[test]
+fn a_file_of_64_kib_is_read_and_one_of_a_byte_more_is_not() {
+    let ring = ring_of(&[("00000001", 1)]);
+    for (length, reads) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let (_directory, path) = place();
+        let blanks = " ".repeat(length - ring.len());
+        write(&path, format!("{ring}{blanks}"), 0o600);
+        assert_eq!(load(&path).is_ok(), reads, "{length}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_a_missing_one() {
+    let (_directory, path) = place();
+    write(&path, ring_of(&[("00000001", 1)]), 0o600);
+    assert!(matches!(
+        load(&path.join("keys.json")),
+        Err(KeyRingError::Io { action: "read", .. })
+    ));
 }
 
 #[test]

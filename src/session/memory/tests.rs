@@ -51,7 +51,7 @@ fn a_session_is_found_by_its_cookie_and_by_its_key_and_by_nothing_else() {
             .find(&SessionId::generate(&SystemRandom::new()))
             .is_none()
     );
-    assert_eq!(sessions.len(), 1);
+    assert_eq!((sessions.len(), sessions.is_empty()), (1, false));
     assert_consistent(&sessions);
 }
 
@@ -454,6 +454,20 @@ fn a_session_that_was_ended_is_not_brought_back_by_a_request_that_still_holds_it
     });
     assert!(sessions.find(&id).is_none());
     assert!(sessions.is_empty());
+}
+
+#[test]
+fn limits_of_many_years_are_not_shortened() {
+    let years = |years: u64| Duration::from_hours(24 * 365 * years);
+    let limits = Limits {
+        idle: years(50),
+        lifetime: years(99),
+    };
+    let clock = Arc::new(SetClock::new());
+    let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
+    let policy = sessions.live.policy();
+    assert_eq!(policy.time_to_idle(), Some(limits.idle));
+    assert_eq!(policy.time_to_live(), Some(limits.lifetime));
 }
 
 #[test]
