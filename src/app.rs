@@ -31,7 +31,7 @@ use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
 use crate::proxy::private;
-use crate::proxy::rates::Rates;
+use crate::proxy::rates::{self, Rates};
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
@@ -41,8 +41,6 @@ use crate::session::{
     Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedStates, keyring,
 };
 
-/// Addresses that the limits remember at once.
-const LIMITED_ADDRESSES: usize = 100_000;
 /// Login attempts that came back, remembered until they would have expired anyway.
 const USED_STATES: usize = 100_000;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
@@ -192,7 +190,6 @@ impl App {
             settings.headscale.connect_timeout,
         )?);
         let limits = settings.limits;
-        let rate = |per_minute| RateLimiter::new(per_minute, LIMITED_ADDRESSES);
         let house = Arc::new(House {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
@@ -232,7 +229,7 @@ impl App {
             places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             slots: Slots::new(limits.connections_per_address),
             turned_away: TurnedAway::default(),
-            tunnel_rate: rate(limits.tunnels_per_minute),
+            tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
             tunnels,
             proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(&house)))),
             metrics,

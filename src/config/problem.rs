@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::text::draws;
+
 /// What is shown instead of a value that is, or may be, a secret.
 pub(super) const MASK: &str = "[secret]";
 
@@ -86,10 +88,10 @@ struct Plain<'a>(&'a str);
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_debug())
-            } else {
+            if draws(c) {
                 write!(f, "{c}")
+            } else {
+                write!(f, "{}", c.escape_debug())
             }
         })
     }
@@ -170,6 +172,14 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "a\\u{1b}[31m (from D\\n  reason: fine)\n  reason: did you mean b\\t?\n  hint:   c\\u{7}"
+        );
+    }
+
+    #[test]
+    fn what_turns_the_text_around_or_cannot_be_seen_is_spelt_out() {
+        assert_eq!(
+            Problem::new("a\u{202e}b\u{200b}c\u{e0041}é", "1").to_string(),
+            "a\\u{202e}b\\u{200b}c\\u{e0041}é\n  reason: 1"
         );
     }
 

@@ -14,6 +14,7 @@ use self::reach::{Reach, secure_url};
 use super::http::HttpError;
 use super::id_token;
 use crate::domain::identity::Issuer;
+use crate::domain::text::shortened;
 
 /// Why the provider is not known. None of these is about a person: sign-ins wait.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -252,11 +253,6 @@ fn announces(
         announced: few(names),
         wanted,
     })
-}
-
-/// Text of the provider for a log line: not longer than a log line should be.
-fn shortened(text: &str) -> String {
-    text.chars().take(200).collect()
 }
 
 fn few(names: &[String]) -> Vec<String> {

@@ -2,7 +2,6 @@
 //! pingora. A connection comes back here after every request, so that an upgrade on a connection that
 //! has been used before is treated the same.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,8 +34,6 @@ use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
 
-/// Longest wait for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the kernel refused to accept (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -127,7 +124,7 @@ impl Front {
         keep_alive(&tcp);
         tokio::spawn(async move {
             let secure = tls.is_some();
-            let transport = match handshake(tcp, tls).await {
+            let transport = match Transport::accept(tcp, tls).await {
                 Ok(transport) => transport,
                 Err(error) => {
                     tracing::debug!(%peer, %error, "no TLS");
@@ -321,14 +318,4 @@ impl Front {
 /// Doors that a plaintext listener serves beside an https origin.
 fn served_in_clear(door: &Door) -> bool {
     matches!(door, Door::Machine(_) | Door::NoContent)
-}
-
-async fn handshake(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Transport> {
-    match tls {
-        None => Ok(Transport::Plain(tcp)),
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-            Ok(accepted) => Ok(Transport::Accepted(Box::new(accepted?))),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        },
-    }
 }

@@ -27,8 +27,6 @@ const PATIENCE: Patience = Patience {
     first_byte: Duration::from_secs(30),
     head: Some(SOON),
 };
-/// Longest wait for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the kernel refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -79,12 +77,8 @@ where
     H: Fn(Request<Bytes>, SocketAddr) -> F,
     F: Future<Output = Response<Bytes>>,
 {
-    let transport = match tls {
-        None => Transport::Plain(tcp),
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-            Ok(Ok(tls)) => Transport::Accepted(Box::new(tls)),
-            Ok(Err(_)) | Err(_) => return,
-        },
+    let Ok(transport) = Transport::accept(tcp, tls).await else {
+        return;
     };
     let mut next = Some(Connection::new(transport, peer));
     while let Some(mut connection) = next.take() {

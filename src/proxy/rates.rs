@@ -15,7 +15,7 @@ use crate::ops::rate::{Asker, RateLimiter};
 use crate::pages;
 
 /// Addresses that each limit remembers at once.
-const ADDRESSES: usize = 100_000;
+pub const ADDRESSES: usize = 100_000;
 
 /// Requests that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

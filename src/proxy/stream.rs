@@ -3,10 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{client, server};
+use tokio_rustls::{TlsAcceptor, client, server};
+
+/// Longest wait for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A byte stream over TCP, with or without TLS.
 #[derive(Debug)]
@@ -20,6 +24,20 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Takes the TLS of `tcp` off, where there is any to take.
+    ///
+    /// # Errors
+    /// What rustls makes of the handshake, and `TimedOut` after [`HANDSHAKE`].
+    pub async fn accept(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let Some(acceptor) = tls else {
+            return Ok(Self::Plain(tcp));
+        };
+        match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
+            Ok(accepted) => Ok(Self::Accepted(Box::new(accepted?))),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
     /// The socket underneath.
     pub fn tcp(&self) -> &TcpStream {
         match self {

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 
 use url::{Host, Url};
 
-use super::{DiscoveryError, shortened};
+use super::DiscoveryError;
 use crate::domain::identity::Issuer;
+use crate::domain::text::shortened;
 
 /// Where the endpoints of a provider may be, by where its issuer is: one on this machine (for
 /// development) may have its endpoints here, in plaintext; one elsewhere may not, or its document

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::super::json::{self, JsonFault};
 use super::{Expected, SKEW, TokenFault, Verified};
 use crate::domain::identity::{ProviderSession, Subject};
+use crate::domain::text::shortened;
 use crate::domain::time::Timestamp;
 
 /// The decoded halves of a token, unverified until [`verify`] is through with them.
@@ -50,7 +51,10 @@ impl Parts {
     }
 
     fn kid(&self) -> Option<String> {
-        self.header.get("kid").and_then(Value::as_str).map(bounded)
+        self.header
+            .get("kid")
+            .and_then(Value::as_str)
+            .map(shortened)
     }
 
     /// Required claims (section 2), so that a missing one is called by its name.
@@ -128,17 +132,17 @@ impl Parts {
                     .map(Value::to_string)
                     .unwrap_or_default();
                 TokenFault::Audience {
-                    found: bounded(&found),
+                    found: shortened(&found),
                 }
             }
             ClaimsVerificationError::InvalidIssuer(_) => TokenFault::Issuer {
                 expected: expected.issuer.as_str().to_owned(),
-                found: bounded(self.text("iss").unwrap_or_default()),
+                found: shortened(self.text("iss").unwrap_or_default()),
             },
             ClaimsVerificationError::InvalidNonce(_) => TokenFault::Nonce,
             ClaimsVerificationError::SignatureVerification(error) => self.signature_fault(error),
-            ClaimsVerificationError::Unsupported(text) => TokenFault::Header(bounded(text)),
-            other => TokenFault::Malformed(bounded(&other.to_string())),
+            ClaimsVerificationError::Unsupported(text) => TokenFault::Header(shortened(text)),
+            other => TokenFault::Malformed(shortened(&other.to_string())),
         }
     }
 
@@ -154,12 +158,12 @@ impl Parts {
                     .and_then(Value::as_str)
                     .unwrap_or_default();
                 TokenFault::Algorithm {
-                    found: bounded(alg),
+                    found: shortened(alg),
                 }
             }
             SignatureVerificationError::NoMatchingKey => TokenFault::UnknownKey { kid: self.kid() },
             SignatureVerificationError::NoSignature => TokenFault::Unsigned,
-            other => TokenFault::UnusableKey(bounded(&other.to_string())),
+            other => TokenFault::UnusableKey(shortened(&other.to_string())),
         }
     }
 
@@ -203,9 +207,4 @@ fn numeric_date(value: &Value) -> Option<Timestamp> {
     )]
     let fractional = || value.as_f64().map(|seconds| seconds as u64);
     value.as_u64().or_else(fractional).map(Timestamp::from_unix)
-}
-
-/// Text of the provider for a log line: not longer than a log line should be.
-fn bounded(text: &str) -> String {
-    text.chars().take(200).collect()
 }
