@@ -9,6 +9,7 @@ mod listeners;
 mod oidc;
 mod rules;
 mod secrets;
+mod store;
 mod values;
 
 use super::env::Environment;

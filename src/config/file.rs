@@ -118,10 +118,25 @@ sections! {
     /// `session`.
     Session {
         store: Option<String>,
+        store_grace: Option<String>,
+        redis: Option<Redis>,
         idle_timeout: Option<String>,
         lifetime: Option<String>,
         recheck: Option<String>,
         capacity: Option<u64>,
+    }
+    /// `session.redis`.
+    Redis {
+        url: Option<String>,
+        topology: Option<String>,
+        nodes: List<String>,
+        sentinel_name: Option<String>,
+        username: Option<String>,
+        password: Option<String>,
+        password_path: Option<String>,
+        ca_path: Option<String>,
+        prefix: Option<String>,
+        timeout: Option<String>,
     }
     /// An entry of `access`.
     Access {

@@ -4,18 +4,26 @@
 //! grow the number of series; and every series is there from the start, at zero. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 
 use self::label::{CLASSES, DOORS, TUNNELS};
-pub use self::label::{CallbackFailure, Direction, Limit, Rule, SignIn};
+pub use self::label::{CallbackFailure, Direction, Limit, Rule, SignIn, StoreOperation};
 use crate::domain::door::{Door, Tunnel};
 
 mod label;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Upper bounds in seconds: a store near by answers within one millisecond.
+const STORE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 
 /// All counters of the process. Shared behind an `Arc`; every method may be called from any thread.
 #[derive(Debug)]
@@ -29,6 +37,9 @@ pub struct Metrics {
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
     limits: IntCounterVec,
+    store_up: IntGauge,
+    store_seconds: HistogramVec,
+    store_failures: IntCounterVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
 }
@@ -89,6 +100,25 @@ impl Metrics {
                     "Bounds on a client address that were hit, by kind.",
                 ),
                 &[("kind", Limit::ALL)],
+            )?,
+            store_up: families.gauge(
+                "store_up",
+                "Whether the session store that replicas share answered when last asked.",
+            )?,
+            store_seconds: families.histograms(
+                (
+                    "store_seconds",
+                    "Time that the session store took to answer, by operation.",
+                ),
+                STORE_BUCKETS,
+                &[("operation", StoreOperation::ALL)],
+            )?,
+            store_failures: families.counters(
+                (
+                    "store_failures_total",
+                    "Operations that the session store did not answer, by operation.",
+                ),
+                &[("operation", StoreOperation::ALL)],
             )?,
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
@@ -155,6 +185,22 @@ impl Metrics {
         }
     }
 
+    /// Notes whether the shared session store answers.
+    pub fn store_up(&self, answers: bool) {
+        self.store_up.set(i64::from(answers));
+    }
+
+    /// Counts an operation of the shared session store, and how long it took.
+    pub fn store_asked(&self, operation: StoreOperation, took: Duration, answered: bool) {
+        let labels = &[operation.label()];
+        if answered {
+            let seconds = self.store_seconds.with_label_values(labels);
+            seconds.observe(took.as_secs_f64());
+        } else {
+            self.store_failures.with_label_values(labels).inc();
+        }
+    }
+
     /// Everything, in the text exposition format ([`CONTENT_TYPE`]).
     ///
     /// # Errors
@@ -200,6 +246,24 @@ impl Families {
         labels: &[Label],
     ) -> Result<IntGaugeVec, prometheus::Error> {
         let family = IntGaugeVec::new(Opts::new(name, help), &names(labels))?;
+        for values in combinations(labels) {
+            family.get_metric_with_label_values(&values)?;
+        }
+        self.registered(family)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.registered(IntGauge::new(name, help)?)
+    }
+
+    fn histograms(
+        &self,
+        (name, help): (&str, &str),
+        buckets: &[f64],
+        labels: &[Label],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let family = HistogramVec::new(options, &names(labels))?;
         for values in combinations(labels) {
             family.get_metric_with_label_values(&values)?;
         }

@@ -14,6 +14,8 @@ mod index;
 mod keyfile;
 pub mod keyring;
 pub mod memory;
+pub mod redis;
+pub mod shared;
 pub mod used;
 
 pub use attempts::{AttemptError, Attempts};

@@ -7,27 +7,13 @@ use tracing_subscriber::EnvFilter;
 use super::super::file;
 use super::super::settings::{ClientLimits, Log, SessionSettings};
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
-use super::{Checks, Reported};
+use super::{Checks, Reported, store};
 use crate::domain::session::Limits;
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
+    let store = store::store(file.store.as_deref(), file.store_grace, file.redis, checks);
     let report = &mut checks.report;
-    let store = match file.store.as_deref() {
-        None | Some("memory") => Some(()),
-        Some("redis") => {
-            report.refuse_with(
-                "session.store",
-                "redis is not there yet: this version keeps sessions in memory only",
-                "write memory, and run one replica",
-            );
-            None
-        }
-        Some(_) => {
-            report.refuse_with("session.store", "no such store", "write memory");
-            None
-        }
-    };
     let mut limit = |key: &str, text: Option<String>, default: Duration| {
         duration(key, text.as_deref(), default, (MINUTE, 365 * DAY), report)
     };
@@ -53,8 +39,11 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
     }
     let bounds = (100, 10_000_000);
     let capacity = number("session.capacity", file.capacity, 100_000, bounds, report);
-    store.filter(|()| recheck)?;
+    if !recheck {
+        return None;
+    }
     Some(SessionSettings {
+        store: store?,
         limits: Limits {
             idle: idle?,
             lifetime: lifetime?,

@@ -6,8 +6,8 @@ use super::*;
 fn sessions_have_limits_and_live_in_memory() {
     refused(
         r#"
-        session | {"store": "redis"} | session.store | not there yet
-        session | {"store": "disk"} | session.store | write memory
+        session | {"store": "disk"} | session.store | write memory or redis
+        session | {"store": "redis"} | session.redis.url | is required
         session | {"idle_timeout": "8"} | session.idle_timeout | not a duration
         session | {"idle_timeout": "1s"} | session.idle_timeout | between 1m and
         session | {"idle_timeout": "8d"} | session.idle_timeout | longer than session.lifetime
@@ -28,6 +28,92 @@ fn sessions_have_limits_and_live_in_memory() {
     )])
     .session;
     assert_eq!(session.limits.lifetime, Duration::from_hours(36));
+}
+
+#[test]
+fn a_store_for_many_replicas_has_a_place_and_bounds() {
+    let base = |more: Value| {
+        let mut session = json!({"store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}});
+        for (key, value) in more.as_object().unwrap() {
+            if key == "store_grace" {
+                session[key] = value.clone();
+            } else {
+                session["redis"][key] = value.clone();
+            }
+        }
+        session
+    };
+    for (more, key, words) in [
+        (json!({"url": "127.0.0.1:6379"}), "url", "redis://"),
+        (json!({"url": "http://127.0.0.1"}), "url", "must begin with redis://"),
+        (json!({"url": "redis://"}), "url", "session.redis.url"),
+        (json!({"url": "redis://:canary@127.0.0.1"}), "url", "password_path"),
+        (json!({"url": "redis://canary:canary@h"}), "url", "password_path"),
+        (json!({"url": "rediss://h/#insecure"}), "url", "query or a fragment"),
+        (json!({"url": "rediss://h/?a=b"}), "url", "query or a fragment"),
+        (json!({"url": "redis://127.0.0.1/x"}), "url", "number of a database"),
+        (json!({"url": "redis://127.0.0.1/-1"}), "url", "number of a database"),
+        (json!({"topology": "ring"}), "topology", "one, sentinel or cluster"),
+        (json!({"topology": "sentinel"}), "sentinel_name", "is required"),
+        (json!({"sentinel_name": "primary"}), "sentinel_name", "topology sentinel only"),
+        (json!({"nodes": ["b:6379"]}), "nodes", "topology: sentinel or"),
+        (json!({"topology": "cluster", "nodes": ["redis://b"]}), "nodes[0]", "host and a port"),
+        (json!({"topology": "cluster", "nodes": ["u@b:1"]}), "nodes[0]", "host and a port"),
+        (
+            json!({"topology": "cluster", "url": "redis://127.0.0.1/3"}),
+            "url",
+            "database 0 only",
+        ),
+        (json!({"ca_path": "/ca.pem"}), "ca_path", "not rediss://"),
+        (json!({"password": "changeme"}), "password", "placeholder"),
+        (json!({"password_path": "/run/nothing"}), "password_path", "cannot be read"),
+        (json!({"prefix": ""}), "prefix", "1 to 64"),
+        (json!({"prefix": "a b"}), "prefix", "1 to 64"),
+        (json!({"timeout": "1m"}), "timeout", "between 50ms and 10s"),
+        (json!({"store_grace": "2h"}), "", "between 0s and 1h"),
+    ] {
+        let problems = bad(&[("session", base(more.clone()))]);
+        let text = Problems(&problems).to_string();
+        assert_eq!(problems.len(), 1, "{more}:\n{text}");
+        let at = match key {
+            "" => "session.store_grace".to_owned(),
+            key => format!("session.redis.{key}"),
+        };
+        assert_eq!(problems[0].key, at, "{more}:\n{text}");
+        assert!(text.contains(words), "{more}: {words:?} is not in\n{text}");
+    }
+    let session = good(&[(
+        "session",
+        json!({"store": "redis", "store_grace": "30s", "redis": {
+            "url": "rediss://[2001:db8::1]/2", "username": "hw", "password_path": "/run/good",
+            "topology": "sentinel", "sentinel_name": "primary", "nodes": ["b", "c:26380"],
+            "prefix": "hw:staging", "timeout": "200ms", "ca_path": "/ca.pem"}}),
+    )])
+    .session;
+    let Store::Redis(redis) = session.store else {
+        panic!("{session:?}")
+    };
+    let node = |host: &str, port| (host.to_owned(), port);
+    assert_eq!(
+        redis.nodes,
+        [node("2001:db8::1", 6379), node("b", 6379), node("c", 26380)]
+    );
+    assert!(redis.tls && redis.database == 2 && redis.password.is_some());
+    assert_eq!(redis.grace, Duration::from_secs(30));
+    for (url, words) in [
+        ("redis://redis.internal", "can be read on the way"),
+        ("rediss://redis.internal", "can end sessions"),
+    ] {
+        warned(&[("session", base(json!({"url": url})))], words);
+    }
+    warned(
+        &[("session", json!({"store": "memory", "store_grace": "1m"}))],
+        "mean nothing with the store memory",
+    );
+    for local in ["redis://127.0.0.1", "redis://localhost:1", "redis://[::1]/1"] {
+        let settings = good(&[("session", base(json!({"url": local})))]);
+        assert!(settings.warnings.is_empty(), "{local}: {:?}", settings.warnings);
+    }
 }
 
 #[test]

@@ -129,6 +129,22 @@ label! {
 }
 
 label! {
+    /// What the shared session store was asked for.
+    StoreOperation {
+        /// A value.
+        Read = "read",
+        /// To write, take or remove one.
+        Write = "write",
+        /// About the lists of sessions.
+        Index = "index",
+        /// To tell the other replicas something.
+        Publish = "publish",
+        /// To be told.
+        Subscribe = "subscribe",
+    }
+}
+
+label! {
     /// Which way relayed bytes went.
     Direction {
         /// From the client to the upstream.
