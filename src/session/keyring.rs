@@ -13,6 +13,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 
 use super::id::hex;
 use super::keyfile::{self, KEY_ID_LENGTH, StoredKey};
@@ -37,6 +38,8 @@ pub struct KeyRing {
 struct Key {
     id: [u8; KEY_ID_LENGTH],
     key: LessSafeKey,
+    /// Derived from the same bytes, and good for names only.
+    naming: hmac::Key,
 }
 
 /// Nothing may be sealed: the value is too long for AES-GCM, or not what belongs there.
@@ -120,6 +123,19 @@ impl KeyRing {
         Some(opened.to_vec())
     }
 
+    /// `what` under each key of the ring, newest first, so that only its holders can tell what a name
+    /// is about. The same in every process that has the key.
+    pub fn hashes(&self, what: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys().map(move |key| {
+            let mut hash = [0; 32];
+            let tag = hmac::sign(&key.naming, what);
+            for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
+                *to = *from;
+            }
+            hash
+        })
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.newest).chain(&self.older)
     }
@@ -128,8 +144,11 @@ impl KeyRing {
 impl Key {
     fn new(stored: &StoredKey) -> Option<Self> {
         let key = UnboundKey::new(&AES_256_GCM, stored.key.expose()).ok()?;
+        let root = hmac::Key::new(hmac::HMAC_SHA256, stored.key.expose());
+        let naming = hmac::sign(&root, b"headwarden names in a shared store");
         Some(Self {
             id: stored.id,
+            naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
             key: LessSafeKey::new(key),
         })
     }

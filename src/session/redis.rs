@@ -17,7 +17,8 @@ use redis::{Cmd, FromRedisValue, RedisError, cmd};
 pub use self::connect::BuildError;
 use self::connect::{Connection, Connector};
 use self::messages::Messages;
-use super::shared::{SharedStore, StoreAway, Subscription, When};
+use super::memory::StoreAway;
+use super::shared::{SharedStore, Subscription, When};
 use crate::config::RedisSettings;
 use crate::ops::metrics::{Metrics, StoreOperation};
 

@@ -1,19 +1,26 @@
 //! What several replicas share: a store of small values with an end, and a channel to all of them.
 //!
 //! Every operation is about one key, so that a cluster, which keeps keys on different machines, can do
-//! it. What stands in the store is sealed and its names are hashed ([`records`]); what it means is
-//! said by its users: sessions ([`sessions`]), names that work once and locks ([`super::used`]).
+//! it. What stands in the store is sealed and its names are hashed ([`names`]); what it means is
+//! said by [`sessions`].
 //! Not here: how the store is reached ([`super::redis`]).
+
+mod front;
+#[cfg(test)]
+mod in_process;
+mod link;
+mod message;
+mod names;
+mod sessions;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// The store does not answer, or not in time: nothing is known, and nothing may be assumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session store does not answer")]
-pub struct StoreAway;
+use super::memory::StoreAway;
+
+pub use sessions::{AgreeError, Held, SharedSessions, SharedSettings};
 
 /// Under which circumstances a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
