@@ -3,6 +3,7 @@
 
 mod bind;
 mod probes;
+mod replicas;
 mod tls;
 
 use std::future::Future;
@@ -20,7 +21,7 @@ use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
-use crate::issuer::{Issuer, KeyIdentity, Peer, SigningKey};
+use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
@@ -32,17 +33,16 @@ use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
 use crate::proxy::private;
 use crate::proxy::rates::{self, Rates};
+use crate::proxy::shelf::SessionShelf;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedOnce, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, keyring,
 };
 
-/// Login attempts that came back, remembered until they would have expired anyway.
-const USED_STATES: usize = 100_000;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
 /// Connections to the issuer's private listener, and to the operator's.
@@ -70,6 +70,12 @@ pub enum StartError {
     /// The key ring cannot be used.
     #[error("the key ring cannot be used: {0}")]
     KeyRing(#[from] KeyRingError),
+    /// There can be no client for the session store.
+    #[error("the client for the session store cannot be built: {0}")]
+    Store(#[from] crate::session::redis::BuildError),
+    /// What other replicas wrote cannot be used here.
+    #[error("the replicas do not fit together: {0}")]
+    Replicas(#[from] crate::session::shared::AgreeError),
     /// The issuer's signing key cannot be used.
     #[error("the issuer's signing key cannot be used: {0}")]
     IssuerKey(#[from] crate::issuer::KeyError),
@@ -103,9 +109,9 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Bind { .. } => 3,
-            Self::Tls(_) | Self::Trust(_) => 4,
+            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
             Self::Provider { .. } => 5,
-            Self::KeyRing(_) | Self::IssuerKey(_) => 6,
+            Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
             | Self::Client(_)
             | Self::HeadscaleClient(_)
@@ -122,6 +128,7 @@ pub struct App {
     front: Arc<Front>,
     provider: Arc<Provider>,
     issuer: Option<Arc<Issuer>>,
+    replicas: Option<replicas::Replicas>,
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
@@ -174,15 +181,19 @@ impl App {
             &settings.keys_path,
             Arc::clone(&random),
         )?);
-        let sessions = Arc::new(Sessions::new(
-            settings.session.limits,
-            settings.session.capacity,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-        ));
+        let shared = replicas::shared(&settings, &keyring, &metrics, &clock, &random)?;
+        let sessions = Arc::new(replicas::sessions(&settings, &shared, &clock, &random));
         let redirect_uri = settings.server_url.join("/oidc/callback");
         let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
-        let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?;
+        let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?
+            .map(|issuer| match &shared {
+                Some(shared) => {
+                    let shelf: Arc<dyn Shelf> = Arc::new(SessionShelf(Arc::clone(shared)));
+                    issuer.sharing(&shelf)
+                }
+                None => issuer,
+            })
+            .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let origin = Arc::new(Origin::new(
@@ -199,7 +210,7 @@ impl App {
                 settings.oidc.issuer.as_str(),
                 &settings.oidc.client_id,
             ]),
-            used: UsedOnce::new(USED_STATES),
+            used: replicas::used_once("state", &shared),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,
@@ -236,12 +247,19 @@ impl App {
             random: Arc::clone(&random),
             drain: drain.clone(),
         });
+        let replicas = shared.map(|shared| replicas::Replicas {
+            shared,
+            issuer: issuer.clone(),
+            identity: key_identity(&settings),
+            accept_new_identity,
+        });
         Ok(Self {
             settings,
             house,
             front,
             provider,
             issuer,
+            replicas,
             probe,
             versions,
             random,
@@ -271,6 +289,9 @@ impl App {
             .collect::<Result<Vec<_>, _>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
+        if let Some(replicas) = &self.replicas {
+            replicas.join(&mut tasks).await?;
+        }
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
         self.open_admin(&mut tasks, sockets.admin, &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
@@ -349,6 +370,7 @@ impl App {
             provider: Arc::clone(&self.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: self.house.headscale_signs_in(),
+            shared: self.replicas.as_ref().map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
         });
@@ -399,13 +421,11 @@ fn build_issuer(
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
-) -> Result<Option<Arc<Issuer>>, StartError> {
-    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
+) -> Result<Option<Issuer>, StartError> {
+    let (SignIn::Issuer(issuer), Some(identity)) =
+        (&settings.headscale.sign_in, key_identity(settings))
+    else {
         return Ok(None);
-    };
-    let identity = KeyIdentity {
-        issuer: issuer.url.clone(),
-        provider_issuer: settings.oidc.issuer.clone(),
     };
     let key = SigningKey::load_or_create(&issuer.key_path, &identity, accept_new_identity)?;
     let standing = Arc::new(Standings {
@@ -414,7 +434,18 @@ fn build_issuer(
     });
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
     let issuer = Issuer::new(issuer, &settings.server_url, key, standing, clock, random)?;
-    Ok(Some(Arc::new(issuer)))
+    Ok(Some(issuer))
+}
+
+/// Whom the issuer's key speaks for, where there is an issuer.
+fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
+    match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Some(KeyIdentity {
+            issuer: issuer.url.clone(),
+            provider_issuer: settings.oidc.issuer.clone(),
+        }),
+        SignIn::Own | SignIn::None => None,
+    }
 }
 
 fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {

@@ -11,6 +11,7 @@ use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
 use crate::ops::metrics::{self, Metrics};
 use crate::proxy::drain::Drain;
+use crate::session::shared::SharedSessions;
 
 /// What the probes look at.
 pub struct Admin {
@@ -20,6 +21,8 @@ pub struct Admin {
     pub headscale: Probe,
     /// Whether Headscale should have an `oidc:` block that works.
     pub trusts_an_issuer: bool,
+    /// The store that replicas share, where they do.
+    pub shared: Option<Arc<SharedSessions>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whether we are stopping.
@@ -80,6 +83,15 @@ impl Admin {
             .with("shutdown", shutdown)
             .with("provider", provider)
             .with("headscale", headscale);
+        let checks = match &self.shared {
+            None => checks,
+            Some(shared) if shared.is_connected() => checks.with("session_store", Outcome::Pass),
+            // Sessions known here and tunnels go on: elsewhere they would fare no better.
+            Some(_) => {
+                let what = "does not answer: nobody new can sign in".to_owned();
+                checks.with("session_store", Outcome::Warn(what))
+            }
+        };
         if !self.trusts_an_issuer {
             return checks;
         }

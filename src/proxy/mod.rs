@@ -28,6 +28,7 @@ mod relay;
 mod reply;
 mod response;
 mod shared_caches;
+pub mod shelf;
 mod sign_in;
 pub mod slots;
 pub mod standing;

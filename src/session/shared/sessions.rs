@@ -110,6 +110,11 @@ impl SharedSessions {
         self.len() == 0
     }
 
+    /// Whether the other replicas are heard.
+    pub fn is_connected(&self) -> bool {
+        self.front.is_listening()
+    }
+
     /// The sessions that something open in this process hangs on.
     pub fn followed(&self) -> Vec<Live> {
         self.front.followed()
