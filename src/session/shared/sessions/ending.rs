@@ -17,18 +17,33 @@ impl SharedSessions {
         &self,
         key: &SessionKey,
     ) -> Result<Option<Arc<Session>>, StoreAway> {
-        self.front().end(key, self.now());
-        let place = self.names.session(key);
-        let value = match self.store.bury(&place, BURIED).await {
-            Ok(value) => value,
-            Err(StoreAway) => {
-                self.front().owe(*key);
-                return Err(StoreAway);
-            }
+        self.front().is_gone(key, self.now());
+        // Whoever has the name has it from a session that was written: nothing to wait for.
+        let value = self.store.take(&self.names.session(key)).await;
+        self.ended(key, value).await
+    }
+
+    /// The same for a name from a list, whose session may be about to be written: the name is buried.
+    async fn end_listed_one(&self, key: &SessionKey) -> Result<Option<Arc<Session>>, StoreAway> {
+        let value = self.store.bury(&self.names.session(key), BURIED).await;
+        self.ended(key, value).await
+    }
+
+    async fn ended(
+        &self,
+        key: &SessionKey,
+        value: Result<Option<Vec<u8>>, StoreAway>,
+    ) -> Result<Option<Arc<Session>>, StoreAway> {
+        let Ok(value) = value else {
+            self.front().end(key, self.now());
+            self.front().owe(*key);
+            return Err(StoreAway);
         };
+        // Made up, or over for long.
+        let Some(value) = value else { return Ok(None) };
+        self.front().end(key, self.now());
         self.tell(Message::Ended(*key)).await;
-        let session = value.and_then(|value| self.names.open_session(key, &value));
-        let Some((session, _)) = session else {
+        let Some((session, _)) = self.names.open_session(key, &value) else {
             return Ok(None);
         };
         self.tidy(key, &session).await;
@@ -37,7 +52,7 @@ impl SharedSessions {
 
     /// Takes a session out for another one in its place; false when somebody else was faster.
     pub(super) async fn take_out(&self, key: &SessionKey) -> Result<bool, StoreAway> {
-        let value = self.store.bury(&self.names.session(key), BURIED).await?;
+        let value = self.store.take(&self.names.session(key)).await?;
         self.front().end(key, self.now());
         let session = value.and_then(|value| self.names.open_session(key, &value));
         let Some((session, _)) = session else {
@@ -113,7 +128,7 @@ impl SharedSessions {
     async fn end_list(&self, list: &str) -> Result<usize, StoreAway> {
         let mut ended = 0;
         for key in self.listed(list).await? {
-            ended += usize::from(self.end(&key).await?.is_some());
+            ended += usize::from(self.end_listed_one(&key).await?.is_some());
         }
         Ok(ended)
     }
