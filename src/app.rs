@@ -39,9 +39,7 @@ use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
-use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, keyring,
-};
+use crate::session::{Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, keyring};
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
@@ -370,7 +368,10 @@ impl App {
             provider: Arc::clone(&self.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: self.house.headscale_signs_in(),
-            shared: self.replicas.as_ref().map(|replicas| Arc::clone(&replicas.shared)),
+            shared: self
+                .replicas
+                .as_ref()
+                .map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
         });

@@ -108,7 +108,9 @@ impl Replicas {
                 Err(why) => return Err(why),
             }
         } else {
-            tracing::warn!("starting without the session store: nobody can sign in until it answers");
+            tracing::warn!(
+                "starting without the session store: nobody can sign in until it answers"
+            );
         }
         let here = Self {
             shared: Arc::clone(&self.shared),
@@ -143,7 +145,10 @@ impl Replicas {
         };
         let mine = issuer.signing_key();
         let text = mine.to_shared(identity);
-        let agreed = self.shared.agree(ISSUER_KEY, text.expose().as_bytes()).await?;
+        let agreed = self
+            .shared
+            .agree(ISSUER_KEY, text.expose().as_bytes())
+            .await?;
         let key = SigningKey::from_shared(&agreed, identity)?;
         if key.kid() != mine.kid() {
             tracing::warn!(

@@ -78,7 +78,8 @@ impl Redis {
         if matches!(&result, Err(Failure::Broken)) {
             result = self.attempt(command).await;
         }
-        self.metrics.store_asked(operation, begun.elapsed(), result.is_ok());
+        self.metrics
+            .store_asked(operation, begun.elapsed(), result.is_ok());
         match result {
             Ok(value) => {
                 self.tell(true, "");
@@ -97,9 +98,11 @@ impl Redis {
         let (number, mut connection) = self.connection().await?;
         let answer = tokio::time::timeout(self.timeout, connection.ask(command)).await;
         let error = match answer {
-            Ok(Ok(value)) => return T::from_redis_value(value).map_err(|_| {
-                Failure::Away("an answer of another kind than expected".to_owned())
-            }),
+            Ok(Ok(value)) => {
+                return T::from_redis_value(value).map_err(|_| {
+                    Failure::Away("an answer of another kind than expected".to_owned())
+                });
+            }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
@@ -148,7 +151,11 @@ impl Redis {
 
     fn drop_connection(&self, number: u64) {
         let mut state = self.state();
-        if state.connection.as_ref().is_some_and(|(at, _)| *at == number) {
+        if state
+            .connection
+            .as_ref()
+            .is_some_and(|(at, _)| *at == number)
+        {
             state.connection = None;
         }
     }
@@ -202,9 +209,7 @@ fn millis(life: Duration) -> u64 {
 #[async_trait]
 impl SharedStore for Redis {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreAway> {
-        let value: Option<Vec<u8>> = self
-            .run(StoreOperation::Read, cmd("GET").arg(key))
-            .await?;
+        let value: Option<Vec<u8>> = self.run(StoreOperation::Read, cmd("GET").arg(key)).await?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 
@@ -218,7 +223,12 @@ impl SharedStore for Redis {
         let written: Option<()> = match when {
             When::Absent => {
                 let mut command = cmd("SET");
-                command.arg(key).arg(value).arg("NX").arg("PX").arg(millis(life));
+                command
+                    .arg(key)
+                    .arg(value)
+                    .arg("NX")
+                    .arg("PX")
+                    .arg(millis(life));
                 self.run(StoreOperation::Write, &command).await?
             }
             When::Present => {
@@ -240,7 +250,10 @@ impl SharedStore for Redis {
         life: Duration,
     ) -> Result<bool, StoreAway> {
         let command = scripts::call(scripts::SWAP, key, |script| {
-            script.arg(old.unwrap_or_default()).arg(new).arg(millis(life));
+            script
+                .arg(old.unwrap_or_default())
+                .arg(new)
+                .arg(millis(life));
         });
         self.run(StoreOperation::Write, &command).await
     }

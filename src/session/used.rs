@@ -69,7 +69,11 @@ impl UsedOnce {
         let first = self.first_use_here(state);
         match &self.shared {
             Some(there) if first => {
-                let Elsewhere { sessions, kind, life } = there;
+                let Elsewhere {
+                    sessions,
+                    kind,
+                    life,
+                } = there;
                 sessions.first_use(kind, state, *life).await
             }
             _ => Ok(first),

@@ -28,7 +28,11 @@ fn a_revocation_at_one_replica_refuses_at_the_others_within_a_second() {
             assert_eq!(stage.status(at, &session), 200, "replica {at}");
         }
         sign_out(&mut person);
-        assert_eq!(stage.status(round % 3, &session), 401, "where it ended, at once");
+        assert_eq!(
+            stage.status(round % 3, &session),
+            401,
+            "where it ended, at once"
+        );
         for at in 0..3 {
             let status = || stage.status(at, &session);
             until("refused", WITHIN, status, |status| *status == 401);
@@ -85,7 +89,12 @@ fn what_ended_does_not_come_back_with_a_replica_or_a_server_that_starts_again() 
     let session = session_line(&person);
     assert_eq!(stage.status(1, &session), 200);
     sign_out(&mut person);
-    until("refused", WITHIN, || stage.status(1, &session), |status| *status == 401);
+    until(
+        "refused",
+        WITHIN,
+        || stage.status(1, &session),
+        |status| *status == 401,
+    );
     stage.replicas[1].restart(&[]);
     stage.replicas[1].wait_for_log("serving");
     assert_eq!(stage.status(1, &session), 401);
@@ -93,10 +102,14 @@ fn what_ended_does_not_come_back_with_a_replica_or_a_server_that_starts_again() 
     stage.redis.start_again();
     for at in 0..2 {
         let refused = |status: &u16| *status == 401;
-        crate::stage::eventually("refused again", || {
-            let status = stage.status(at, &session);
-            assert_ne!(status, 200, "replica {at}");
-            status
-        }, refused);
+        crate::stage::eventually(
+            "refused again",
+            || {
+                let status = stage.status(at, &session);
+                assert_ne!(status, 200, "replica {at}");
+                status
+            },
+            refused,
+        );
     }
 }

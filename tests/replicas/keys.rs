@@ -1,14 +1,15 @@
 //! Replicas have one key ring and sign with one key.
 
-use crate::stage::{Stage, eventually, session_line};
 use crate::faulty_provider::Person as Account;
+use crate::stage::{Stage, eventually, session_line};
 use crate::support::house::House;
 use crate::support::raw::Raw;
 
 /// The key set as one replica serves it.
 fn keys(house: &House, host: &str) -> serde_json::Value {
     let request = format!("GET /jwks HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    let answer = Raw::connect(house.plan.issuer).and_then(|mut raw| raw.exchange(request.as_bytes()));
+    let answer =
+        Raw::connect(house.plan.issuer).and_then(|mut raw| raw.exchange(request.as_bytes()));
     answer.expect("an answer").json()
 }
 
@@ -25,7 +26,11 @@ fn every_replica_signs_with_one_key_whatever_its_own_file_holds() {
         files.insert(std::fs::read_to_string(file).unwrap());
     }
     assert_eq!(files.len(), 3, "their files differ, and stay as they were");
-    assert!(stage.replicas[2].log().contains("the key of the other replicas"));
+    assert!(
+        stage.replicas[2]
+            .log()
+            .contains("the key of the other replicas")
+    );
 
     // A server that forgot everything is told the key that is in use, not the one of a file.
     stage.redis.ask("FLUSHALL");
@@ -44,9 +49,13 @@ fn every_replica_signs_with_one_key_whatever_its_own_file_holds() {
 #[test]
 fn a_replica_with_another_key_ring_or_of_another_identity_does_not_start() {
     let stage = Stage::start(1);
-    let original = std::fs::read_to_string(stage.replicas[0].plan.files.join("config.yaml")).unwrap();
+    let original =
+        std::fs::read_to_string(stage.replicas[0].plan.files.join("config.yaml")).unwrap();
     let keys = |text: &str| {
-        let line = text.lines().find(|line| line.starts_with("keys_path")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("keys_path"))
+            .unwrap();
         line.to_owned()
     };
     for (what, said) in [

@@ -8,7 +8,11 @@ use crate::support::house::House;
 fn away(answer: &crate::support::raw::Response) {
     assert_eq!(answer.status(), 503, "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("5"));
-    assert_eq!(answer.header("set-cookie"), None, "nobody is signed in or out");
+    assert_eq!(
+        answer.header("set-cookie"),
+        None,
+        "nobody is signed in or out"
+    );
 }
 
 #[test]
@@ -25,7 +29,11 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
     // Unknown at the other one: neither let in nor sent away.
     let page = stage.ask(1, "GET", "/windows", &[HTML, &session]);
     away(&page);
-    assert!(page.text().contains("Sign-ins cannot be looked up"), "{}", page.text());
+    assert!(
+        page.text().contains("Sign-ins cannot be looked up"),
+        "{}",
+        page.text()
+    );
     let json = stage.ask(1, "GET", "/windows", &[&session]);
     away(&json);
     assert_eq!(json.json()["error"], "session_store_unavailable");
@@ -35,15 +43,27 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
     assert_eq!(stage.ask(1, "GET", "/windows", &[]).status(), 401);
     assert_eq!(stage.ask(1, "GET", "/key?v=140", &[]).status(), 200);
     for at in 0..2 {
-        eventually("readiness says so", || stage.store_check(at), |said| said == "warn");
+        eventually(
+            "readiness says so",
+            || stage.store_check(at),
+            |said| said == "warn",
+        );
         assert_eq!(stage.probe(at, "/readyz").status(), 200, "a warning only");
         let metrics = stage.probe(at, "/metrics").text();
         assert!(metrics.contains("\nheadwarden_store_up 0\n"), "{metrics}");
     }
     stage.redis.start_again();
     for at in 0..2 {
-        eventually("readiness says so", || stage.store_check(at), |said| said == "pass");
-        eventually("it recovers", || stage.status(at, &session), |status| *status == 200);
+        eventually(
+            "readiness says so",
+            || stage.store_check(at),
+            |said| said == "pass",
+        );
+        eventually(
+            "it recovers",
+            || stage.status(at, &session),
+            |status| *status == 200,
+        );
         let metrics = stage.probe(at, "/metrics").text();
         assert!(metrics.contains("\nheadwarden_store_up 1\n"), "{metrics}");
         let log = stage.replicas[at].log();
@@ -68,7 +88,11 @@ fn a_session_that_the_store_did_not_confirm_for_the_grace_is_not_let_through() {
     );
     away(&answer);
     stage.redis.start_again();
-    eventually("it recovers", || stage.status(0, &session), |status| *status == 200);
+    eventually(
+        "it recovers",
+        || stage.status(0, &session),
+        |status| *status == 200,
+    );
 }
 
 #[test]
@@ -82,11 +106,24 @@ fn a_sign_out_without_the_store_holds_here_at_once_and_everywhere_when_it_is_bac
     let asked = person.open(&url("/.headwarden/logout"));
     stage.redis.stop();
     let out = person.submit(&asked, "", &[]);
-    assert_eq!(out.status(), 503, "not done is not said to be done: {}", out.text());
-    assert_ne!(stage.status(0, &session), 200, "nobody uses it here any more");
+    assert_eq!(
+        out.status(),
+        503,
+        "not done is not said to be done: {}",
+        out.text()
+    );
+    assert_ne!(
+        stage.status(0, &session),
+        200,
+        "nobody uses it here any more"
+    );
     stage.redis.start_again();
     for at in 0..2 {
-        eventually("refused", || stage.status(at, &session), |status| *status == 401);
+        eventually(
+            "refused",
+            || stage.status(at, &session),
+            |status| *status == 401,
+        );
     }
 }
 
@@ -102,7 +139,11 @@ fn a_replica_starts_without_the_store_and_serves_when_it_is_there() {
     assert_eq!(stage.ask(0, "GET", "/key?v=140", &[]).status(), 200);
     away(&stage.ask(0, "GET", "/windows", &[HTML, &session]));
     stage.redis.start_again();
-    eventually("it recovers", || stage.status(0, &session), |status| *status == 200);
+    eventually(
+        "it recovers",
+        || stage.status(0, &session),
+        |status| *status == 200,
+    );
 }
 
 #[test]
@@ -123,16 +164,24 @@ fn the_server_is_asked_over_tls_and_with_a_password() {
     let port = redis.address.port();
     let wrong = "not-the-password-of-it";
     let untrusted = format!("  redis: {{ {url} }}\n");
-    let refused =
-        format!("  redis: {{ url: \"rediss://localhost:{port}\", password: {wrong}, ca_path: {ca} }}\n");
+    let refused = format!(
+        "  redis: {{ url: \"rediss://localhost:{port}\", password: {wrong}, ca_path: {ca} }}\n"
+    );
     let none = format!("  redis: {{ url: \"rediss://localhost:{port}\", ca_path: {ca} }}\n");
     let mut rest = Stage::start_with(0, redis, "", "");
-    for (session, why) in [(untrusted, "certificate"), (refused, "WRONGPASS"), (none, "NOAUTH")] {
+    for (session, why) in [
+        (untrusted, "certificate"),
+        (refused, "WRONGPASS"),
+        (none, "NOAUTH"),
+    ] {
         let house = House::start(|plan| rest.config(plan, &session, ""));
         rest.replicas = vec![house];
         assert_eq!(rest.store_check(0), "warn", "{why}");
         let log = rest.replicas[0].log();
-        let told = log.lines().find(|line| line.contains("known here go on")).unwrap();
+        let told = log
+            .lines()
+            .find(|line| line.contains("known here go on"))
+            .unwrap();
         let told = told.to_lowercase();
         assert!(told.contains(&why.to_lowercase()), "{why}: {told}");
         assert!(!log.contains(PASSWORD) && !log.contains(wrong), "{log}");

@@ -34,7 +34,9 @@ impl Redis {
         let directory = tempfile::tempdir().expect("a directory");
         let ca_path = tls.then(|| {
             let authority = Authority::new();
-            authority.certificate(&["localhost"]).write(directory.path());
+            authority
+                .certificate(&["localhost"])
+                .write(directory.path());
             let path = directory.path().join("ca.crt");
             std::fs::write(&path, authority.pem()).expect("a directory to write to");
             path
@@ -58,12 +60,26 @@ impl Redis {
         command
             .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1"])
             .args(["--dir".as_ref(), self.directory.path().as_os_str()])
-            .args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+            .args([
+                "--save",
+                "",
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+            ])
             .args(["--loglevel", "warning"]);
         match &self.ca_path {
             None => command.args(["--port", &port]),
             Some(ca) => command
-                .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"])
+                .args([
+                    "--port",
+                    "0",
+                    "--tls-port",
+                    &port,
+                    "--tls-auth-clients",
+                    "no",
+                ])
                 .args(["--tls-ca-cert-file".as_ref(), ca.as_os_str()])
                 .args(["--tls-cert-file".as_ref(), self.file("tls.crt").as_os_str()])
                 .args(["--tls-key-file".as_ref(), self.file("tls.key").as_os_str()]),

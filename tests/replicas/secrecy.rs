@@ -24,14 +24,29 @@ fn what_is_in_the_store_is_sealed_and_its_names_are_hashed() {
     secret.push(Account::Member.subject());
     for name in ["email", "name"] {
         let claim = claims.get(name).and_then(|claim| claim.as_str());
-        secret.push(claim.unwrap_or_else(|| panic!("{name} in {claims:?}")).to_owned());
+        secret.push(
+            claim
+                .unwrap_or_else(|| panic!("{name} in {claims:?}"))
+                .to_owned(),
+        );
     }
     stage.provider.set(|knobs| {
         secret.extend(knobs.secrets.iter().map(|(_, text)| text.clone()));
     });
-    secret.extend(["eyJhbGciOi", "Mozilla/5.0", "\"pkcs8\"", "\"state\"", "\"subject\""].map(str::to_owned));
+    secret.extend(
+        [
+            "eyJhbGciOi",
+            "Mozilla/5.0",
+            "\"pkcs8\"",
+            "\"state\"",
+            "\"subject\"",
+        ]
+        .map(str::to_owned),
+    );
     for text in &secret {
-        let found = written.windows(text.len()).any(|window| window == text.as_bytes());
+        let found = written
+            .windows(text.len())
+            .any(|window| window == text.as_bytes());
         assert!(!found, "{text:?} is in the store's file");
     }
 }

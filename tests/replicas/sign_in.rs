@@ -88,10 +88,19 @@ fn one_person_has_a_hundred_sessions_at_most_over_all_replicas() {
     let alive = sessions.iter().filter(|session| alive(session)).count();
     assert_eq!(alive, 100);
     let newest = sessions.last().unwrap();
-    assert_eq!(stage.status(0, newest), 200, "the newest is never the one to go");
+    assert_eq!(
+        stage.status(0, newest),
+        200,
+        "the newest is never the one to go"
+    );
     eventually(
         "the first replica hears of it",
-        || sessions.iter().filter(|session| stage.status(0, session) == 200).count(),
+        || {
+            sessions
+                .iter()
+                .filter(|session| stage.status(0, session) == 200)
+                .count()
+        },
         |alive| *alive == 100,
     );
 }

@@ -91,12 +91,12 @@ impl Stage {
             None => ("", String::new()),
         };
         let port = self.redis.address.port();
-        let _ = write!(
-            text,
-            "{top}session:\n  store: redis\n{session}"
-        );
+        let _ = write!(text, "{top}session:\n  store: redis\n{session}");
         if !session.contains("redis:") {
-            let _ = writeln!(text, "  redis: {{ url: \"redis{tls}://localhost:{port}\"{ca} }}");
+            let _ = writeln!(
+                text,
+                "  redis: {{ url: \"redis{tls}://localhost:{port}\"{ca} }}"
+            );
         }
         text
     }
@@ -155,7 +155,8 @@ impl Stage {
 
     /// What the operator's listener of replica `at` says.
     pub(crate) fn probe(&self, at: usize, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = Raw::connect(self.replicas[at].plan.admin)
             .and_then(|mut raw| raw.exchange(request.as_bytes()));
         answer.expect("an answer")
@@ -179,7 +180,10 @@ pub(crate) fn session_line(person: &Person) -> String {
     let url = Url::parse(&url("/")).expect("a URL");
     let kept = person.jar.at(&url);
     let cookie = kept.iter().find(|cookie| cookie.name == "headwarden");
-    format!("Cookie: headwarden={}", cookie.expect("somebody is signed in").value)
+    format!(
+        "Cookie: headwarden={}",
+        cookie.expect("somebody is signed in").value
+    )
 }
 
 /// Asks again and again, without a pause, until the answer is the right one.

@@ -151,7 +151,10 @@ fn place(text: Option<&str>, report: &mut Report) -> Option<Place> {
     };
     let database = match url.path().trim_matches('/') {
         "" => Some(0),
-        number => number.parse().ok().filter(|number| (0..=999).contains(number)),
+        number => number
+            .parse()
+            .ok()
+            .filter(|number| (0..=999).contains(number)),
     };
     let Some(database) = database else {
         report.refuse_with(URL, "its path is not the number of a database", EXAMPLE);

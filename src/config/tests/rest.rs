@@ -45,20 +45,72 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
     };
     for (more, key, words) in [
         (json!({"url": "127.0.0.1:6379"}), "url", "redis://"),
-        (json!({"url": "http://127.0.0.1"}), "url", "must begin with redis://"),
+        (
+            json!({"url": "http://127.0.0.1"}),
+            "url",
+            "must begin with redis://",
+        ),
         (json!({"url": "redis://"}), "url", "session.redis.url"),
-        (json!({"url": "redis://:canary@127.0.0.1"}), "url", "password_path"),
-        (json!({"url": "redis://canary:canary@h"}), "url", "password_path"),
-        (json!({"url": "rediss://h/#insecure"}), "url", "query or a fragment"),
-        (json!({"url": "rediss://h/?a=b"}), "url", "query or a fragment"),
-        (json!({"url": "redis://127.0.0.1/x"}), "url", "number of a database"),
-        (json!({"url": "redis://127.0.0.1/-1"}), "url", "number of a database"),
-        (json!({"topology": "ring"}), "topology", "one, sentinel or cluster"),
-        (json!({"topology": "sentinel"}), "sentinel_name", "is required"),
-        (json!({"sentinel_name": "primary"}), "sentinel_name", "topology sentinel only"),
-        (json!({"nodes": ["b:6379"]}), "nodes", "topology: sentinel or"),
-        (json!({"topology": "cluster", "nodes": ["redis://b"]}), "nodes[0]", "host and a port"),
-        (json!({"topology": "cluster", "nodes": ["u@b:1"]}), "nodes[0]", "host and a port"),
+        (
+            json!({"url": "redis://:canary@127.0.0.1"}),
+            "url",
+            "password_path",
+        ),
+        (
+            json!({"url": "redis://canary:canary@h"}),
+            "url",
+            "password_path",
+        ),
+        (
+            json!({"url": "rediss://h/#insecure"}),
+            "url",
+            "query or a fragment",
+        ),
+        (
+            json!({"url": "rediss://h/?a=b"}),
+            "url",
+            "query or a fragment",
+        ),
+        (
+            json!({"url": "redis://127.0.0.1/x"}),
+            "url",
+            "number of a database",
+        ),
+        (
+            json!({"url": "redis://127.0.0.1/-1"}),
+            "url",
+            "number of a database",
+        ),
+        (
+            json!({"topology": "ring"}),
+            "topology",
+            "one, sentinel or cluster",
+        ),
+        (
+            json!({"topology": "sentinel"}),
+            "sentinel_name",
+            "is required",
+        ),
+        (
+            json!({"sentinel_name": "primary"}),
+            "sentinel_name",
+            "topology sentinel only",
+        ),
+        (
+            json!({"nodes": ["b:6379"]}),
+            "nodes",
+            "topology: sentinel or",
+        ),
+        (
+            json!({"topology": "cluster", "nodes": ["redis://b"]}),
+            "nodes[0]",
+            "host and a port",
+        ),
+        (
+            json!({"topology": "cluster", "nodes": ["u@b:1"]}),
+            "nodes[0]",
+            "host and a port",
+        ),
         (
             json!({"topology": "cluster", "url": "redis://127.0.0.1/3"}),
             "url",
@@ -66,7 +118,11 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         ),
         (json!({"ca_path": "/ca.pem"}), "ca_path", "not rediss://"),
         (json!({"password": "changeme"}), "password", "placeholder"),
-        (json!({"password_path": "/run/nothing"}), "password_path", "cannot be read"),
+        (
+            json!({"password_path": "/run/nothing"}),
+            "password_path",
+            "cannot be read",
+        ),
         (json!({"prefix": ""}), "prefix", "1 to 64"),
         (json!({"prefix": "a b"}), "prefix", "1 to 64"),
         (json!({"timeout": "1m"}), "timeout", "between 50ms and 10s"),
@@ -110,9 +166,17 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         &[("session", json!({"store": "memory", "store_grace": "1m"}))],
         "mean nothing with the store memory",
     );
-    for local in ["redis://127.0.0.1", "redis://localhost:1", "redis://[::1]/1"] {
+    for local in [
+        "redis://127.0.0.1",
+        "redis://localhost:1",
+        "redis://[::1]/1",
+    ] {
         let settings = good(&[("session", base(json!({"url": local})))]);
-        assert!(settings.warnings.is_empty(), "{local}: {:?}", settings.warnings);
+        assert!(
+            settings.warnings.is_empty(),
+            "{local}: {:?}",
+            settings.warnings
+        );
     }
 }
 

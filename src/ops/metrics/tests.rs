@@ -167,8 +167,12 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, _) = line.rsplit_once(' ').unwrap();
         let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
-        let part = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
-        let family = part.filter(|family| families.contains(family)).unwrap_or(name);
+        let part = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|part| name.strip_suffix(part));
+        let family = part
+            .filter(|family| families.contains(family))
+            .unwrap_or(name);
         let row = rows
             .iter()
             .find(|row| row.contains(&format!("`{family}`")))

@@ -82,7 +82,11 @@ impl Connector {
         });
         let infos = addresses
             .clone()
-            .map(|address| Ok(address.into_connection_info()?.set_redis_settings(login.clone())))
+            .map(|address| {
+                Ok(address
+                    .into_connection_info()?
+                    .set_redis_settings(login.clone()))
+            })
             .collect::<RedisResult<Vec<ConnectionInfo>>>()?;
         let servers = match &settings.topology {
             RedisTopology::One => Servers::One,
@@ -131,7 +135,10 @@ impl Connector {
         }
         let mut last = nothing_to_connect_to();
         for node in &self.nodes {
-            match node.get_multiplexed_async_connection_with_config(config).await {
+            match node
+                .get_multiplexed_async_connection_with_config(config)
+                .await
+            {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
@@ -142,9 +149,11 @@ impl Connector {
     async fn primary(&self) -> RedisResult<Client> {
         match &self.servers {
             Servers::Sentinel(client) => client.lock().await.async_get_client().await,
-            Servers::One | Servers::Cluster(_) => {
-                self.nodes.first().cloned().ok_or_else(nothing_to_connect_to)
-            }
+            Servers::One | Servers::Cluster(_) => self
+                .nodes
+                .first()
+                .cloned()
+                .ok_or_else(nothing_to_connect_to),
         }
     }
 }

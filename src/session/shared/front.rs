@@ -51,8 +51,8 @@ struct Known {
     confirmed: Duration,
     /// Whether something was heard since, or may have been missed.
     doubtful: bool,
-    /// When the store was last told of a use.
-    stamped: Duration,
+    /// When this process last told the store of a use.
+    stamped: Option<Duration>,
 }
 
 /// What is known about a name.
@@ -143,7 +143,7 @@ impl Front {
                 entry,
                 confirmed: asked.at,
                 doubtful,
-                stamped: asked.at,
+                stamped: None,
             };
             inner.known.insert(key, known);
         }
@@ -168,9 +168,11 @@ impl Front {
         let Some(known) = inner.known.get_mut(key) else {
             return true;
         };
-        let due = now.saturating_sub(known.stamped) >= interval;
+        let due = known
+            .stamped
+            .is_none_or(|at| now.saturating_sub(at) >= interval);
         if due {
-            known.stamped = now;
+            known.stamped = Some(now);
         }
         due
     }
@@ -226,13 +228,20 @@ impl Front {
     /// Everything that is known.
     pub(super) fn known(&self) -> Vec<Live> {
         let inner = self.inner();
-        inner.known.values().map(|known| known.entry.live()).collect()
+        inner
+            .known
+            .values()
+            .map(|known| known.entry.live())
+            .collect()
     }
 
     /// What somebody in this process follows.
     pub(super) fn followed(&self) -> Vec<Live> {
         let inner = self.inner();
-        let followed = inner.known.values().filter(|known| known.entry.is_followed());
+        let followed = inner
+            .known
+            .values()
+            .filter(|known| known.entry.is_followed());
         followed.map(|known| known.entry.live()).collect()
     }
 

@@ -40,25 +40,50 @@ impl Server {
         }
         for (key, members) in lock(&self.lists).iter() {
             all.extend(key.bytes());
-            all.extend(members.keys().flat_map(|(_, member)| member.iter().copied()));
+            all.extend(
+                members
+                    .keys()
+                    .flat_map(|(_, member)| member.iter().copied()),
+            );
         }
         all.extend(lock(&self.messages).concat());
         all
     }
 
+    /// What a copy would hold.
+    #[expect(clippy::type_complexity, reason = "it is given back as it is")]
+    pub(super) fn copy(&self) -> HashMap<String, (Vec<u8>, u64)> {
+        lock(&self.values).clone()
+    }
+
+    /// Everything since the copy is forgotten.
+    pub(super) fn restore(&self, copy: HashMap<String, (Vec<u8>, u64)>) {
+        *lock(&self.values) = copy;
+    }
+
     pub(super) fn keys(&self) -> Vec<String> {
         let now = self.now.load(Ordering::SeqCst);
         let values = lock(&self.values);
-        let live = values.iter().filter(|(_, (value, end))| *end > now && !value.is_empty());
+        let live = values
+            .iter()
+            .filter(|(_, (value, end))| *end > now && !value.is_empty());
         let mut keys: Vec<String> = live.map(|(key, _)| key.clone()).collect();
-        keys.extend(lock(&self.lists).iter().filter(|(_, all)| !all.is_empty()).map(|(key, _)| key.clone()));
+        keys.extend(
+            lock(&self.lists)
+                .iter()
+                .filter(|(_, all)| !all.is_empty())
+                .map(|(key, _)| key.clone()),
+        );
         keys.sort();
         keys
     }
 
     /// All the messages from the one numbered `from`.
     pub(super) fn messages(&self, from: usize) -> Vec<Vec<u8>> {
-        lock(&self.messages).get(from..).unwrap_or_default().to_vec()
+        lock(&self.messages)
+            .get(from..)
+            .unwrap_or_default()
+            .to_vec()
     }
 
     fn get(&self, key: &str) -> Option<Vec<u8>> {

@@ -54,7 +54,12 @@ mod tests {
                 assert_ne!(Message::parse(&message.to_bytes()[..cut]), Some(message));
             }
         }
-        for other in [&b""[..], b"e", b"x0123456789abcdef0123456789abcdef", &[0; 200]] {
+        for other in [
+            &b""[..],
+            b"e",
+            b"x0123456789abcdef0123456789abcdef",
+            &[0; 200],
+        ] {
             assert_eq!(Message::parse(other), None, "{other:?}");
         }
     }

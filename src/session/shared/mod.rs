@@ -98,3 +98,6 @@ pub trait Subscription: Send {
     /// nobody is sure of it.
     async fn next(&mut self) -> Option<Vec<u8>>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,11 @@ impl Names {
     }
 
     fn of_session(&self, kind: &str, key: &SessionKey) -> String {
-        format!("{}:{kind}:{}", self.prefix, URL_SAFE_NO_PAD.encode(key.bytes()))
+        format!(
+            "{}:{kind}:{}",
+            self.prefix,
+            URL_SAFE_NO_PAD.encode(key.bytes())
+        )
     }
 
     /// The list of every session.

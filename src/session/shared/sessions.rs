@@ -100,6 +100,11 @@ impl SharedSessions {
         Self { ticks, ..self }
     }
 
+    #[cfg(test)]
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     /// How many sessions the memory in front holds.
     pub fn len(&self) -> usize {
         self.front.len()
@@ -143,7 +148,10 @@ impl SharedSessions {
     /// How long a session that was last used at `last_used` may stay in the store.
     fn life(&self, session: &Session, last_used: Timestamp, now: Timestamp) -> Duration {
         let idle = self.limits.idle.saturating_sub(now.since(last_used));
-        let left = self.limits.lifetime.saturating_sub(now.since(session.started_at));
+        let left = self
+            .limits
+            .lifetime
+            .saturating_sub(now.since(session.started_at));
         idle.min(left)
     }
 
@@ -164,7 +172,10 @@ impl SharedSessions {
         loop {
             let page = self.store.filed(list, keys.len() as u64, PAGE).await?;
             let full = page.len() as u64 == PAGE;
-            keys.extend(page.iter().filter_map(|bytes| SessionKey::from_bytes(bytes)));
+            keys.extend(
+                page.iter()
+                    .filter_map(|bytes| SessionKey::from_bytes(bytes)),
+            );
             if !full {
                 return Ok(keys);
             }

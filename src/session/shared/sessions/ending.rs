@@ -87,8 +87,10 @@ impl SharedSessions {
         sid: &ProviderSession,
     ) -> Result<usize, StoreAway> {
         let lists = self.names.lists("sid", sid.as_str());
-        self.end_listed(lists, |live| live.session.provider_session.as_ref() == Some(sid))
-            .await
+        self.end_listed(lists, |live| {
+            live.session.provider_session.as_ref() == Some(sid)
+        })
+        .await
     }
 
     /// See [`super::super::super::Sessions::end_every`].

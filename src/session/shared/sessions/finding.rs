@@ -26,7 +26,10 @@ impl SharedSessions {
         };
         let now = self.clock.now();
         live.entry.used(now);
-        if !self.front().is_stamp_due(&key, self.now(), self.stamp_interval()) {
+        if !self
+            .front()
+            .is_stamp_due(&key, self.now(), self.stamp_interval())
+        {
             return Ok(Some(live));
         }
         let life = self.life(&live.session, now, now);
@@ -146,7 +149,11 @@ impl SharedSessions {
                 return Ok(result);
             }
             let sealed = self.names.seal_state(&live.key, &is).ok_or(StoreAway)?;
-            if self.store.swap(&place, before.as_deref(), &sealed, STATE).await? {
+            if self
+                .store
+                .swap(&place, before.as_deref(), &sealed, STATE)
+                .await?
+            {
                 return Ok(result);
             }
         }

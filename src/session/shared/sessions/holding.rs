@@ -19,7 +19,9 @@ pub enum AgreeError {
     #[error(transparent)]
     Away(#[from] StoreAway),
     /// Another key ring, or another deployment, sealed what is there.
-    #[error("what another replica wrote cannot be opened: the replicas need the same keys_path, server_url, oidc.issuer and oidc.client_id, or a session.redis.prefix of their own")]
+    #[error(
+        "what another replica wrote cannot be opened: the replicas need the same keys_path, server_url, oidc.issuer and oidc.client_id, or a session.redis.prefix of their own"
+    )]
     Sealed,
 }
 
@@ -87,7 +89,11 @@ impl SharedSessions {
     /// # Errors
     /// [`StoreAway`]: whether it was used is not known.
     pub async fn was_used(&self, kind: &str, name: &str) -> Result<bool, StoreAway> {
-        Ok(self.store.get(&self.names.once(kind, name)).await?.is_some())
+        Ok(self
+            .store
+            .get(&self.names.once(kind, name))
+            .await?
+            .is_some())
     }
 
     /// Keeps `value` under a `name` that nobody can guess.
@@ -134,7 +140,11 @@ impl SharedSessions {
     pub async fn agree(&self, name: &str, mine: &[u8]) -> Result<Vec<u8>, AgreeError> {
         let place = self.names.once("agreed", name);
         let sealed = self.names.seal(&place, mine).ok_or(AgreeError::Sealed)?;
-        if self.store.set(&place, &sealed, FOR_EVER, When::Absent).await? {
+        if self
+            .store
+            .set(&place, &sealed, FOR_EVER, When::Absent)
+            .await?
+        {
             return Ok(mine.to_vec());
         }
         let value = self.store.get(&place).await?.ok_or(StoreAway)?;
@@ -148,8 +158,14 @@ impl SharedSessions {
     pub async fn insist(&self, name: &str, mine: &[u8]) -> Result<(), AgreeError> {
         let place = self.names.once("agreed", name);
         let sealed = self.names.seal(&place, mine).ok_or(AgreeError::Sealed)?;
-        if !self.store.set(&place, &sealed, FOR_EVER, When::Absent).await? {
-            self.store.set(&place, &sealed, FOR_EVER, When::Present).await?;
+        if !self
+            .store
+            .set(&place, &sealed, FOR_EVER, When::Absent)
+            .await?
+        {
+            self.store
+                .set(&place, &sealed, FOR_EVER, When::Present)
+                .await?;
         }
         Ok(())
     }

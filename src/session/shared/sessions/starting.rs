@@ -1,6 +1,7 @@
 //! How sessions begin, change and are renewed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::super::StoreAway;
 use super::super::super::id::{SessionId, SessionKey};
@@ -25,15 +26,14 @@ impl SharedSessions {
         let now = self.clock.now();
         // Listed before it is written: a logout that comes in between finds its name and buries it.
         let surplus = self.list(key, &session).await?;
-        let sealed = self.names.seal_session(&key, &session, now).ok_or(StoreAway)?;
-        let life = self.life(&session, now, now);
         let asked = self.front().asking(self.now());
-        let place = self.names.session(&key);
-        if !self.store.set(&place, &sealed, life, When::Absent).await? {
+        if !self.write(key, &session).await? {
             return Err(StoreAway);
         }
         let subject = session.identity.subject.clone();
         let live = self.front().confirm(key, session, now, asked);
+        // To begin is a use, and it was written.
+        self.front().is_stamp_due(&key, self.now(), Duration::ZERO);
         if surplus {
             self.end_oldest(&subject, &key).await?;
         }
@@ -41,8 +41,27 @@ impl SharedSessions {
         Ok((id, live.ok_or(StoreAway)?))
     }
 
+    /// Writes a new session; false when a logout was faster.
+    pub(in super::super) async fn write(
+        &self,
+        key: SessionKey,
+        session: &Session,
+    ) -> Result<bool, StoreAway> {
+        let now = self.clock.now();
+        let sealed = self
+            .names
+            .seal_session(&key, session, now)
+            .ok_or(StoreAway)?;
+        let (place, life) = (self.names.session(&key), self.life(session, now, now));
+        self.store.set(&place, &sealed, life, When::Absent).await
+    }
+
     /// Files `key` in every list of its session; true when the person has too many.
-    async fn list(&self, key: SessionKey, session: &Session) -> Result<bool, StoreAway> {
+    pub(in super::super) async fn list(
+        &self,
+        key: SessionKey,
+        session: &Session,
+    ) -> Result<bool, StoreAway> {
         let now = self.clock.now().unix();
         let oldest = now.saturating_sub(self.limits.lifetime.as_secs());
         let order = (session.started_at.unix(), oldest);
@@ -65,7 +84,11 @@ impl SharedSessions {
         let alive = self.of_subject(subject).await?;
         let most = usize::try_from(MOST_OF_ONE_PERSON).unwrap_or(usize::MAX);
         let surplus = alive.len().saturating_sub(most);
-        for live in alive.iter().filter(|live| live.key != *newest).take(surplus) {
+        for live in alive
+            .iter()
+            .filter(|live| live.key != *newest)
+            .take(surplus)
+        {
             self.end(&live.key).await?;
         }
         Ok(())
