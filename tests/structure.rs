@@ -59,6 +59,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         "reqwest::",
         &["oidc/http.rs", "oidc/http", "headscale/http.rs"],
     ),
+    ("use redis::", &["session/redis.rs", "session/redis"]),
     ("prometheus::", &["ops/metrics.rs", "ops/metrics"]),
     ("SystemTime::now", &["ops/clock.rs"]),
     // openidconnect takes its clock as chrono's type; the value comes from the clock parameter.

@@ -128,8 +128,10 @@ impl Replicas {
         Ok(())
     }
 
-    /// Puts this replica's key, with its new identity, in place of the others'.
+    /// Puts this replica's key, with its new identity, in place of the others'; and its key ring, which may
+    /// be a new one too.
     async fn insist(&self) -> Result<(), StartError> {
+        self.shared.insist(KEY_RING, b"the same").await?;
         if let (Some(issuer), Some(identity)) = (&self.issuer, &self.identity) {
             let mine = issuer.signing_key().to_shared(identity);
             let insisted = self.shared.insist(ISSUER_KEY, mine.expose().as_bytes());

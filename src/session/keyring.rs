@@ -123,6 +123,11 @@ impl KeyRing {
         Some(opened.to_vec())
     }
 
+    /// Whether the newest key sealed this; what an older one sealed is lost with it one day.
+    pub fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.get(ID_AT..NONCE_AT) == Some(&self.newest.id[..])
+    }
+
     /// `what` under each key of the ring, newest first, so that only its holders can tell what a name
     /// is about. The same in every process that has the key.
     pub fn hashes(&self, what: &[u8]) -> impl Iterator<Item = [u8; 32]> {

@@ -11,6 +11,7 @@ mod outages;
 mod redis;
 mod registration;
 mod secrecy;
+mod sequences;
 mod sign_in;
 mod stage;
 #[path = "../support/mod.rs"]

@@ -88,6 +88,11 @@ impl Names {
         self.keys.seal_bytes(place, &self.purpose, plain).ok()
     }
 
+    /// Whether it was sealed with the newest key.
+    pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
+        self.keys.is_newest(sealed)
+    }
+
     /// What [`Names::seal`] sealed for this very place.
     pub(super) fn open(&self, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         self.keys.open_bytes(place, &self.purpose, sealed.to_vec())

@@ -617,6 +617,48 @@ fn replicas_agree_on_what_was_said_first_and_only_with_one_key_ring() {
 }
 
 #[test]
+fn a_rotation_keeps_what_was_agreed_and_a_second_one_does_too() {
+    let server = Arc::new(Server::default());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.json");
+    let replica = || {
+        let keys = KeyRing::load_or_create(&path, Arc::new(SystemRandom::new())).unwrap();
+        Replica::start_with(&server, Arc::new(keys), &["https://hw.test"])
+    };
+    let first = replica();
+    assert_eq!(
+        ready(first.sessions.agree("key", b"one")),
+        Ok(b"one".to_vec())
+    );
+    let (id, _) = first.begin("dominic", None);
+    for rotation in 1..4 {
+        crate::session::keyring::rotate(&path, &SystemRandom::new(), false).unwrap();
+        let next = replica();
+        assert_eq!(
+            ready(next.sessions.agree("key", b"two")),
+            Ok(b"one".to_vec())
+        );
+        assert_eq!(
+            next.is_alive(&id),
+            rotation == 1,
+            "sealed with the key before"
+        );
+        let (newer, _) = next.begin("mia", None);
+        let old = ready(next.sessions.end_subject(&Subject::new("dominic")));
+        assert_eq!(
+            old,
+            Ok(usize::from(rotation == 1)),
+            "found by the key before"
+        );
+        assert_eq!(
+            ready(next.sessions.end_subject(&Subject::new("mia"))),
+            Ok(1)
+        );
+        assert!(!next.is_alive(&newer));
+    }
+}
+
+#[test]
 fn a_hundred_sessions_of_one_person_are_the_most_and_those_that_are_over_do_not_count() {
     let (server, [one, mut two]) = replicas();
     let (mia, _) = one.begin("mia", None);

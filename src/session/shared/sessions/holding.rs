@@ -148,7 +148,15 @@ impl SharedSessions {
             return Ok(mine.to_vec());
         }
         let value = self.store.get(&place).await?.ok_or(StoreAway)?;
-        self.names.open(&place, &value).ok_or(AgreeError::Sealed)
+        let agreed = self.names.open(&place, &value).ok_or(AgreeError::Sealed)?;
+        if !self.names.is_newest(&value)
+            && let Some(renewed) = self.names.seal(&place, &agreed)
+        {
+            // The key that sealed it goes with the next rotation.
+            let swap = self.store.swap(&place, Some(&value), &renewed, FOR_EVER);
+            swap.await?;
+        }
+        Ok(agreed)
     }
 
     /// All replicas go by `mine` from now on, once they ask.
