@@ -180,7 +180,12 @@ impl App {
             Arc::clone(&random),
         )?);
         let shared = replicas::shared(&settings, &keyring, &metrics, &clock, &random)?;
-        let sessions = Arc::new(replicas::sessions(&settings, &shared, &clock, &random));
+        let sessions = Arc::new(replicas::sessions(
+            &settings,
+            shared.as_ref(),
+            &clock,
+            &random,
+        ));
         let redirect_uri = settings.server_url.join("/oidc/callback");
         let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
         let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?
@@ -208,7 +213,7 @@ impl App {
                 settings.oidc.issuer.as_str(),
                 &settings.oidc.client_id,
             ]),
-            used: replicas::used_once("state", &shared),
+            used: replicas::used_once("state", shared.as_ref()),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,

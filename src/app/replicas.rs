@@ -59,7 +59,7 @@ pub(super) fn shared(
 /// Who is signed in, here or in what is shared.
 pub(super) fn sessions(
     settings: &Settings,
-    shared: &Option<Arc<SharedSessions>>,
+    shared: Option<&Arc<SharedSessions>>,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
 ) -> Sessions {
@@ -72,7 +72,7 @@ pub(super) fn sessions(
 }
 
 /// What was used, here or in any replica.
-pub(super) fn used_once(kind: &'static str, shared: &Option<Arc<SharedSessions>>) -> UsedOnce {
+pub(super) fn used_once(kind: &'static str, shared: Option<&Arc<SharedSessions>>) -> UsedOnce {
     let used = UsedOnce::new(USED);
     match shared {
         // An attempt may come from a clock that is ahead by its whole lifetime.

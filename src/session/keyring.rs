@@ -37,7 +37,7 @@ pub struct KeyRing {
 
 struct Key {
     id: [u8; KEY_ID_LENGTH],
-    key: LessSafeKey,
+    sealing: LessSafeKey,
     /// Derived from the same bytes, and good for names only.
     naming: hmac::Key,
 }
@@ -93,7 +93,7 @@ impl KeyRing {
         self.random.fill(&mut nonce);
         let mut sealed = plaintext.to_vec();
         let aad = Aad::from(associated(VERSION, &key.id, purpose, name));
-        key.key
+        key.sealing
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
             .map_err(|_| SealError)?;
         Ok([&[VERSION], &key.id[..], &nonce, &sealed].concat())
@@ -117,7 +117,7 @@ impl KeyRing {
         let aad = Aad::from(associated(version, &id, purpose, name));
         let sealed = bytes.get_mut(CIPHERTEXT_AT..)?;
         let opened = key
-            .key
+            .sealing
             .open_in_place(Nonce::assume_unique_for_key(nonce), aad, sealed)
             .ok()?;
         Some(opened.to_vec())
@@ -154,7 +154,7 @@ impl Key {
         Some(Self {
             id: stored.id,
             naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
-            key: LessSafeKey::new(key),
+            sealing: LessSafeKey::new(key),
         })
     }
 }

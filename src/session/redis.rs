@@ -317,6 +317,37 @@ impl SharedStore for Redis {
         Ok(())
     }
 
+    async fn append(
+        &self,
+        log: &str,
+        entry: &[u8],
+        most: u64,
+        life: Duration,
+    ) -> Result<(), StoreAway> {
+        let command = scripts::call(scripts::APPEND, log, |script| {
+            script.arg(entry).arg(most).arg(millis(life));
+        });
+        let _done: bool = self.run(StoreOperation::Index, &command).await?;
+        Ok(())
+    }
+
+    async fn position(&self, log: &str) -> Result<u64, StoreAway> {
+        let command = scripts::call(scripts::POSITION, log, |_| ());
+        self.run(StoreOperation::Index, &command).await
+    }
+
+    async fn since(&self, log: &str, position: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
+        let mut command = cmd("ZRANGE");
+        let from = format!("({position}");
+        command.arg(log).arg(from).arg("+inf").arg("BYSCORE");
+        let numbered: Vec<Vec<u8>> = self.run(StoreOperation::Index, &command).await?;
+        let entries = numbered.into_iter().map(|mut entry| {
+            let number = scripts::NUMBER.min(entry.len());
+            entry.split_off(number)
+        });
+        Ok(entries.collect())
+    }
+
     async fn publish(&self, message: &[u8]) -> Result<(), StoreAway> {
         let mut command = cmd("PUBLISH");
         command.arg(&self.channel).arg(message);

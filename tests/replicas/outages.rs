@@ -2,7 +2,7 @@
 
 use crate::faulty_provider::Person as Account;
 use crate::redis::Redis;
-use crate::stage::{HTML, Stage, eventually, session_line, url};
+use crate::stage::{HTML, Stage, callback_for, eventually, session_line, url};
 use crate::support::house::House;
 
 fn away(answer: &crate::support::raw::Response) {
@@ -21,7 +21,7 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
     let person = stage.somebody(Account::Member, 0);
     let session = session_line(&person);
     let mut on_the_way = stage.nobody(0);
-    let (_, callback) = stage.callback_for(&mut on_the_way, "/windows");
+    let (_, callback) = callback_for(&mut on_the_way, "/windows");
     assert_eq!(stage.store_check(0), "pass");
     stage.redis.stop();
 

@@ -40,9 +40,8 @@ impl Drop for Seed {
 #[test]
 fn what_was_signed_out_is_refused_everywhere_whatever_is_killed_in_between() {
     let drawn = RandomState::new().build_hasher().finish() | 1;
-    let named = std::env::var("REPLICAS_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let named = std::env::var_os("REPLICAS_SEED");
+    let named = named.and_then(|text| text.to_str()?.parse().ok());
     let seed = Seed(named.unwrap_or(drawn));
     let mut draw = Draw(seed.0);
     let mut stage = Stage::start(REPLICAS);

@@ -1,13 +1,13 @@
 //! A sign-in is one, whichever replicas carry it.
 
 use crate::faulty_provider::Person as Account;
-use crate::stage::{HTML, Stage, eventually, session_line, url};
+use crate::stage::{HTML, Stage, callback_for, eventually, session_line, url};
 
 #[test]
 fn a_sign_in_begun_at_one_replica_is_finished_at_another_and_good_at_all() {
     let stage = Stage::start(3);
     let mut person = stage.nobody(0);
-    let (answered, callback) = stage.callback_for(&mut person, "/windows");
+    let (answered, callback) = callback_for(&mut person, "/windows");
     let mut person = stage.moved(person, 1);
     let page = person.follow(answered);
     assert_eq!(page.status(), 200, "{}", page.text());
@@ -28,7 +28,7 @@ fn a_sign_in_begun_at_one_replica_is_finished_at_another_and_good_at_all() {
 fn a_callback_that_another_replica_answered_signs_nobody_in() {
     let stage = Stage::start(2);
     let mut person = stage.nobody(0);
-    let (_, callback) = stage.callback_for(&mut person, "/windows");
+    let (_, callback) = callback_for(&mut person, "/windows");
     // Two copies of one browser, as an attacker with its cookies has.
     let lines = {
         let at = url::Url::parse(&url("/oidc/callback")).unwrap();
@@ -54,7 +54,7 @@ fn a_replica_that_is_killed_in_the_middle_of_sign_ins_costs_nobody_anything() {
     let mut stage = Stage::start(2);
     let signed_in = stage.somebody(Account::Member, 0);
     let mut on_the_way = stage.nobody(0);
-    let (answered, _) = stage.callback_for(&mut on_the_way, "/windows");
+    let (answered, _) = callback_for(&mut on_the_way, "/windows");
     stage.replicas[0].restart(&[]);
     // The other one finishes it while the first is away.
     let mut on_the_way = stage.moved(on_the_way, 1);
@@ -69,7 +69,7 @@ fn a_replica_that_is_killed_in_the_middle_of_sign_ins_costs_nobody_anything() {
     }
     // And what it begins after its return is finished by it, though killed in between once more.
     let mut person = stage.nobody(0);
-    let (answered, _) = stage.callback_for(&mut person, "/windows");
+    let (answered, _) = callback_for(&mut person, "/windows");
     stage.replicas[0].restart(&[]);
     stage.replicas[0].wait_for_log("serving");
     let page = person.follow(answered);

@@ -127,15 +127,6 @@ impl Stage {
         person
     }
 
-    /// Walks from replica `at` to the provider and stops at its answer: the callback's URL.
-    pub(crate) fn callback_for(&self, person: &mut Person, path: &str) -> (Page, Url) {
-        let begun = person.get(&url(path));
-        let answered = person.step(begun);
-        let callback = answered.redirect().expect("the provider answers").clone();
-        assert_eq!(callback.path(), "/oidc/callback");
-        (answered, callback)
-    }
-
     /// What somebody's session may do at replica `at`, as a status.
     pub(crate) fn status(&self, at: usize, session: &str) -> u16 {
         self.ask(at, "GET", "/windows", &[session]).status()
@@ -173,6 +164,15 @@ impl Stage {
 /// `path` at the one origin.
 pub(crate) fn url(path: &str) -> String {
     format!("{ORIGIN}{path}")
+}
+
+/// Walks to the provider and stops at its answer: the callback's URL.
+pub(crate) fn callback_for(person: &mut Person, path: &str) -> (Page, Url) {
+    let begun = person.get(&url(path));
+    let answered = person.step(begun);
+    let callback = answered.redirect().expect("the provider answers").clone();
+    assert_eq!(callback.path(), "/oidc/callback");
+    (answered, callback)
 }
 
 /// The `Cookie` line of somebody's session.

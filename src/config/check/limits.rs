@@ -12,7 +12,12 @@ use crate::domain::session::Limits;
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
-    let store = store::store(file.store.as_deref(), file.store_grace, file.redis, checks);
+    let store = store::store(
+        file.store.as_deref(),
+        file.store_grace.as_deref(),
+        file.redis,
+        checks,
+    );
     let report = &mut checks.report;
     let mut limit = |key: &str, text: Option<String>, default: Duration| {
         duration(key, text.as_deref(), default, (MINUTE, 365 * DAY), report)

@@ -20,7 +20,7 @@ const LONGEST_PREFIX: usize = 64;
 /// The store that `session.store` names.
 pub(super) fn store(
     word: Option<&str>,
-    grace: Option<String>,
+    grace: Option<&str>,
     redis: Option<file::Redis>,
     checks: &mut Checks<'_>,
 ) -> Option<Store> {
@@ -49,11 +49,7 @@ pub(super) fn store(
     }
 }
 
-fn redis(
-    file: file::Redis,
-    grace: Option<String>,
-    checks: &mut Checks<'_>,
-) -> Option<RedisSettings> {
+fn redis(file: file::Redis, grace: Option<&str>, checks: &mut Checks<'_>) -> Option<RedisSettings> {
     let password = secrets::secret(
         "session.redis.password",
         file.password,
@@ -70,13 +66,7 @@ fn redis(
     let timeout = file.timeout.as_deref();
     let timeout = duration("session.redis.timeout", timeout, SECOND, bounds, report);
     let bounds = (Duration::ZERO, 60 * MINUTE);
-    let grace = duration(
-        "session.store_grace",
-        grace.as_deref(),
-        5 * MINUTE,
-        bounds,
-        report,
-    );
+    let grace = duration("session.store_grace", grace, 5 * MINUTE, bounds, report);
     let (place, topology, more) = (place?, topology?, more?);
     let ca_path = ca_path.ok()?;
     check_together(&place, &topology, &more, ca_path.as_ref(), report)?;

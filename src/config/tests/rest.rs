@@ -44,7 +44,7 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         session
     };
     for (more, key, words) in [
-        (json!({"url": "127.0.0.1:6379"}), "url", "redis://"),
+        (json!({"url": "127.0.0.1:6379"}), "url", "not a valid URL"),
         (
             json!({"url": "http://127.0.0.1"}),
             "url",

@@ -42,6 +42,24 @@ redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return redis.call('ZCARD', KEYS[1])";
 
+/// Bytes of an entry's number.
+pub(super) const NUMBER: usize = 20;
+
+/// Adds an entry under the next number, which is also its first twenty bytes, so that no two are alike; of
+/// more than so many the oldest go.
+pub(super) const APPEND: &str = "\
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local number = tonumber(last[2] or '0') + 1
+redis.call('ZADD', KEYS[1], number, string.format('%020d', number) .. ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1";
+
+/// The number of the last entry.
+pub(super) const POSITION: &str = "\
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return tonumber(last[2] or '0')";
+
 /// A call of `script` about `key`. Its text goes along each time: they are short, and no server has to
 /// know them from before.
 pub(super) fn call(script: &str, key: &str, arguments: impl FnOnce(&mut Cmd)) -> Cmd {

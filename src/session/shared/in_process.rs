@@ -263,6 +263,37 @@ impl SharedStore for InProcess {
         Ok(())
     }
 
+    async fn append(
+        &self,
+        log: &str,
+        entry: &[u8],
+        most: u64,
+        _: Duration,
+    ) -> Result<(), StoreAway> {
+        let server = self.reach()?;
+        let mut lists = lock(&server.lists);
+        let entries = lists.entry(log.to_owned()).or_default();
+        let number = entries.keys().next_back().map_or(0, |(number, _)| *number) + 1;
+        entries.insert((number, entry.to_vec()), ());
+        entries.retain(|(other, _), ()| number - *other < most);
+        self.heard(())
+    }
+
+    async fn position(&self, log: &str) -> Result<u64, StoreAway> {
+        let lists = lock(&self.reach()?.lists);
+        let last = lists
+            .get(log)
+            .and_then(|entries| entries.keys().next_back());
+        Ok(last.map_or(0, |(number, _)| *number))
+    }
+
+    async fn since(&self, log: &str, position: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
+        let lists = lock(&self.reach()?.lists);
+        let entries = lists.get(log).into_iter().flatten();
+        let later = entries.filter(|((number, _), ())| *number > position);
+        Ok(later.map(|((_, entry), ())| entry.clone()).collect())
+    }
+
     async fn publish(&self, message: &[u8]) -> Result<(), StoreAway> {
         lock(&self.reach()?.messages).push(message.to_vec());
         Ok(())

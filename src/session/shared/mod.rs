@@ -84,6 +84,21 @@ pub trait SharedStore: Send + Sync + fmt::Debug {
     /// Removes members from a list.
     async fn unfile(&self, list: &str, members: &[Vec<u8>]) -> Result<(), StoreAway>;
 
+    /// Adds `entry` to a log that keeps the `most` newest, and is gone `life` after the last addition.
+    async fn append(
+        &self,
+        log: &str,
+        entry: &[u8],
+        most: u64,
+        life: Duration,
+    ) -> Result<(), StoreAway>;
+
+    /// How many entries were ever added to a log: where whoever reads it later begins.
+    async fn position(&self, log: &str) -> Result<u64, StoreAway>;
+
+    /// What was added to a log since, the oldest first.
+    async fn since(&self, log: &str, position: u64) -> Result<Vec<Vec<u8>>, StoreAway>;
+
     /// Sends `message` to every subscriber that is connected; no more is promised.
     async fn publish(&self, message: &[u8]) -> Result<(), StoreAway>;
 

@@ -566,6 +566,29 @@ fn names_work_once_rights_are_held_by_one_and_tickets_are_taken_by_one() {
     );
 }
 
+#[test]
+fn a_log_is_read_by_all_from_where_each_began() {
+    let (server, [one, two]) = replicas();
+    let read = |replica: &Replica, from: u64| {
+        let entries = ready(replica.sessions.since("who left", from)).unwrap();
+        entries
+            .into_iter()
+            .flatten()
+            .map(|entry| String::from_utf8(entry).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let end = |replica: &Replica| ready(replica.sessions.position("who left")).unwrap();
+    assert_eq!(end(&one), 0);
+    ready(one.sessions.append("who left", b"dominic")).unwrap();
+    let between = end(&two);
+    ready(two.sessions.append("who left", b"mia")).unwrap();
+    ready(two.sessions.append("who left", b"mia")).unwrap();
+    assert_eq!(read(&one, 0), ["dominic", "mia", "mia"]);
+    assert_eq!(read(&one, between), ["mia", "mia"]);
+    assert_eq!(read(&one, end(&one)), Vec::<String>::new());
+    assert!(!String::from_utf8_lossy(&server.dump()).contains("mia"));
+}
+
 #[tokio::test]
 async fn a_right_is_given_back_when_it_is_dropped_and_only_by_its_holder() {
     let (server, [one, two]) = replicas();

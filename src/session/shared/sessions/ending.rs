@@ -107,12 +107,11 @@ impl SharedSessions {
     ) -> Result<usize, StoreAway> {
         let (mut ended, mut away) = (0, false);
         for list in lists {
-            match self.end_list(&list).await {
-                Ok(count) => ended += count,
-                Err(StoreAway) => {
-                    self.front().owe_list(list);
-                    away = true;
-                }
+            if let Ok(count) = self.end_list(&list).await {
+                ended += count;
+            } else {
+                self.front().owe_list(list);
+                away = true;
             }
         }
         if !away {

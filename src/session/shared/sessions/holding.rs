@@ -12,6 +12,10 @@ use super::SharedSessions;
 /// What all replicas agree on has no end of its own.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 10);
 
+/// Entries that a log keeps, and for how long after the last one.
+const MOST_LOGGED: u64 = 10_000;
+const LOGGED: Duration = Duration::from_hours(24);
+
 /// Why replicas do not agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgreeError {
@@ -131,6 +135,38 @@ impl SharedSessions {
         let place = self.names.once(kind, name);
         let value = self.store.take(&place).await?;
         Ok(value.and_then(|value| self.names.open(&place, &value)))
+    }
+
+    /// Adds to a log that all replicas read.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: others may not read it.
+    pub async fn append(&self, log: &str, entry: &[u8]) -> Result<(), StoreAway> {
+        let place = self.names.once("log", log);
+        let sealed = self.names.seal(&place, entry).ok_or(StoreAway)?;
+        self.store
+            .append(&place, &sealed, MOST_LOGGED, LOGGED)
+            .await
+    }
+
+    /// Where a log ends now.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: it is not known.
+    pub async fn position(&self, log: &str) -> Result<u64, StoreAway> {
+        self.store.position(&self.names.once("log", log)).await
+    }
+
+    /// What was added to a log since it ended there. An entry that cannot be opened is `None`: something
+    /// was added, and nobody knows what.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: it is not known.
+    pub async fn since(&self, log: &str, position: u64) -> Result<Vec<Option<Vec<u8>>>, StoreAway> {
+        let place = self.names.once("log", log);
+        let entries = self.store.since(&place, position).await?;
+        let opened = entries.iter().map(|entry| self.names.open(&place, entry));
+        Ok(opened.collect())
     }
 
     /// What all replicas go by under this `name`: `mine`, if nobody said anything before.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::super::StoreAway;
 use super::super::super::id::{SessionId, SessionKey};
 use super::super::super::live::Live;
+use super::super::super::{Confirmations, StoreAway};
 use super::super::When;
 use super::super::message::Message;
 use super::{STATE, SharedSessions};
@@ -149,7 +149,7 @@ impl SharedSessions {
         let (id, live) = self.start(session).await?;
         live.entry.take_over(kept);
         if let Some(mut state) = state.and_then(|value| self.names.open_state(old, &value)) {
-            state.confirmations = Default::default();
+            state.confirmations = Confirmations::default();
             let place = self.names.state(&live.key);
             let plain = serde_json::to_vec(&state).map_err(|_| StoreAway)?;
             let sealed = self.names.seal_state(&live.key, &plain).ok_or(StoreAway)?;
