@@ -1,7 +1,7 @@
 //! The server that replicas share goes away and comes back.
 
 use crate::faulty_provider::Person as Account;
-use crate::redis::Redis;
+use crate::redis::{Redis, Sentinel};
 use crate::stage::{HTML, Stage, callback_for, eventually, session_line, url};
 use crate::support::house::House;
 
@@ -187,4 +187,41 @@ fn the_server_is_asked_over_tls_and_with_a_password() {
         assert!(!log.contains(PASSWORD) && !log.contains(wrong), "{log}");
         away(&rest.ask(0, "GET", "/windows", &[&session_line(&person)]));
     }
+}
+
+/// Signs in at one replica, out at the other, and asks for what is listed.
+fn works(stage: &Stage) {
+    let mut person = stage.somebody(Account::Member, 0);
+    let session = session_line(&person);
+    for at in 0..2 {
+        assert_eq!(stage.store_check(at), "pass");
+        assert_eq!(stage.status(at, &session), 200, "replica {at}");
+    }
+    person = stage.moved(person, 1);
+    let asked = person.open(&url("/.headwarden/logout"));
+    assert_eq!(person.submit(&asked, "", &[]).status(), 303);
+    for at in 0..2 {
+        let status = || stage.status(at, &session);
+        eventually("refused", status, |status| *status == 401);
+    }
+}
+
+#[test]
+fn the_store_may_be_a_cluster() {
+    let redis = Redis::start_cluster();
+    let port = redis.address.port();
+    let session = format!("  redis: {{ url: \"redis://localhost:{port}\", topology: cluster }}\n");
+    works(&Stage::start_with(2, redis, &session, ""));
+}
+
+#[test]
+fn the_store_may_be_found_through_sentinels() {
+    let redis = Redis::start();
+    let sentinel = Sentinel::start(&redis);
+    let (port, nowhere) = (sentinel.address.port(), "localhost:9");
+    let session = format!(
+        "  redis: {{ url: \"redis://{nowhere}\", nodes: [\"localhost:{port}\"], \
+         topology: sentinel, sentinel_name: primary }}\n"
+    );
+    works(&Stage::start_with(2, redis, &session, ""));
 }

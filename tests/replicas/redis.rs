@@ -20,6 +20,7 @@ pub(crate) struct Redis {
     /// Whom clients have to trust, where it speaks TLS.
     pub(crate) ca_path: Option<PathBuf>,
     password: Option<&'static str>,
+    is_cluster: bool,
     child: Option<Child>,
     directory: TempDir,
 }
@@ -45,10 +46,26 @@ impl Redis {
             address,
             ca_path,
             password,
+            is_cluster: false,
             child: None,
             directory,
         };
         redis.start_again();
+        redis
+    }
+
+    /// A cluster of one node, which refuses what a larger one could not do.
+    pub(crate) fn start_cluster() -> Self {
+        let mut redis = Self::start();
+        redis.stop();
+        redis.is_cluster = true;
+        redis.start_again();
+        redis.ask("CLUSTER ADDSLOTSRANGE 0 16383");
+        let deadline = Instant::now() + PATIENCE;
+        while !redis.ask("CLUSTER INFO").contains("cluster_state:ok") {
+            assert!(Instant::now() < deadline, "{}", redis.log());
+            std::thread::yield_now();
+        }
         redis
     }
 
@@ -84,6 +101,14 @@ impl Redis {
                 .args(["--tls-cert-file".as_ref(), self.file("tls.crt").as_os_str()])
                 .args(["--tls-key-file".as_ref(), self.file("tls.key").as_os_str()]),
         };
+        if self.is_cluster {
+            command.args([
+                "--cluster-enabled",
+                "yes",
+                "--cluster-announce-ip",
+                "127.0.0.1",
+            ]);
+        }
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
@@ -152,6 +177,53 @@ impl Redis {
 
     fn file(&self, name: &str) -> PathBuf {
         Path::join(self.directory.path(), name)
+    }
+}
+
+/// A Sentinel that watches a server, which it calls `primary`.
+pub(crate) struct Sentinel {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    _directory: TempDir,
+}
+
+impl Sentinel {
+    pub(crate) fn start(redis: &Redis) -> Self {
+        let [address] = free_addresses();
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("sentinel.conf");
+        let text = format!(
+            "bind 127.0.0.1\nport {}\ndir {}\nsentinel monitor primary 127.0.0.1 {} 1\n",
+            address.port(),
+            directory.path().display(),
+            redis.address.port()
+        );
+        std::fs::write(&config, text).expect("a directory to write to");
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "redis-server"])
+            .arg(&config)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts");
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "the Sentinel does not start");
+            std::thread::yield_now();
+        }
+        Self {
+            address,
+            child,
+            _directory: directory,
+        }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -8,9 +8,8 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
-    TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
 
 use crate::config::{RedisSettings, RedisTopology, read_file};
@@ -82,12 +81,11 @@ impl Connector {
         });
         let infos = addresses
             .clone()
-            .map(|address| {
-                Ok(address
-                    .into_connection_info()?
-                    .set_redis_settings(login.clone()))
+            .map(|addr| ConnectionInfo {
+                addr,
+                redis: login.clone(),
             })
-            .collect::<RedisResult<Vec<ConnectionInfo>>>()?;
+            .collect::<Vec<ConnectionInfo>>();
         let servers = match &settings.topology {
             RedisTopology::One => Servers::One,
             RedisTopology::Sentinel { name } => {
@@ -161,8 +159,8 @@ impl Connector {
 /// What every connection keeps to.
 pub(super) fn bounded(timeout: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
+        .set_connection_timeout(timeout)
+        .set_response_timeout(timeout)
 }
 
 fn nothing_to_connect_to() -> RedisError {
@@ -170,16 +168,15 @@ fn nothing_to_connect_to() -> RedisError {
 }
 
 fn login(settings: &RedisSettings) -> RedisConnectionInfo {
-    let mut login = RedisConnectionInfo::default()
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_db(settings.database);
-    if let Some(name) = &settings.username {
-        login = login.set_username(name);
+    RedisConnectionInfo {
+        db: settings.database,
+        username: settings.username.clone(),
+        password: settings
+            .password
+            .as_ref()
+            .map(|password| password.expose().clone()),
+        protocol: ProtocolVersion::RESP3,
     }
-    if let Some(password) = &settings.password {
-        login = login.set_password(password.expose());
-    }
-    login
 }
 
 fn certificates(settings: &RedisSettings) -> Result<Option<TlsCertificates>, BuildError> {
@@ -202,14 +199,15 @@ fn sentinel(
     settings: &RedisSettings,
     certificates: Option<&TlsCertificates>,
 ) -> RedisResult<SentinelClient> {
-    let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)?
-        .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-        .set_client_to_redis_db(settings.database);
+    let mut builder =
+        SentinelClientBuilder::new(sentinels, name.to_owned(), SentinelServerType::Master)?
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+            .set_client_to_redis_db(settings.database);
     if let Some(name) = &settings.username {
-        builder = builder.set_client_to_redis_username(name);
+        builder = builder.set_client_to_redis_username(name.clone());
     }
     if let Some(password) = &settings.password {
-        builder = builder.set_client_to_redis_password(password.expose());
+        builder = builder.set_client_to_redis_password(password.expose().clone());
     }
     if settings.tls {
         builder = builder

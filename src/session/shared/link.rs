@@ -35,7 +35,13 @@ impl SharedSessions {
                 let debts = tokio::spawn(async move { paying.pay().await });
                 connected.send_modify(|times| *times += 1);
                 while let Some(message) = messages.next().await {
-                    self.heard(&message).await;
+                    // What asks the store must not keep the next end waiting.
+                    let hearing = Arc::clone(&self);
+                    if Message::asks(&message) {
+                        tokio::spawn(async move { hearing.heard(&message).await });
+                    } else {
+                        hearing.heard(&message).await;
+                    }
                 }
                 self.front().listen(false);
                 debts.abort();

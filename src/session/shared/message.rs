@@ -23,6 +23,11 @@ impl Message {
         }
     }
 
+    /// Whether whoever hears it has to ask the store.
+    pub(super) fn asks(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&b'r')
+    }
+
     /// `None` for what no version wrote that this one knows.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
