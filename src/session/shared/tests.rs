@@ -169,8 +169,9 @@ fn overtaken(
     let (_, [one, mut two]) = replicas();
     let (id, live) = one.begin("dominic", None);
     two.way.slow(true);
-    let (sessions, asked) = (Arc::clone(&two.sessions), id.clone());
-    let mut finding = Box::pin(async move { sessions.find(&asked).await });
+    let (sessions, key) = (Arc::clone(&two.sessions), id.key());
+    // By name: a use would ask the store once more, to note it.
+    let mut finding = Box::pin(async move { sessions.find_by_key(&key).await });
     let mut context = Context::from_waker(Waker::noop());
     assert!(finding.as_mut().poll(&mut context).is_pending());
     two.way.slow(false);

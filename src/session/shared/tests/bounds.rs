@@ -104,7 +104,12 @@ impl World {
             Step::SignIn(at, who) => self.sign_in(at, who),
             Step::Find(at, which) => {
                 if let Some(n) = self.pick(which) {
-                    let found = ready(self.replicas[at].sessions.find(&self.ids[n].0));
+                    let (sessions, id) = (&self.replicas[at].sessions, &self.ids[n].0);
+                    let found = if which % 2 == 0 {
+                        ready(sessions.find(id))
+                    } else {
+                        ready(sessions.find_by_key(&id.key()))
+                    };
                     self.judge(at, n, now, found);
                 }
             }
@@ -159,9 +164,10 @@ impl World {
 
     fn find_slowly(&mut self, at: usize, which: usize, now: Duration) {
         let Some(n) = self.pick(which) else { return };
-        let (replica, id) = (&self.replicas[at], self.ids[n].0.clone());
+        let (replica, key) = (&self.replicas[at], self.ids[n].0.key());
         let sessions = Arc::clone(&replica.sessions);
-        let mut finding: Finding = Box::pin(async move { sessions.find(&id).await });
+        // By name: a use would ask the store once more, to note it.
+        let mut finding: Finding = Box::pin(async move { sessions.find_by_key(&key).await });
         replica.way.slow(true);
         let polled = finding
             .as_mut()
