@@ -5,8 +5,10 @@
 //! never held while the store is called.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ring::digest::{SHA256, digest};
 
 use super::id::SessionKey;
 use crate::domain::identity::{ProviderSession, Subject};
@@ -18,12 +20,44 @@ pub(super) struct Index(Mutex<Tables>);
 
 #[derive(Debug, Default)]
 struct Tables {
-    by_subject: Keys<Subject>,
-    by_provider_session: Keys<ProviderSession>,
+    by_subject: HashMap<Name, Keys>,
+    by_provider_session: HashMap<Name, Keys>,
 }
 
-/// Keys of sessions, the oldest first; few, so that a list does.
-type Keys<K> = HashMap<K, Vec<SessionKey>>;
+/// Half a SHA-256 of what a person or a session at the provider is called: names may be long, and no
+/// two have the same.
+type Name = [u8; 16];
+
+/// Keys of sessions, the oldest first. Almost everybody has one.
+#[derive(Debug)]
+enum Keys {
+    One(SessionKey),
+    More(Vec<SessionKey>),
+}
+
+impl Keys {
+    fn push(&mut self, key: SessionKey) {
+        match self {
+            Self::One(first) => *self = Self::More(vec![*first, key]),
+            Self::More(keys) => keys.push(key),
+        }
+    }
+
+    fn as_slice(&self) -> &[SessionKey] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::More(keys) => keys,
+        }
+    }
+
+    /// The oldest, taken out; `None` if it is the only one.
+    fn take_oldest(&mut self) -> Option<SessionKey> {
+        match self {
+            Self::One(_) => None,
+            Self::More(keys) => (keys.len() > 1).then(|| keys.remove(0)),
+        }
+    }
+}
 
 impl Index {
     /// Files `key` under the person and the provider session of `session`. Of more than `most` of one
@@ -36,21 +70,24 @@ impl Index {
     ) -> Option<SessionKey> {
         let mut tables = self.tables();
         if let Some(sid) = &session.provider_session {
-            let of_sid = tables.by_provider_session.entry(sid.clone()).or_default();
-            of_sid.push(key);
+            add_to(&mut tables.by_provider_session, sid.as_str(), key);
         }
-        let subject = session.identity.subject.clone();
-        let of_person = tables.by_subject.entry(subject).or_default();
-        of_person.push(key);
-        (of_person.len() > most).then(|| of_person.remove(0))
+        let of_person = add_to(
+            &mut tables.by_subject,
+            session.identity.subject.as_str(),
+            key,
+        );
+        let too_many = of_person.as_slice().len() > most;
+        too_many.then(|| of_person.take_oldest()).flatten()
     }
 
     /// Forgets `key`; what is not there is no error.
     pub(super) fn remove(&self, key: &SessionKey, session: &Session) {
         let mut tables = self.tables();
-        drop_from(&mut tables.by_subject, &session.identity.subject, key);
+        let subject = session.identity.subject.as_str();
+        drop_from(&mut tables.by_subject, subject, key);
         if let Some(sid) = &session.provider_session {
-            drop_from(&mut tables.by_provider_session, sid, key);
+            drop_from(&mut tables.by_provider_session, sid.as_str(), key);
         }
     }
 
@@ -59,39 +96,31 @@ impl Index {
     pub(super) fn refile(&self, key: SessionKey, before: &Session, now: &Session) {
         let mut tables = self.tables();
         if let Some(sid) = &before.provider_session {
-            drop_from(&mut tables.by_provider_session, sid, &key);
+            drop_from(&mut tables.by_provider_session, sid.as_str(), &key);
         }
         if let Some(sid) = &now.provider_session {
-            let of_sid = tables.by_provider_session.entry(sid.clone()).or_default();
-            of_sid.push(key);
+            add_to(&mut tables.by_provider_session, sid.as_str(), key);
         }
     }
 
     /// Every session of this person.
     pub(super) fn of_subject(&self, subject: &Subject) -> Vec<SessionKey> {
-        self.tables()
-            .by_subject
-            .get(subject)
-            .cloned()
-            .unwrap_or_default()
+        keys_in(&self.tables().by_subject, subject.as_str())
     }
 
     /// Every session that began from this session at the provider.
     pub(super) fn of_provider_session(&self, sid: &ProviderSession) -> Vec<SessionKey> {
-        self.tables()
-            .by_provider_session
-            .get(sid)
-            .cloned()
-            .unwrap_or_default()
+        keys_in(&self.tables().by_provider_session, sid.as_str())
     }
 
     /// How many keys each table holds, for the tests that compare it with the store.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
         let tables = self.tables();
+        let len = |keys: &Keys| keys.as_slice().len();
         (
-            tables.by_subject.values().map(Vec::len).sum(),
-            tables.by_provider_session.values().map(Vec::len).sum(),
+            tables.by_subject.values().map(len).sum(),
+            tables.by_provider_session.values().map(len).sum(),
         )
     }
 
@@ -102,11 +131,46 @@ impl Index {
     }
 }
 
-fn drop_from<K: Eq + Hash>(table: &mut Keys<K>, at: &K, key: &SessionKey) {
-    if let Some(keys) = table.get_mut(at) {
-        keys.retain(|other| other != key);
-        if keys.is_empty() {
-            table.remove(at);
+fn name(text: &str) -> Name {
+    let mut name = [0; 16];
+    for (to, from) in name
+        .iter_mut()
+        .zip(digest(&SHA256, text.as_bytes()).as_ref())
+    {
+        *to = *from;
+    }
+    name
+}
+
+fn add_to<'a>(table: &'a mut HashMap<Name, Keys>, at: &str, key: SessionKey) -> &'a mut Keys {
+    match table.entry(name(at)) {
+        Entry::Vacant(free) => free.insert(Keys::One(key)),
+        Entry::Occupied(filed) => {
+            let keys = filed.into_mut();
+            keys.push(key);
+            keys
         }
+    }
+}
+
+fn keys_in(table: &HashMap<Name, Keys>, at: &str) -> Vec<SessionKey> {
+    let keys = table.get(&name(at));
+    keys.map(|keys| keys.as_slice().to_vec())
+        .unwrap_or_default()
+}
+
+fn drop_from(table: &mut HashMap<Name, Keys>, at: &str, key: &SessionKey) {
+    let Entry::Occupied(mut filed) = table.entry(name(at)) else {
+        return;
+    };
+    let is_empty = match filed.get_mut() {
+        Keys::One(only) => only == key,
+        Keys::More(keys) => {
+            keys.retain(|other| other != key);
+            keys.is_empty()
+        }
+    };
+    if is_empty {
+        filed.remove();
     }
 }
