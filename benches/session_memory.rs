@@ -63,6 +63,7 @@ fn resident() -> u64 {
     kib.unwrap_or_default() * 1024
 }
 
+#[expect(clippy::print_stdout, reason = "the table is what it is run for")]
 fn main() {
     let limits = Limits {
         idle: Duration::from_hours(8),
