@@ -3,7 +3,9 @@
 //! does I/O.
 
 pub mod access;
+pub mod agent;
 pub mod authority;
+pub mod calendar;
 pub mod client_ip;
 pub mod door;
 pub mod identity;

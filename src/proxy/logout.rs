@@ -5,6 +5,7 @@ use http::Response;
 
 use super::house::{House, see_other, set_cookie};
 use super::visit::Visit;
+use crate::ops::audit;
 use crate::pages;
 
 /// Where the provider sends a browser back to after signing it out; to be registered there.
@@ -31,19 +32,24 @@ impl House {
         }
     }
 
-    async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
+    pub(super) async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
         // Where the cookie is there twice, nothing tells which is the person's: all of them end.
         let mut ended = None;
         for id in self.cookies.session_ids(&visit.head.headers) {
-            let session = match self.sessions.end(&id.key()).await {
+            let key = id.key();
+            let session = match self.sessions.end(&key).await {
                 Ok(Some(session)) => session,
                 Ok(None) => continue,
                 // Signed out only here is not signed out: the cookie stays, for another try.
                 Err(away) => return self.store_away(visit, away),
             };
-            tracing::info!(
-                request_id = visit.id, subject = %session.identity.subject, "signed out"
-            );
+            audit::Entry {
+                client: Some(visit.client),
+                subject: Some(&session.identity.subject),
+                session: Some(&key.to_string()),
+                ..audit::Entry::new(audit::Act::SignedOut, audit::Actor::Person, &visit.id)
+            }
+            .record();
             ended = Some(session);
         }
         let back = self.settings.server_url.join(SIGNED_OUT);

@@ -16,6 +16,7 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
+use crate::ops::audit;
 use crate::ops::metrics::CallbackFailure;
 use crate::pages;
 use crate::session::{AttemptError, Live, SessionId, SessionKey, StoreAway};
@@ -265,7 +266,13 @@ impl House {
             }
         };
         self.metrics.signed_in((&attempt.kind).into());
-        tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
+        audit::Entry {
+            client: Some(visit.client),
+            subject: Some(&subject),
+            session: Some(&live.key.to_string()),
+            ..audit::Entry::new(audit::Act::SignedIn, audit::Actor::Person, &visit.id)
+        }
+        .record();
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
