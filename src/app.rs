@@ -2,7 +2,9 @@
 //! process in good order. Knows everything, decides nothing.
 
 mod bind;
+mod desk;
 mod probes;
+mod socket;
 mod tls;
 
 use std::future::Future;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -30,7 +33,7 @@ use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
-use crate::proxy::private;
+use crate::proxy::private::{self, Caller, Listening};
 use crate::proxy::rates::{self, Rates};
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
@@ -61,6 +64,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The operator's socket cannot be opened.
+    #[error("the admin socket cannot be opened: {0}")]
+    AdminSocket(#[from] socket::SocketError),
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -102,7 +108,7 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } => 3,
+            Self::Bind { .. } | Self::AdminSocket(_) => 3,
             Self::Tls(_) | Self::Trust(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) => 6,
@@ -262,6 +268,9 @@ impl App {
         F: Future<Output = ()>,
     {
         let sockets = bind::Sockets::reserve(&self.settings)?;
+        let local = self.settings.admin.socket.as_ref();
+        let local = local.map(socket::listen).transpose()?;
+        let (local, _name) = local.unzip();
         // A certificate that cannot be used ends the process at once, as a port in use does.
         let acceptors = self
             .settings
@@ -272,7 +281,7 @@ impl App {
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        self.open_admin(&mut tasks, sockets.admin, &closing)?;
+        self.open_admin(&mut tasks, sockets.admin, local, &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
@@ -318,12 +327,13 @@ impl App {
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
-            listener,
-            acceptor,
+            Listening::Tcp(listener, acceptor),
             PRIVATE_CONNECTIONS,
             stop,
-            move |mut request, peer| {
-                request.extensions_mut().insert(Peer(peer.ip()));
+            move |mut request, caller| {
+                if let Caller::Remote(peer) = caller {
+                    request.extensions_mut().insert(Peer(peer.ip()));
+                }
                 let (issuer, metrics) = (Arc::clone(&issuer), Arc::clone(&metrics));
                 async move {
                     let response = issuer.handle(&request).await;
@@ -341,27 +351,36 @@ impl App {
         &self,
         tasks: &mut JoinSet<()>,
         socket: Option<bind::Socket>,
+        local: Option<UnixListener>,
         closing: &Drain,
     ) -> Result<(), StartError> {
-        let Some(socket) = socket else { return Ok(()) };
-        let (listener, stop) = (socket.listen()?, closing.stopping());
         let admin = Arc::new(probes::Admin {
             provider: Arc::clone(&self.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: self.house.headscale_signs_in(),
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
-        });
-        tasks.spawn(private::serve(
-            listener,
-            None,
-            PRIVATE_CONNECTIONS,
-            stop,
-            move |request, _| {
-                let admin = Arc::clone(&admin);
-                async move { admin.answer(&request).await }
+            desk: desk::Desk {
+                sessions: Arc::clone(&self.house.sessions),
+                limits: self.settings.session.limits,
+                random: Arc::clone(&self.random),
             },
-        ));
+            shows_sessions: self.settings.admin.sessions,
+        });
+        let listener = socket.map(bind::Socket::listen).transpose()?;
+        let listener = listener.map(|listener| Listening::Tcp(listener, None));
+        for listening in listener.into_iter().chain(local.map(Listening::Local)) {
+            let admin = Arc::clone(&admin);
+            tasks.spawn(private::serve(
+                listening,
+                PRIVATE_CONNECTIONS,
+                closing.stopping(),
+                move |request, caller| {
+                    let admin = Arc::clone(&admin);
+                    async move { admin.answer(&request, caller).await }
+                },
+            ));
+        }
         Ok(())
     }
 

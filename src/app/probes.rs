@@ -1,4 +1,5 @@
-//! The operator's listener: liveness, readiness with each check named, and metrics.
+//! The operator's listener and socket: liveness, readiness with each check named, metrics; and the way to
+//! the sessions.
 
 use std::sync::Arc;
 
@@ -6,13 +7,15 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
+use super::desk::Desk;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
 use crate::ops::metrics::{self, Metrics};
 use crate::proxy::drain::Drain;
+use crate::proxy::private::Caller;
 
-/// What the probes look at.
+/// What an operator may ask about.
 pub struct Admin {
     /// The provider people sign in with.
     pub provider: Arc<Provider>,
@@ -24,11 +27,23 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether we are stopping.
     pub drain: Drain,
+    /// Where sessions are seen and ended.
+    pub desk: Desk,
+    /// Whether that is so over TCP too; there is no sign-in.
+    pub shows_sessions: bool,
 }
 
 impl Admin {
     /// Answers one request.
-    pub async fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    pub async fn answer(&self, request: &Request<Bytes>, caller: Caller) -> Response<Bytes> {
+        let path = request.uri().path();
+        let may_come_here = match caller {
+            Caller::Local { .. } => true,
+            Caller::Remote(_) => self.shows_sessions,
+        };
+        if Desk::is_at(path) && may_come_here {
+            return self.desk.answer(request, caller).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -36,7 +51,7 @@ impl Admin {
                 "GET only\n".to_owned(),
             );
         }
-        match request.uri().path() {
+        match path {
             // Alive is whoever answers.
             "/healthz" | "/livez" => {
                 text(StatusCode::OK, health::CONTENT_TYPE, Checks::new().body())

@@ -3,6 +3,7 @@
 //! `problem` and `report`.
 
 mod access;
+mod admin;
 mod headscale;
 mod limits;
 mod listeners;
@@ -37,7 +38,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 
     let server_url = listeners::server_url(file.server_url, file.allow_insecure_server_url, checks);
     let listen = listeners::listen(file.listen, checks);
-    let admin = listeners::admin(file.admin.unwrap_or_default(), checks);
+    let admin = admin::admin(file.admin.unwrap_or_default(), checks);
     let trusted_proxies = listeners::trusted_proxies(file.trusted_proxies, checks);
     let keys_path = secrets::path(
         "keys_path",
@@ -62,7 +63,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
-        admin: admin.ok()?,
+        admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
         oidc: provider?,

@@ -58,6 +58,9 @@ sections! {
     Admin {
         enabled: Option<bool>,
         address: Option<String>,
+        sessions: Option<bool>,
+        socket_path: Option<String>,
+        socket_access: Option<String>,
     }
     /// `headscale`.
     Headscale {

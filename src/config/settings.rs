@@ -23,8 +23,8 @@ pub struct Settings {
     pub server_url: ServerUrl,
     /// Public listeners; at least one.
     pub listen: Vec<Listener>,
-    /// Health, readiness and metrics; `None` switches them off.
-    pub admin: Option<SocketAddr>,
+    /// Where an operator asks.
+    pub admin: Admin,
     /// Peers whose `X-Forwarded-For` counts. Never contains a default route.
     pub trusted_proxies: Vec<IpNet>,
     /// The Headscale behind us.
@@ -54,6 +54,26 @@ pub struct Settings {
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,
+}
+
+/// Where an operator asks the running process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Health, readiness and metrics over TCP; `None` switches them off.
+    pub address: Option<SocketAddr>,
+    /// Sessions are shown and ended there too. There is no sign-in: whoever reaches it may.
+    pub sessions: bool,
+    /// A socket for the operator's command line; `None` switches it off.
+    pub socket: Option<AdminSocket>,
+}
+
+/// A Unix socket, whose permissions are the wall around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Absolute, and short enough for the address of a socket.
+    pub path: PathBuf,
+    /// Whether its group may use it, beside its owner.
+    pub group: bool,
 }
 
 /// The public origin.

@@ -44,7 +44,7 @@ pub struct Connection {
 impl Connection {
     /// Wraps a connection accepted from `peer`.
     pub fn new(transport: Transport, peer: SocketAddr) -> Self {
-        let socket = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
+        let socket = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // The peer was known at accept; asking the kernel again would fail once it has gone.
         let _ = socket.peer_addr.set(Some(peer.into()));
         Self {
@@ -287,7 +287,7 @@ impl Shutdown for Lent {
 impl UniqueID for Lent {
     fn id(&self) -> UniqueIDType {
         let connection = self.connection.as_ref();
-        connection.map_or(-1, |connection| connection.transport.tcp().as_raw_fd())
+        connection.map_or(-1, |connection| connection.transport.as_raw_fd())
     }
 }
 

@@ -13,7 +13,11 @@ fn defaults_are_what_the_documentation_says() {
     let settings = good(&[]);
     assert_eq!(settings.listen.len(), 1);
     assert_eq!(settings.listen[0].address.to_string(), "127.0.0.1:8000");
-    assert_eq!(settings.admin.unwrap().to_string(), "127.0.0.1:9181");
+    assert_eq!(
+        settings.admin.address.unwrap().to_string(),
+        "127.0.0.1:9181"
+    );
+    assert!(settings.admin.socket.is_none() && !settings.admin.sessions);
     assert_eq!(
         settings.keys_path,
         Path::new("/var/lib/headwarden/keys.json")
