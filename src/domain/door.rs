@@ -95,6 +95,8 @@ pub enum Own {
     Logout,
     /// `/.headwarden/signed-out`
     SignedOut,
+    /// `/.headwarden/sessions`
+    Sessions,
     /// `/.headwarden/confirm-register`
     ConfirmRegister,
     /// `/.headwarden/confirm-ssh`
@@ -253,6 +255,7 @@ fn own(path: &str) -> Own {
         "/.headwarden/sign-in" => Own::SignIn,
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
+        "/.headwarden/sessions" => Own::Sessions,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,
         "/.headwarden/confirm-ssh" => Own::ConfirmSsh,
         _ => Own::Unknown,

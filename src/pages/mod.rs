@@ -12,6 +12,7 @@ mod confirm;
 mod denied;
 mod json;
 mod notice;
+mod sessions;
 mod shell;
 mod sign_in;
 mod signed_out;
@@ -24,6 +25,7 @@ pub use notice::{
     UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
 };
+pub use sessions::{OwnSession, OwnSessions, sessions};
 pub use shell::{Context, guard};
 pub use sign_in::{
     ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
@@ -37,6 +39,8 @@ pub const SIGN_IN: &str = "/.headwarden/sign-in";
 pub const SWITCH_USER: &str = "/.headwarden/sign-in?switch=1";
 /// Ends the session, by POST.
 pub const LOGOUT: &str = "/.headwarden/logout";
+/// A person's own sessions; ends them, by POST.
+pub const SESSIONS: &str = "/.headwarden/sessions";
 /// Takes the answer to [`confirm_register`], by POST.
 pub const CONFIRM_REGISTER: &str = "/.headwarden/confirm-register";
 /// Takes the answer to [`confirm_ssh`], by POST.

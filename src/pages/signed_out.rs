@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::shell::{Context, Form, Shell, page};
 use super::text::Person;
-use super::{LOGOUT, SIGN_IN, SWITCH_USER};
+use super::{LOGOUT, SESSIONS, SIGN_IN, SWITCH_USER};
 use crate::domain::identity::Identity;
 
 #[derive(Template)]
@@ -16,6 +16,7 @@ struct SignOut<'a> {
     who: Option<Person>,
     token: Option<&'a str>,
     logout: &'static str,
+    sessions: &'static str,
 }
 
 /// Asks whether to sign out, as a GET must not: the form POSTs to [`LOGOUT`] with `token` where
@@ -31,6 +32,7 @@ pub fn sign_out(
         who: who.map(Person::new),
         token,
         logout: LOGOUT,
+        sessions: SESSIONS,
     };
     page(context, StatusCode::OK, Form::Yes, &template)
 }

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +14,8 @@ use super::*;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{Email, Identity, Issuer, Subject};
 use crate::domain::policy::Denial;
+use crate::domain::session::Browser;
+use crate::domain::time::Timestamp;
 use crate::domain::username::UsernameError;
 
 /// The one field that no stranger can fill: its parser admits no markup.
@@ -92,9 +96,37 @@ fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
             true,
             sign_out(context, None, None),
         ),
+        ("sessions", 200, true, own_sessions(context, text, false)),
+        ("refused", 400, true, own_sessions(context, text, true)),
         ("register", 200, true, confirm_register(context, asked)),
         ("ssh", 200, true, confirm_ssh(context, asked)),
     ]
+}
+
+fn own_sessions(context: &Context<'_>, text: &str, refused: bool) -> Response<Bytes> {
+    let browser = &Browser {
+        address: Ipv4Addr::LOCALHOST.into(),
+        agent: text.to_owned(),
+    };
+    let session = OwnSession {
+        id: text,
+        is_this: true,
+        browser,
+        started_at: Timestamp::from_unix(0),
+        last_used: Timestamp::from_unix(60),
+    };
+    let other = OwnSession {
+        is_this: false,
+        ..session
+    };
+    let own = OwnSessions {
+        who: &person(text),
+        list: &[session, other],
+        token: text,
+        now: Timestamp::from_unix(300),
+        refused,
+    };
+    sessions(context, &own)
 }
 
 fn sign_in_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
@@ -360,6 +392,19 @@ fn the_ways_out_lead_to_our_own_paths() {
                 "name=\"token\" value=\"tok\"",
             ],
         ),
+        ("sign out", vec!["href=\"/.headwarden/sessions\""]),
+        (
+            "sessions",
+            vec![
+                "<form method=\"post\" action=\"/.headwarden/logout\">",
+                "<form method=\"post\" action=\"/.headwarden/sessions\">",
+                "name=\"token\" value=\"tok\"",
+                "name=\"id\" value=\"tok\"",
+                "name=\"others\" value=\"yes\"",
+                "Last used 4 minutes ago",
+                "<time datetime=\"1970-01-01T00:00:00Z\">1 January 1970, 00:00 UTC</time>",
+            ],
+        ),
         (
             "register",
             vec![
@@ -384,6 +429,8 @@ fn the_ways_out_lead_to_our_own_paths() {
     }
     assert!(!page("sign out, unknown").contains("name=\"token\""));
     assert!(!page("sign out, unknown").contains("Signed in as"));
+    assert!(!page("sign out, unknown").contains("/.headwarden/sessions"));
+    assert!(page("refused").contains("Nothing was ended") && !page("sessions").contains("Nothing"));
 }
 
 #[test]

@@ -162,6 +162,7 @@ impl House {
             Own::SignIn => Verdict::Answer(self.sign_in(visit)),
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
             Own::ConfirmRegister => {
                 Verdict::Answer(self.confirm(visit, Purpose::Register, body).await)
             }

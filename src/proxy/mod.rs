@@ -27,6 +27,7 @@ mod reason;
 mod relay;
 mod reply;
 mod response;
+mod sessions;
 mod shared_caches;
 mod sign_in;
 pub mod slots;

@@ -13,6 +13,7 @@ mod faulty_provider;
 mod gallery;
 mod outages;
 mod scene;
+mod sessions;
 mod sign_in;
 mod sign_out;
 #[path = "../support/mod.rs"]

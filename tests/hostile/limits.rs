@@ -78,6 +78,7 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/.headwarden/signed-out",
         "/.headwarden/confirm-register",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
         "/.headwarden/nothing",
     ] {
         for (lines, body) in [
@@ -130,6 +131,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
         "/.headwarden/logout",
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
     ] {
         for (framing, body, too_large) in [
             (format!("Content-Length: {most}"), "a".repeat(most), false),
@@ -191,6 +193,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
         "/.headwarden/logout",
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
     ] {
         for (framing, body) in [
             ("Content-Length: 10", "a=b"),

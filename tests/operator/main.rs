@@ -8,6 +8,7 @@ mod commands;
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod listener;
+mod own;
 mod scene;
 mod socket;
 #[expect(dead_code, reason = "another test crate uses the rest of its words")]

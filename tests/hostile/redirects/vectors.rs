@@ -593,6 +593,8 @@ pub(crate) const HOSTILE: &[&str] = &[
     "/.headwarden/signed-out",
     "/.headwarden/authorize?client_id=x",
     "/.headwarden/confirm-ssh",
+    "/.headwarden/sessions?x",
+    "/.headwarden/sessions/",
     "/.headwarden/nothing",
     "/.headwarden%3F/logout",
 ];
