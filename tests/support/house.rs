@@ -249,7 +249,9 @@ impl Drop for House {
 
 /// Runs a subcommand to its end, with the configuration of a house.
 pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_headwarden"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwarden"));
+    forget_ours(&mut command);
+    command
         .args(arguments)
         .arg("--config")
         .arg(plan.files.join("config.yaml"))
@@ -258,15 +260,19 @@ pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
         .expect("headwarden runs")
 }
 
-fn spawn(config: &Path, arguments: &[&str], log: &Path) -> Child {
-    // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
-    let mut command = Command::new("setpriv");
-    // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
+/// What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
+fn forget_ours(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HEADWARDEN_") {
             command.env_remove(name);
         }
     }
+}
+
+fn spawn(config: &Path, arguments: &[&str], log: &Path) -> Child {
+    // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
+    let mut command = Command::new("setpriv");
+    forget_ours(&mut command);
     // A configuration that says how much it wants to be logged is left alone.
     let text = std::fs::read_to_string(config).expect("the configuration is there");
     if !text.contains("\nlog:") {
