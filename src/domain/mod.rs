@@ -5,6 +5,7 @@
 pub mod access;
 pub mod authority;
 pub mod client_ip;
+pub mod departure;
 pub mod door;
 pub mod identity;
 pub mod leg;

@@ -6,7 +6,8 @@
 //! - `login` builds the authorization request and judges the callback; `exchange` is the two
 //!   requests behind it; [`id_token`] verifies; [`claims`] reads the person out of it. The outcome is
 //!   `signed_in` or `refusal`.
-//! - `logout` is the way out.
+//! - `logout` is the way out from our side, [`logout_token`] the provider's word that somebody took it
+//!   there.
 //! - [`http`] is the only place that knows the HTTP client; `json` reads what it brings.
 //!
 //! What belongs elsewhere: sessions and cookies (`session`), the rules (`domain::policy`), pages.
@@ -20,11 +21,13 @@ mod json;
 pub mod jwks;
 mod login;
 mod logout;
+pub mod logout_token;
 mod provider;
 mod refusal;
 mod signed_in;
 
 pub use login::{AuthorizeOptions, Callback};
+pub use logout::LogoutRefused;
 pub use provider::{Provider, Snapshot};
 pub use refusal::{AnswerFault, CallbackError, Endpoint, IssMismatch, Unavailable};
 pub use signed_in::{SignedIn, StepUpError};

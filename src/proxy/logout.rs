@@ -51,7 +51,7 @@ impl House {
         let location = ended.as_ref().and_then(|session| {
             let state = self.random.token();
             self.provider
-                .end_session_url(Some(&session.id_token), &back, &state)
+                .end_session_url(&session.id_token, &back, &state)
         });
         let mut response = see_other(
             location

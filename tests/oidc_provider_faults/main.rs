@@ -27,7 +27,7 @@ use headwarden::oidc::http::HttpError;
 use headwarden::oidc::id_token::TokenFault;
 use headwarden::oidc::{
     AnswerFault, AuthorizeOptions, Callback, CallbackError, Endpoint as Answering, IssMismatch,
-    Provider, SignedIn, StepUpError,
+    LogoutRefused, Provider, SignedIn, StepUpError,
 };
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
@@ -37,6 +37,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use url::Url;
 
+#[expect(dead_code, reason = "another test crate uses the rest of it")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 
@@ -46,6 +47,7 @@ mod endpoints;
 mod forgeries;
 mod id_token;
 mod keys;
+mod logout;
 mod person;
 
 use faulty_provider::{

@@ -34,6 +34,11 @@ pub(super) async fn answer(
     let endpoint = endpoint(parts.uri.path());
     shared.hits[endpoint as usize].fetch_add(1, Ordering::SeqCst);
     let query = fields(parts.uri.query().unwrap_or_default().as_bytes());
+    let held = shared.knobs().held.clone();
+    if let Some((_, mut held)) = held.filter(|(at, _)| *at == endpoint) {
+        // An error is a release too.
+        let _ = held.wait_for(|released| *released).await;
+    }
     let fault = shared.knobs().fault;
     if hangs(endpoint, fault) {
         return std::future::pending().await;
