@@ -38,11 +38,18 @@ use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedOnce, keyring,
+    Attempts, Cookies, Departures, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, UsedOnce,
+    keyring,
 };
 
 /// Login attempts that came back, remembered until they would have expired anyway.
 const USED_STATES: usize = 100_000;
+/// Logout tokens that counted, remembered until they would have expired anyway: only the provider can
+/// add one.
+const USED_LOGOUTS: usize = 100_000;
+/// Departures remembered for the sign-ins on their way meanwhile, which take seconds. Anybody can add one:
+/// 10 MB of them, and more than fifty addresses at once may send.
+const DEPARTURES: usize = 30_000;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
 /// Connections to the issuer's private listener, and to the operator's.
@@ -190,16 +197,21 @@ impl App {
             settings.headscale.connect_timeout,
         )?);
         let limits = settings.limits;
+        // What is sealed in a browser is of no use to another one.
+        let deployment = [
+            settings.server_url.origin.as_str(),
+            settings.oidc.issuer.as_str(),
+            &settings.oidc.client_id,
+        ];
         let house = Arc::new(House {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
             sessions,
-            attempts: Attempts::new(cookies, keyring).bound_to(&[
-                &settings.server_url.origin,
-                settings.oidc.issuer.as_str(),
-                &settings.oidc.client_id,
-            ]),
+            attempts: Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment),
             used: UsedOnce::new(USED_STATES),
+            used_logouts: UsedOnce::new(USED_LOGOUTS),
+            departures: Departures::new(DEPARTURES),
+            sign_outs: SignOuts::new(cookies, keyring, &deployment),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,

@@ -5,7 +5,9 @@ use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
 use headwarden::domain::username::UsernameError;
-use headwarden::pages::{self, Confirmation, Context, ProviderError, Refusal, UpstreamFailure};
+use headwarden::pages::{
+    self, AtTheProvider, Confirmation, Context, ProviderError, Refusal, UpstreamFailure,
+};
 use http::{Response, StatusCode};
 
 /// A page and what it is called.
@@ -70,7 +72,15 @@ fn notices(context: &Context<'_>) -> Vec<Named> {
         ("not-found", pages::not_found(context)),
         ("misdirected", pages::misdirected(context)),
         ("too-many-requests", pages::too_many_requests(context, 10)),
-        ("signed-out", pages::signed_out(context)),
+        (
+            "signed-out",
+            pages::signed_out(context, AtTheProvider::Unknown),
+        ),
+        (
+            "signed-out-there",
+            pages::signed_out(context, AtTheProvider::Answered),
+        ),
+        ("signed-out-meanwhile", pages::signed_out_meanwhile(context)),
     ]
 }
 

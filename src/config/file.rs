@@ -151,6 +151,7 @@ sections! {
         sign_ins_per_minute: Option<u64>,
         callbacks_per_minute: Option<u64>,
         registrations_per_minute: Option<u64>,
+        logouts_per_minute: Option<u64>,
         header_timeout: Option<String>,
         keepalive_timeout: Option<String>,
     }

@@ -109,6 +109,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.sign_ins_per_minute", Number),
     ("limits.callbacks_per_minute", Number),
     ("limits.registrations_per_minute", Number),
+    ("limits.logouts_per_minute", Number),
     ("limits.header_timeout", Duration),
     ("limits.keepalive_timeout", Duration),
     ("log.format", Text),

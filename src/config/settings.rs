@@ -271,6 +271,8 @@ pub struct ClientLimits {
     pub callbacks_per_minute: u32,
     /// Requests a minute about registering a device or approving an SSH check, from one address.
     pub registrations_per_minute: u32,
+    /// Logouts a minute that one address tells us of from the provider's side.
+    pub logouts_per_minute: u32,
     /// From accepting a connection (or the first byte of a later request) to the end of its head.
     pub header_timeout: Duration,
     /// How long a connection may idle between requests.

@@ -95,6 +95,10 @@ pub enum Own {
     Logout,
     /// `/.headwarden/signed-out`
     SignedOut,
+    /// `/.headwarden/backchannel-logout`
+    BackchannelLogout,
+    /// `/.headwarden/frontchannel-logout`
+    FrontchannelLogout,
     /// `/.headwarden/confirm-register`
     ConfirmRegister,
     /// `/.headwarden/confirm-ssh`
@@ -253,6 +257,8 @@ fn own(path: &str) -> Own {
         "/.headwarden/sign-in" => Own::SignIn,
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
+        "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
+        "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,
         "/.headwarden/confirm-ssh" => Own::ConfirmSsh,
         _ => Own::Unknown,

@@ -13,3 +13,17 @@ pub fn json(status: StatusCode, code: &str, message: &str, support_id: &str) -> 
     let body = json!({ "error": code, "message": message, "support_id": support_id });
     guarded(status, "application/json", format!("{body}\n"))
 }
+
+/// The same in the words of OAuth 2.0 (RFC 6749 section 5.2), as OpenID Connect Back-Channel Logout
+/// section 2.8 wants it.
+pub fn oauth_error(
+    status: StatusCode,
+    code: &str,
+    description: &str,
+    support_id: &str,
+) -> Response<Bytes> {
+    let body = json!({
+        "error": code, "error_description": description, "support_id": support_id,
+    });
+    guarded(status, "application/json", format!("{body}\n"))
+}

@@ -19,7 +19,7 @@ mod text;
 
 pub use confirm::{Confirmation, confirm_register, confirm_ssh};
 pub use denied::{Refusal, denied};
-pub use json::json;
+pub use json::{json, oauth_error};
 pub use notice::{
     UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
@@ -27,9 +27,9 @@ pub use notice::{
 pub use shell::{Context, guard};
 pub use sign_in::{
     ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
-    provider_unavailable, sign_in_failed, step_up_refused,
+    provider_unavailable, sign_in_failed, signed_out_meanwhile, step_up_refused,
 };
-pub use signed_out::{sign_out, signed_out};
+pub use signed_out::{AtTheProvider, sign_out, signed_out, signed_out_in_frame};
 
 /// Starts a sign-in.
 pub const SIGN_IN: &str = "/.headwarden/sign-in";

@@ -160,6 +160,21 @@ pub fn step_up_refused(context: &Context<'_>) -> Response<Bytes> {
     notice(context, StatusCode::FORBIDDEN, words, &[])
 }
 
+/// 403: the provider ended its session while the sign-in was on its way.
+pub fn signed_out_meanwhile(context: &Context<'_>) -> Response<Bytes> {
+    let words = [
+        "You were signed out meanwhile",
+        "Your identity provider ended your session while this sign-in was on its way.",
+        "Sign in once more to go on.",
+    ];
+    notice(
+        context,
+        StatusCode::FORBIDDEN,
+        words,
+        &[SIGN_IN_AGAIN, SOMEONE_ELSE],
+    )
+}
+
 /// 400: the browser came back from the provider without our cookie.
 pub fn cookies_needed(context: &Context<'_>) -> Response<Bytes> {
     let words = [

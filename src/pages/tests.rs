@@ -100,7 +100,19 @@ fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
 fn sign_in_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
     let answered = |code: &str| provider_refused(context, ProviderError::parse(code));
     vec![
-        ("signed out", 200, false, signed_out(context)),
+        (
+            "signed out",
+            200,
+            false,
+            signed_out(context, AtTheProvider::Unknown),
+        ),
+        (
+            "signed out there",
+            200,
+            false,
+            signed_out(context, AtTheProvider::Answered),
+        ),
+        ("overtaken", 403, false, signed_out_meanwhile(context)),
         ("expired", 400, false, attempt_expired(context)),
         ("used", 400, false, attempt_used(context)),
         ("denied there", 403, false, answered("access_denied")),
@@ -462,4 +474,67 @@ fn a_template_that_fails_becomes_a_plain_500() {
     let response = shell::page(&context, StatusCode::OK, shell::Form::No, &failing);
     assert_eq!(response.status(), 500);
     assert_eq!(html(&response), "internal error, support id k7rd2m9x\n");
+}
+
+#[test]
+fn what_stands_in_the_providers_frame_can_be_framed_by_the_provider_and_does_nothing() {
+    let policy = |origins: &[&str]| {
+        let origins: Vec<String> = origins.iter().map(|it| (*it).to_owned()).collect();
+        let response = signed_out_in_frame(&origins);
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, CACHE_CONTROL), "no-store");
+        assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert!(!html(&response).contains("<script") && !html(&response).contains("href"));
+        let policy = header(&response, CONTENT_SECURITY_POLICY).to_owned();
+        let ancestors = policy.rsplit_once("frame-ancestors").unwrap().1.to_owned();
+        assert!(policy.starts_with("default-src 'none'; base-uri 'none'; form-action 'none'; "));
+        (ancestors, header(&response, X_FRAME_OPTIONS).to_owned())
+    };
+    for (origins, ancestors, frame_options) in [
+        (&["https://a.example"][..], " https://a.example", ""),
+        (
+            &["https://a.example:8443", "http://127.0.0.1:1"],
+            " https://a.example:8443 http://127.0.0.1:1",
+            "",
+        ),
+        (
+            &["https://a.example", "null", "*"],
+            " https://a.example",
+            "",
+        ),
+        (
+            &["https://a.example; script-src *", "'self'"],
+            " 'none'",
+            "DENY",
+        ),
+        (&[], " 'none'", "DENY"),
+    ] {
+        let found = policy(origins);
+        assert_eq!(
+            found,
+            (ancestors.to_owned(), frame_options.to_owned()),
+            "{origins:?}"
+        );
+    }
+}
+
+#[test]
+fn the_signed_out_page_says_what_is_known_of_the_provider_and_no_more() {
+    let context = Context {
+        site: "x",
+        support_id: "x",
+        form_action: &[],
+    };
+    let text = |known| html(&signed_out(&context, known)).to_owned();
+    let (answered, unknown) = (text(AtTheProvider::Answered), text(AtTheProvider::Unknown));
+    for text in [&answered, &unknown] {
+        assert!(text.contains("Your session here has ended."), "{text}");
+        assert!(
+            text.contains(SIGN_IN) && text.contains(SWITCH_USER),
+            "{text}"
+        );
+    }
+    assert!(answered.contains("was told, and answered"), "{answered}");
+    assert!(unknown.contains("may still be signed in"), "{unknown}");
+    assert!(!unknown.contains("answered"), "{unknown}");
 }

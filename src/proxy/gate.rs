@@ -162,6 +162,8 @@ impl House {
             Own::SignIn => Verdict::Answer(self.sign_in(visit)),
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::BackchannelLogout => Verdict::Answer(self.backchannel_logout(visit, body).await),
+            Own::FrontchannelLogout => Verdict::Answer(self.frontchannel_logout(visit).await),
             Own::ConfirmRegister => {
                 Verdict::Answer(self.confirm(visit, Purpose::Register, body).await)
             }

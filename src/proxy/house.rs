@@ -17,10 +17,12 @@ use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::metrics::Metrics;
 use crate::pages;
-use crate::session::{Attempts, Cookies, Live, Sessions, StoreAway, UsedOnce};
+use crate::session::{
+    Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
+};
 
 /// When a browser may try again while the session store does not answer.
-const STORE_RETRY_SECONDS: &str = "5";
+pub(super) const STORE_RETRY_SECONDS: &str = "5";
 
 /// Everything a request may need.
 pub struct House {
@@ -34,6 +36,12 @@ pub struct House {
     pub attempts: Attempts,
     /// Login attempts that came back already.
     pub used: UsedOnce,
+    /// Logout tokens that counted already.
+    pub used_logouts: UsedOnce,
+    /// Who left lately, for the sign-ins on their way.
+    pub departures: Departures,
+    /// Sign-outs that are at the provider.
+    pub sign_outs: SignOuts,
     /// The issuer that Headscale trusts, in that mode.
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.

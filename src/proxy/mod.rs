@@ -22,6 +22,7 @@ mod outgoing;
 pub mod phases;
 mod plain;
 pub mod private;
+mod provider_logout;
 pub mod rates;
 mod reason;
 mod relay;

@@ -18,7 +18,7 @@ use crate::domain::session::{Browser, Session};
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
 use crate::ops::metrics::CallbackFailure;
 use crate::pages;
-use crate::session::{AttemptError, Live, SessionId, SessionKey, StoreAway};
+use crate::session::{AttemptError, Live, Moment, SessionId, SessionKey, StoreAway};
 
 /// When a browser may try again while the provider is not known.
 const RETRY_SECONDS: u32 = 15;
@@ -174,6 +174,11 @@ impl House {
             self.failed(visit, CallbackFailure::Issuer, &why);
             return self.finished(state, self.page(visit, pages::sign_in_failed));
         }
+        // Before anything is redeemed: whoever leaves from here on ends what is about to begin.
+        let moment = match self.departures.moment().await {
+            Ok(moment) => moment,
+            Err(away) => return self.store_away(visit, away),
+        };
         match self.used.first_use(state).await {
             Ok(true) => {}
             Ok(false) => {
@@ -203,14 +208,20 @@ impl House {
             iss,
         };
         let response = match self.provider.redeem(&attempt, &callback).await {
-            Ok(person) => self.welcome(visit, &attempt, person).await,
+            Ok(person) => self.welcome(visit, &attempt, person, moment).await,
             Err(why) => self.not_redeemed(visit, &why),
         };
         self.finished(state, response)
     }
 
     /// The provider vouches for a person: now the rules, and then a session under a new id.
-    async fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
+    async fn welcome(
+        &self,
+        visit: &Visit,
+        attempt: &Attempt,
+        person: SignedIn,
+        moment: Moment,
+    ) -> Response<Bytes> {
         let now = self.clock.now();
         if let AttemptKind::StepUp {
             session,
@@ -264,11 +275,42 @@ impl House {
                 return self.store_away(visit, away);
             }
         };
+        if let Some(answer) = self.left_meanwhile(visit, &live, moment).await {
+            return answer;
+        }
         self.metrics.signed_in((&attempt.kind).into());
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
+    }
+
+    /// Ends a session that has just begun, where its person or its session at the provider left after
+    /// `moment`, or where nobody can tell.
+    async fn left_meanwhile(
+        &self,
+        visit: &Visit,
+        live: &Live,
+        moment: Moment,
+    ) -> Option<Response<Bytes>> {
+        let answer = match self.departures.ended_since(moment, &live.session).await {
+            Ok(false) => return None,
+            Ok(true) => {
+                self.failed(
+                    visit,
+                    CallbackFailure::SignedOut,
+                    "the provider ended its session meanwhile",
+                );
+                self.page(visit, pages::signed_out_meanwhile)
+            }
+            Err(away) => {
+                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                self.store_away(visit, away)
+            }
+        };
+        // Nobody has its id: where the store does not take this, it idles out.
+        let _ = self.sessions.end(&live.key).await;
+        Some(answer)
     }
 
     /// Under a new id, in place of whatever the browser brought. A step-up goes on with a session that

@@ -63,10 +63,7 @@ impl Attempts {
     /// client id): another one with the same keys opens none of them.
     #[must_use]
     pub fn bound_to(mut self, deployment: &[&str]) -> Self {
-        for text in deployment {
-            // With its length, so that no two lists of texts are the same purpose.
-            let _ = write!(self.purpose, " {}:{text}", text.len());
-        }
+        self.purpose = of_deployment(&self.purpose, deployment);
         self
     }
 
@@ -178,6 +175,16 @@ impl Attempts {
         let oldest_first = newest_first.into_iter().rev().take(MOST_DELETIONS);
         oldest_first.map(|(tag, _)| self.cookies.delete_login(tag))
     }
+}
+
+/// A purpose of the key ring in one deployment alone.
+pub(super) fn of_deployment(purpose: &str, deployment: &[&str]) -> String {
+    let mut purpose = purpose.to_owned();
+    for text in deployment {
+        // With its length, so that no two lists of texts are the same purpose.
+        let _ = write!(purpose, " {}:{text}", text.len());
+    }
+    purpose
 }
 
 /// The name of the attempt that `state` belongs to; `None` for a state that we cannot have made.

@@ -76,6 +76,8 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/.headwarden/sign-in",
         "/.headwarden/logout",
         "/.headwarden/signed-out",
+        "/.headwarden/backchannel-logout",
+        "/.headwarden/frontchannel-logout",
         "/.headwarden/confirm-register",
         "/.headwarden/confirm-ssh",
         "/.headwarden/nothing",
@@ -128,6 +130,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
     let chunked = |length: usize| format!("{:x}\r\n{}\r\n0\r\n\r\n", length, "a".repeat(length));
     for target in [
         "/.headwarden/logout",
+        "/.headwarden/backchannel-logout",
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
     ] {

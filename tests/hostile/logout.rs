@@ -1,12 +1,18 @@
 //! L: logout. Only a form of ours signs out; what was signed out is dead everywhere, at once and for
 //! good.
 //!
-//! Who may sign out, with what is left of a session, and what the provider is told: `gate::sessions`.
+//! Who may sign out, with what is left of a session, and what the provider is told: `gate::sessions`. What
+//! the provider tells us when all is well: `gate::provider_logout`.
+
+mod back_channel;
+mod front_channel;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::json;
 
 use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::stage::{
@@ -14,7 +20,7 @@ use crate::stage::{
 };
 use crate::support::house::More;
 use crate::support::person::Person;
-use crate::support::raw::{PATIENCE, Raw};
+use crate::support::raw::{PATIENCE, Raw, Response};
 use crate::support::tailnet::{AUTH_ID, Tailnet};
 
 const LOGOUT: &str = "/.headwarden/logout";
@@ -306,6 +312,13 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
         .expect("it ends on the other side");
     echoes(&mut sockets[2]);
     assert!(ends.try_recv().is_err(), "the third goes on");
+    // Until the provider says otherwise.
+    let changed = (&json!({}), &json!({}));
+    let answer = back_channel::tell(&stage, Account::Member, changed.0, changed.1);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(sockets[2].read_to_end().expect("it ends"), b"");
+    ends.recv_timeout(PATIENCE)
+        .expect("it ends on the other side");
 }
 
 #[test]
@@ -342,6 +355,7 @@ fn the_way_back_from_the_provider_does_nothing_whoever_walks_it() {
         ask(&tailnet.house, "GET", "/windows", &[&session]).status(),
         200
     );
+    a_state_counts_in_its_own_browser_only(&tailnet);
     // What the provider is told: our client, where to come back to, and a new state each time.
     let mut states = Vec::new();
     for _ in 0..2 {
@@ -365,41 +379,58 @@ fn the_way_back_from_the_provider_does_nothing_whoever_walks_it() {
     );
 }
 
-#[test]
-fn logout_from_the_providers_side_is_not_offered_and_its_usual_places_are_empty() {
-    let stage = Stage::start();
-    let person = stage.somebody(Account::Member);
-    let session = session_line(&stage.house, &person);
-    let body = "logout_token=eyJhbGciOiJub25lIn0.e30.";
-    let length = format!("Content-Length: {}", body.len());
-    let form = "Content-Type: application/x-www-form-urlencoded";
-    for path in [
-        "/.headwarden/backchannel-logout",
-        "/.headwarden/back-channel-logout",
-        "/.headwarden/frontchannel-logout",
-        "/.headwarden/front-channel-logout",
-        "/.headwarden/logout/backchannel",
-        "/.headwarden/backchannel_logout",
-    ] {
-        for method in ["POST", "GET"] {
-            let target = format!("{path}?iss=a&sid=b");
-            let lines: &[&str] = if method == "POST" {
-                &[form, &length]
-            } else {
-                &[HTML]
-            };
-            let mut bytes = request(&stage.house, method, &target, lines);
-            if method == "POST" {
-                bytes.extend_from_slice(body.as_bytes());
-            }
-            let answer = crate::stage::send(stage.house.plan.public, &bytes);
-            assert_eq!(answer.status(), 404, "{method} {path}");
-        }
-    }
-    assert_eq!(
-        ask(&stage.house, "GET", "/windows", &[&session]).status(),
-        200
+/// Whether the page at the end says that the provider answered.
+fn says_answered(answer: &Response) -> bool {
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let text = answer.text();
+    assert!(text.contains("Your session here has ended"), "{text}");
+    let (answered, unknown) = (
+        text.contains("was told, and answered"),
+        text.contains("may still be signed in"),
     );
-    let mut nobody = Person::new();
-    assert_eq!(nobody.get(&stage.house.url(LOGOUT)).status(), 200);
+    assert_ne!(answered, unknown, "{text}");
+    answered
+}
+
+fn a_state_counts_in_its_own_browser_only(tailnet: &Tailnet) {
+    let mut person = member(tailnet);
+    let page = person.open(&tailnet.house.url(LOGOUT));
+    let out = person.submit(&page, "", &[]);
+    let location = out.redirect().expect("the provider").clone();
+    let mut pairs = location.query_pairs();
+    let (_, state) = pairs.find(|(name, _)| name == "state").expect("a state");
+    let kept = cookie(&tailnet.house, &person, "headwarden-sign-out").expect("it is kept");
+    assert!(!kept.contains(&*state), "it is sealed");
+    let right = format!("/.headwarden/signed-out?state={state}");
+    let twice = format!("{right}&state={state}");
+    let ours = format!("Cookie: headwarden-sign-out={kept}");
+    let planted = format!("Cookie: headwarden-sign-out={state}");
+    let both = format!("{ours}; headwarden-sign-out={kept}");
+    for (method, target, cookie, answered) in [
+        ("GET", right.as_str(), HTML, false),
+        ("GET", &right, &planted, false),
+        ("GET", &right, &both, false),
+        ("GET", "/.headwarden/signed-out", &ours, false),
+        ("GET", "/.headwarden/signed-out?state=", &ours, false),
+        ("GET", "/.headwarden/signed-out?state=forged", &ours, false),
+        ("GET", &twice, &ours, false),
+        ("GET", &right, &ours, true),
+    ] {
+        let answer = ask(&tailnet.house, method, target, &[cookie]);
+        assert_eq!(says_answered(&answer), answered, "{target} {cookie}");
+        let deleted = answer.header("set-cookie");
+        assert_eq!(
+            deleted.is_some(),
+            answered,
+            "{target} {cookie}: {deleted:?}"
+        );
+    }
+    // Looking ahead uses nothing up.
+    let head = ask(&tailnet.house, "HEAD", &right, &[&ours]);
+    assert_eq!((head.status(), head.header("set-cookie")), (200, None));
+    let back = person.open(&tailnet.house.url(&right));
+    assert!(says_answered(&back.response));
+    assert_eq!(cookie(&tailnet.house, &person, "headwarden-sign-out"), None);
+    let again = person.open(&tailnet.house.url(&right));
+    assert!(!says_answered(&again.response), "once");
 }

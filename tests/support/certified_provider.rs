@@ -99,6 +99,20 @@ impl CertifiedProvider {
         answer["told"].as_array().cloned().unwrap_or_default()
     }
 
+    /// What tokens for this client call somebody's sessions.
+    pub(crate) fn sids(&mut self, username: &str, client: &str) -> Vec<String> {
+        let asked = json!({ "do": "sids", "username": username, "client_id": client });
+        serde_json::from_value(self.child.ask(&asked)["sids"].clone()).unwrap_or_default()
+    }
+
+    /// The address of a page of its own that shows `url` in a frame.
+    pub(crate) fn framing(&self, url: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("src", url)
+            .finish();
+        format!("{}/frames/?{query}", self.origin)
+    }
+
     /// Every request it got so far, as `METHOD /path`.
     pub(crate) fn requests(&mut self) -> Vec<String> {
         let answer = self.child.ask(&json!({ "do": "requests" }));

@@ -96,6 +96,7 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         file.registrations_per_minute,
         300,
     );
+    let logouts = count("limits.logouts_per_minute", file.logouts_per_minute, 600);
     let mut wait = |key: &str, text: Option<String>, default: u64, most: Duration| {
         duration(
             key,
@@ -120,6 +121,7 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         sign_ins_per_minute: sign_ins?,
         callbacks_per_minute: callbacks?,
         registrations_per_minute: registrations?,
+        logouts_per_minute: logouts?,
         header_timeout: header?,
         keepalive_timeout: keepalive?,
     })

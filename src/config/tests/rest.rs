@@ -152,6 +152,7 @@ fn numbers_and_logging_have_bounds() {
         limits | {"sign_ins_per_minute": 0} | limits.sign_ins_per_minute | between 1 and
         limits | {"callbacks_per_minute": -1} | limits.callbacks_per_minute | whole number
         limits | {"registrations_per_minute": "10/s"} | limits.registrations_per_minute | whole number
+        limits | {"logouts_per_minute": 0} | limits.logouts_per_minute | between 1 and
         limits | {"header_timeout": "1h"} | limits.header_timeout | between 1s and 2m
         limits | {"keepalive_timeout": "0s"} | limits.keepalive_timeout | between 1s and 1h
         log | {"format": "xml"} | log.format | human or json

@@ -63,6 +63,7 @@ fn defaults_are_what_the_documentation_says() {
     assert_eq!(settings.limits.sign_ins_per_minute, 300);
     assert_eq!(settings.limits.callbacks_per_minute, 600);
     assert_eq!(settings.limits.registrations_per_minute, 300);
+    assert_eq!(settings.limits.logouts_per_minute, 600);
     assert_eq!(settings.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(settings.limits.keepalive_timeout, Duration::from_secs(75));
     assert!(settings.api.bearer && settings.access.is_empty());

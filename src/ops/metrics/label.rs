@@ -70,6 +70,34 @@ label! {
         Token = "token",
         /// A step-up by another person, or not fresh.
         StepUp = "step_up",
+        /// The provider ended its session while it was on its way.
+        SignedOut = "signed_out",
+    }
+}
+
+label! {
+    /// Which way a logout came.
+    Logout {
+        /// A person's, by our own form.
+        Person = "person",
+        /// The provider's, by a logout token.
+        BackChannel = "back_channel",
+        /// The provider's, through a browser.
+        FrontChannel = "front_channel",
+    }
+}
+
+label! {
+    /// What became of a logout.
+    LogoutOutcome {
+        /// A session ended, or several.
+        Ended = "ended",
+        /// There was none to end.
+        Nothing = "nothing",
+        /// It was not the provider's word, or not for the first time.
+        Refused = "refused",
+        /// Keys or sessions could not be looked up.
+        Unavailable = "unavailable",
     }
 }
 
@@ -121,6 +149,8 @@ label! {
         Callbacks = "callbacks",
         /// Requests a minute about a device or an SSH check.
         Registrations = "registrations",
+        /// Logouts a minute from the provider's side.
+        Logouts = "logouts",
         /// Failed client authentication at the issuer.
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.

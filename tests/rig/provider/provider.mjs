@@ -19,6 +19,7 @@ import { Store } from './store.mjs';
 const MOUNT = '/application/o';
 const DISCOVERY = '/.well-known/openid-configuration';
 const LOGIN = '/if/flow/default-authentication-flow/';
+const FRAMES = '/frames/';
 // What authentik says of every sign-in.
 const ACR = 'goauthentik.io/providers/oauth2/default';
 const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
@@ -52,6 +53,7 @@ async function answer(request, response) {
   const { pathname } = new URL(request.url, 'http://any');
   seen.push(`${request.method} ${pathname}`);
   if (pathname.startsWith(LOGIN)) return signIn(request, response);
+  if (pathname === FRAMES) return frames(request, response);
   if (pathname === `${MOUNT}/headscale/ignored/`) return void response.writeHead(200).end();
   const inside = pathname === `${MOUNT}/headscale${DISCOVERY}` ? DISCOVERY : request.url.slice(MOUNT.length);
   if (!request.url.startsWith(`${MOUNT}/`)) return void response.writeHead(404).end();
@@ -59,6 +61,12 @@ async function answer(request, response) {
   request.originalUrl = MOUNT + inside;
   request.url = inside;
   return provider.callback()(request, response);
+}
+
+// What a provider with front-channel logout shows: a page with somebody else's in a frame.
+function frames(request, response) {
+  const { searchParams } = new URL(request.url, 'http://any');
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(pages.frame(searchParams.get('src')));
 }
 
 async function signIn(request, response) {
@@ -197,6 +205,7 @@ const commands = {
   age: ({ username, seconds }) => store.age(subjectOf(username), seconds),
   end_sessions: async ({ username }) => ({ told: await tellClients(username) }),
   requests: () => ({ requests: seen }),
+  sids: ({ username, client_id }) => ({ sids: store.sids(subjectOf(username), client_id) }),
 };
 
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
