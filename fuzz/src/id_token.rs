@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwarden::domain::identity::Issuer;
 use headwarden::domain::secret::Secret;
 use headwarden::domain::time::Timestamp;
-use headwarden::oidc::id_token::{Expected, Verified, accepted_algorithms, verify};
+use headwarden::oidc::id_token::{Expected, ExpectedNonce, Verified, accepted_algorithms, verify};
 use headwarden::oidc::jwks::KeySet;
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -95,7 +95,7 @@ pub fn ask(raw: &str, keys: &KeySet) -> Option<Verified> {
         client_id: CLIENT,
         hs256_secret: None,
         algorithms: &algorithms,
-        nonce: NONCE,
+        nonce: ExpectedNonce::Equal(NONCE),
         access_token: &access_token,
         now: Timestamp::from_unix(NOW),
     };

@@ -20,6 +20,7 @@ use openidconnect::{
     AccessToken, AccessTokenHash, ClientId, ClientSecret, IssuerUrl, JsonWebKey as _, Nonce,
 };
 use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
 
 use super::jwks::KeySet;
 use crate::domain::identity::{Issuer, ProviderSession, Subject};
@@ -28,6 +29,7 @@ use crate::domain::time::Timestamp;
 
 pub use fault::TokenFault;
 use parts::Parts;
+pub(super) use parts::numeric_date;
 
 /// How far the provider's clock may be off, in either direction. Exactly this much is tolerated.
 pub const SKEW: Duration = Duration::from_mins(1);
@@ -43,12 +45,42 @@ pub struct Expected<'a> {
     pub hs256_secret: Option<&'a Secret<String>>,
     /// Accepted algorithms.
     pub algorithms: &'a [Algorithm],
-    /// The nonce of the sign-in.
-    pub nonce: &'a str,
+    /// What `nonce` must be.
+    pub nonce: ExpectedNonce<'a>,
     /// The access token of the same answer, for `at_hash`.
     pub access_token: &'a Secret<String>,
     /// The present.
     pub now: Timestamp,
+}
+
+/// What the `nonce` of a token must be.
+#[derive(Clone, Copy, Debug)]
+pub enum ExpectedNonce<'a> {
+    /// Of a sign-in: there, and this one (section 3.1.3.7).
+    Equal(&'a str),
+    /// Of a refresh: best not there; where it is, the one of the token before, which is the sign-in's.
+    /// Where that is not known, no nonce is the right one (section 12.2).
+    AbsentOr(Option<&'a str>),
+}
+
+impl ExpectedNonce<'_> {
+    const fn must_be_there(self) -> bool {
+        matches!(self, Self::Equal(_))
+    }
+
+    fn check(self, found: Option<&Nonce>) -> Result<(), String> {
+        let found = found.map(Nonce::secret).map(String::as_str);
+        let is = |wanted: &str| {
+            found.is_some_and(|found| bool::from(found.as_bytes().ct_eq(wanted.as_bytes())))
+        };
+        let right = match self {
+            Self::Equal(nonce) => is(nonce),
+            Self::AbsentOr(known) => found.is_none() || known.is_some_and(is),
+        };
+        right
+            .then_some(())
+            .ok_or_else(|| "another nonce".to_owned())
+    }
 }
 
 /// The claims of a token that passed every check.
@@ -64,6 +96,14 @@ pub struct Verified {
     pub auth_time: Option<Timestamp>,
     /// `sid`.
     pub provider_session: Option<ProviderSession>,
+}
+
+/// The claims of a token that was verified when it came, to compare a newer one with; none where it is
+/// no token.
+pub(super) fn claims_of(raw: &Secret<String>) -> Map<String, Value> {
+    Parts::decode(raw.expose())
+        .map(Parts::into_claims)
+        .unwrap_or_default()
 }
 
 /// The algorithms accepted at all, most usual first.
@@ -94,12 +134,14 @@ pub fn algorithm_name(algorithm: &Algorithm) -> String {
 /// The first [`TokenFault`]; nothing of the token may be used then.
 pub fn verify(raw: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Verified, TokenFault> {
     let parts = Parts::decode(raw)?;
-    parts.check_presence()?;
+    parts.check_presence(expected.nonce.must_be_there())?;
     parts.check_form()?;
     let token = CoreIdToken::from_str(raw).map_err(|error| unreadable(&error))?;
     let verifier = verifier(keys, expected)?;
     let claims = token
-        .claims(&verifier, &Nonce::new(expected.nonce.to_owned()))
+        .claims(&verifier, |found: Option<&Nonce>| {
+            expected.nonce.check(found)
+        })
         .map_err(|error| parts.fault(&error, expected))?;
     check_authorized_party(claims, expected.client_id)?;
     check_access_token_hash(&token, claims, &verifier, expected)?;

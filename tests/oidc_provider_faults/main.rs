@@ -47,6 +47,7 @@ mod forgeries;
 mod id_token;
 mod keys;
 mod person;
+mod refresh;
 
 use faulty_provider::{
     CLIENT_ID, CLIENT_SECRET, Endpoint, Fault, FaultyProvider, Ill, Key, Person,

@@ -57,8 +57,12 @@ impl Parts {
             .map(shortened)
     }
 
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.payload
+    }
+
     /// Required claims (section 2), so that a missing one is called by its name.
-    pub(super) fn check_presence(&self) -> Result<(), TokenFault> {
+    pub(super) fn check_presence(&self, with_nonce: bool) -> Result<(), TokenFault> {
         let has = |claim| self.payload.get(claim).is_some_and(|it| !it.is_null());
         if self.text("sub").is_none() {
             return Err(TokenFault::SubjectMissing);
@@ -69,7 +73,7 @@ impl Parts {
         if !has("iat") {
             return Err(TokenFault::IssuedAtMissing);
         }
-        if !has("nonce") {
+        if with_nonce && !has("nonce") {
             return Err(TokenFault::NonceMissing);
         }
         Ok(())
@@ -199,7 +203,7 @@ fn object(part: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
 }
 
 /// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
+pub(in crate::oidc) fn numeric_date(value: &Value) -> Option<Timestamp> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -103,7 +103,7 @@ fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
             client_id: "headwarden",
             hs256_secret: None,
             algorithms: &accepted_algorithms(false),
-            nonce: "nonce",
+            nonce: ExpectedNonce::Equal("nonce"),
             access_token: &Secret::new("access".to_owned()),
             now: Timestamp::from_unix(NOW),
         },

@@ -57,7 +57,20 @@ fn protocol_claims(shared: &Shared, grant: &Grant) -> Map<String, Value> {
         unreachable!()
     };
     claims.retain(|_, value| !value.is_null());
+    if grant.refreshed && !is_signed_in(shared, grant) {
+        claims.remove("sid");
+        claims.remove("amr");
+    }
     claims
+}
+
+/// Whether the session at the provider that somebody signed in with is still there.
+fn is_signed_in(shared: &Shared, grant: &Grant) -> bool {
+    let memory = shared.memory();
+    memory
+        .sessions
+        .get(&grant.person)
+        .is_some_and(|(_, sid)| *sid == grant.sid)
 }
 
 /// OpenID Connect Core section 3.1.3.6, for the two algorithms here, which both hash with SHA-256.
