@@ -10,12 +10,16 @@ use headwarden::domain::door::{self, Asked, Door};
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::{Permit, Rules};
 use headwarden::domain::secret::Secret;
-use headwarden::domain::session::{Limits, Session};
+use headwarden::domain::session::{Browser, Limits, Session};
 use headwarden::domain::time::Clock as _;
 use headwarden::ops::clock::SystemClock;
 use headwarden::ops::entropy::SystemRandom;
 use headwarden::proxy::head::Head;
 use headwarden::session::{Cookies, Sessions};
+
+#[path = "support/ready.rs"]
+mod ready;
+use ready::ready;
 
 /// What a browser sends, with the session's cookie among others.
 fn request(cookie: &str) -> String {
@@ -54,7 +58,7 @@ fn decide(raw: &[u8], sessions: &Sessions, rules: &Rules) -> Option<Permit> {
     let Door::Guarded(_) = door::decide(&asked, &[]) else {
         return None;
     };
-    let live = sessions.find(&Cookies::new(true).session_id(&head.headers)?)?;
+    let live = ready(sessions.find(&Cookies::new(true).session_id(&head.headers)?))??;
     Permit::for_identity(rules, &live.session.identity).ok()
 }
 
@@ -66,14 +70,21 @@ fn bench(c: &mut Criterion) {
     let clock = Arc::new(SystemClock);
     let sessions = Sessions::new(limits, 1000, clock, Arc::new(SystemRandom::new()));
     let now = SystemClock.now();
-    let (id, _) = sessions.start(Session {
+    let Some((id, _)) = ready(sessions.start(Session {
         identity: identity(),
         provider_session: None,
         auth_time: Some(now),
         id_token: Secret::new(String::new()),
         token_expires_at: now,
         started_at: now,
-    });
+        refresh_token: None,
+        acr: None,
+        amr: Vec::new(),
+        checked_at: now,
+        browser: Browser::new(std::net::Ipv4Addr::LOCALHOST.into(), "Bench/1.0"),
+    })) else {
+        return;
+    };
     let rules = Rules {
         allowed_groups: vec!["/headscale".to_owned()],
         allowed_domains: vec!["acmecorp.net".to_owned()],

@@ -38,7 +38,7 @@ use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedStates, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedOnce, keyring,
 };
 
 /// Login attempts that came back, remembered until they would have expired anyway.
@@ -199,7 +199,7 @@ impl App {
                 settings.oidc.issuer.as_str(),
                 &settings.oidc.client_id,
             ]),
-            used: UsedStates::new(USED_STATES),
+            used: UsedOnce::new(USED_STATES),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,
@@ -324,11 +324,14 @@ impl App {
             stop,
             move |mut request, peer| {
                 request.extensions_mut().insert(Peer(peer.ip()));
-                let response = issuer.handle(&request);
-                if response.status() == http::StatusCode::TOO_MANY_REQUESTS {
-                    metrics.limit_hit(Limit::IssuerClient);
+                let (issuer, metrics) = (Arc::clone(&issuer), Arc::clone(&metrics));
+                async move {
+                    let response = issuer.handle(&request).await;
+                    if response.status() == http::StatusCode::TOO_MANY_REQUESTS {
+                        metrics.limit_hit(Limit::IssuerClient);
+                    }
+                    response
                 }
-                std::future::ready(response)
             },
         ));
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use headwarden::config::{IssuerSettings, ServerUrl};
 use headwarden::domain::identity::Issuer as IssuerName;
 use headwarden::domain::leg::AuthorizeRequest;
@@ -10,7 +11,7 @@ use headwarden::domain::secret::Secret;
 use headwarden::domain::time::Timestamp;
 use headwarden::issuer::{Claims, Issuer, KeyIdentity, SigningKey, Standing};
 
-use super::support::{Counting, NOW, Still};
+use super::support::{Counting, NOW, Still, ready};
 
 pub const CLIENT: &str = "headscale";
 pub const SECRET: &str = "canary-secret: +%&";
@@ -23,8 +24,9 @@ const HOLDER: &str = "0123456789abcdef0123456789abcdef";
 #[derive(Debug)]
 struct People(Mutex<Option<Claims>>);
 
+#[async_trait]
 impl Standing for People {
-    fn claims(&self, holder: &str) -> Option<Claims> {
+    async fn claims(&self, holder: &str) -> Option<Claims> {
         let people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         people.clone().filter(|_| holder == HOLDER)
     }
@@ -79,7 +81,7 @@ impl House {
             redirect_uri: CALLBACK.to_owned(),
             scope: "openid profile email".to_owned(),
         };
-        self.issuer.issue(&request, HOLDER, &claims()).unwrap()
+        ready(self.issuer.issue(&request, HOLDER, &claims())).unwrap()
     }
 }
 

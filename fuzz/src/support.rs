@@ -1,8 +1,10 @@
 //! What the targets share: how an input is cut up, and a world that stands still.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use headwarden::domain::random::Random;
 use headwarden::domain::time::{Clock, Timestamp};
@@ -143,3 +145,12 @@ const NEW_KEY: &str =
     r#"{"id": "0000000b", "key": "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI="}"#;
 const OLD_KEY: &str =
     r#"{"id": "0000000a", "key": "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="}"#;
+
+/// What `future` gives, which waits for nothing.
+pub fn ready<F: Future>(future: F) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("it waits for something"),
+    }
+}

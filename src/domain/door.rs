@@ -4,11 +4,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::path::{Target, same_path};
 
 /// A device's or an SSH check's pending request, as Headscale 0.25 and newer name it: 24 characters,
 /// with or without `hskey-authreq-`. Stricter than Headscale, which checks the length alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AuthId(String);
 
 impl AuthId {
@@ -22,6 +25,20 @@ impl AuthId {
     /// The id itself.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<AuthId> for String {
+    fn from(id: AuthId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for AuthId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not an id of headscale's")
     }
 }
 

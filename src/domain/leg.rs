@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::door::AuthId;
@@ -21,7 +22,7 @@ const MOST: usize = 16;
 const LIFETIME: Duration = Duration::from_mins(15);
 
 /// An authorization request of Headscale's, checked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizeRequest {
     /// `state`.
     pub state: String,
@@ -36,7 +37,7 @@ pub struct AuthorizeRequest {
 }
 
 /// What a leg is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LegKind {
     /// A device that wants to join.
     Register(AuthId),
@@ -45,7 +46,7 @@ pub enum LegKind {
 }
 
 /// One authorization request that Headscale will make through this session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Leg {
     /// What it will ask.
     pub request: AuthorizeRequest,
@@ -68,14 +69,15 @@ pub enum LegError {
 }
 
 /// A code that was given out, by its hash: a session holds nothing that could be redeemed.
+#[derive(Serialize, Deserialize)]
 struct Issued {
     state: String,
-    code: Digest,
+    code: [u8; 32],
     at: Timestamp,
 }
 
 /// The legs of one session.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Legs {
     open: VecDeque<Leg>,
     issued: VecDeque<Issued>,
@@ -130,9 +132,8 @@ impl Legs {
     pub fn take_callback(&mut self, state: &str, code: &str, now: Timestamp) -> bool {
         self.forget(now);
         let code = hash(code);
-        let ours = |issued: &Issued| {
-            same(&issued.state, state) && bool::from(issued.code.as_ref().ct_eq(code.as_ref()))
-        };
+        let ours =
+            |issued: &Issued| same(&issued.state, state) && bool::from(issued.code.ct_eq(&code));
         match self.issued.iter().position(ours) {
             Some(at) => self.issued.remove(at).is_some(),
             None => false,
@@ -150,8 +151,15 @@ fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
-fn hash(code: &str) -> Digest {
-    digest(&SHA256, code.as_bytes())
+fn hash(code: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    for (to, from) in hash
+        .iter_mut()
+        .zip(digest(&SHA256, code.as_bytes()).as_ref())
+    {
+        *to = *from;
+    }
+    hash
 }
 
 /// For logs: without what would let somebody else finish it.

@@ -1,5 +1,6 @@
 //! What a session is and when it ends. Where sessions are kept is the `session` room's business.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::identity::{Identity, ProviderSession};
@@ -22,6 +23,40 @@ pub struct Session {
     pub token_expires_at: Timestamp,
     /// When this session began; the absolute limit counts from here.
     pub started_at: Timestamp,
+    /// The refresh token (RFC 6749 section 1.5), where the provider gave one.
+    pub refresh_token: Option<Secret<String>>,
+    /// `acr`: the authentication context class that the sign-in satisfied (OpenID Connect Core
+    /// section 2).
+    pub acr: Option<String>,
+    /// `amr`: the authentication methods used (RFC 8176).
+    pub amr: Vec<String>,
+    /// When the provider last vouched for the person: the sign-in, or a re-check since.
+    pub checked_at: Timestamp,
+    /// Where the person signed in.
+    pub browser: Browser,
+}
+
+/// Where a person signed in, for them to recognise; proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Browser {
+    /// The client's address then.
+    pub address: IpAddr,
+    /// `User-Agent`: printable ASCII, at most 256 characters; empty without one.
+    pub agent: String,
+}
+
+/// Most characters of a `User-Agent` that are kept.
+const LONGEST_AGENT: usize = 256;
+
+impl Browser {
+    /// A browser at `address` that calls itself `agent`.
+    pub fn new(address: IpAddr, agent: &str) -> Self {
+        let printable = agent.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
+        Self {
+            address,
+            agent: printable.take(LONGEST_AGENT).collect(),
+        }
+    }
 }
 
 /// How long a session may live.
@@ -60,7 +95,17 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    #[test]
+    fn a_browsers_name_is_cut_to_what_can_be_shown() {
+        let name = |agent: &str| Browser::new(Ipv4Addr::LOCALHOST.into(), agent).agent;
+        assert_eq!(name("Mozilla/5.0 (X11)"), "Mozilla/5.0 (X11)");
+        assert_eq!(name("a\r\nb\u{7f}c\u{202e}d\te"), "abcde");
+        assert_eq!(name(&"x".repeat(1000)).len(), 256);
+    }
 
     /// Start, last use and present, in seconds.
     #[test]

@@ -1,5 +1,6 @@
 //! What Headscale is told about a person, and who says whether it may still be told.
 
+use async_trait::async_trait;
 use serde::Serialize;
 
 use super::subject::{self, SubjectError};
@@ -8,10 +9,11 @@ use crate::domain::time::Timestamp;
 
 /// Whether the holder of a code or an access token (a session, named by its key) still stands.
 /// Implemented where sessions and rules meet.
+#[async_trait]
 pub trait Standing: Send + Sync {
     /// What Headscale may be told about the holder now: `None` unless the session lives, the rules
     /// admit the person and Headscale would take their name.
-    fn claims(&self, holder: &str) -> Option<Claims>;
+    async fn claims(&self, holder: &str) -> Option<Claims>;
 }
 
 /// The claims of one person, the same in the ID token and from userinfo.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -50,8 +51,9 @@ impl Clock for Still {
 #[derive(Debug)]
 pub(crate) struct People(pub(crate) Mutex<Option<Claims>>);
 
+#[async_trait]
 impl Standing for People {
-    fn claims(&self, holder: &str) -> Option<Claims> {
+    async fn claims(&self, holder: &str) -> Option<Claims> {
         self.0.lock().unwrap().clone().filter(|_| holder == HOLDER)
     }
 }
@@ -140,14 +142,12 @@ impl House {
 
     /// A code as a browser would bring it back, asked for with a PKCE challenge or without.
     pub(crate) fn code(&self, pkce: bool) -> String {
-        let claims = self.people.claims(HOLDER).unwrap_or_else(claims);
-        self.issuer
-            .issue(&authorize_request(pkce), HOLDER, &claims)
-            .unwrap()
+        let claims = wait_for(self.people.claims(HOLDER)).unwrap_or_else(claims);
+        wait_for(self.issuer.issue(&authorize_request(pkce), HOLDER, &claims)).unwrap()
     }
 
     pub(crate) fn ask(&self, request: &Request<Bytes>) -> Answer {
-        let (head, body) = self.issuer.handle(request).into_parts();
+        let (head, body) = wait_for(self.issuer.handle(request)).into_parts();
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Answer {
             status: head.status.as_u16(),
@@ -171,6 +171,12 @@ impl House {
         request.headers_mut().insert(AUTHORIZATION, value);
         self.ask(&request)
     }
+}
+
+/// What `future` gives, without a runtime around it.
+pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
 }
 
 pub(crate) fn authorize_request(pkce: bool) -> AuthorizeRequest {

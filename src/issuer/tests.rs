@@ -395,7 +395,7 @@ fn an_expiry_that_is_over_is_no_code_and_no_token() {
         expires_at: Some(house.clock.now()),
         ..claims()
     };
-    let refused = house.issuer.issue(&authorize_request(true), HOLDER, &over);
+    let refused = wait_for(house.issuer.issue(&authorize_request(true), HOLDER, &over));
     assert_eq!(refused, Err(IssueError::ProviderTokenExpired));
     house.stands(Some(Claims {
         expires_at: Some(house.clock.now().plus(Duration::from_secs(10))),
@@ -413,7 +413,7 @@ fn a_subject_that_headscale_would_take_for_another_gets_no_code() {
         sub: "0f1e2d3c/".to_owned(),
         ..claims()
     };
-    let refused = house.issuer.issue(&authorize_request(true), HOLDER, &odd);
+    let refused = wait_for(house.issuer.issue(&authorize_request(true), HOLDER, &odd));
     assert_eq!(refused, Err(IssueError::Subject(SubjectError::Slash)));
 }
 

@@ -88,11 +88,11 @@ pub(crate) fn expiry(
 }
 
 /// Answers a request to the token endpoint.
-pub(crate) fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Response<Bytes> {
+pub(crate) async fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Response<Bytes> {
     if request.method() != Method::POST {
         return answer::method_not_allowed("POST");
     }
-    match redeem(issuer, request) {
+    match redeem(issuer, request).await {
         Ok(tokens) => answer::json(StatusCode::OK, &tokens),
         Err(error) => refusal(error),
     }
@@ -120,7 +120,7 @@ fn refusal(error: TokenError) -> Response<Bytes> {
     }
 }
 
-fn redeem(issuer: &Issuer, request: &Request<Bytes>) -> Result<Tokens, TokenError> {
+async fn redeem(issuer: &Issuer, request: &Request<Bytes>) -> Result<Tokens, TokenError> {
     let now = issuer.clock.now();
     let form = form(request)?;
     let peer = request.extensions().get::<Peer>().copied();
@@ -143,6 +143,7 @@ fn redeem(issuer: &Issuer, request: &Request<Bytes>) -> Result<Tokens, TokenErro
     let claims = issuer
         .standing
         .claims(&grant.holder)
+        .await
         .filter(|claims| claims.sub == grant.sub)
         .ok_or(TokenError::InvalidGrant(
             "the session ended, or the rules no longer admit it",

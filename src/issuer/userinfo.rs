@@ -9,7 +9,7 @@ use super::{Issuer, answer};
 /// Answers a request to the userinfo endpoint. The claims are those of the ID token that was given
 /// out together with the access token, never newer ones: Headscale prefers these and must not see
 /// two different people.
-pub(crate) fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Response<Bytes> {
+pub(crate) async fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Response<Bytes> {
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return answer::method_not_allowed("GET, POST");
     }
@@ -17,11 +17,12 @@ pub(crate) fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Response<Byte
         let response = answer::error(StatusCode::UNAUTHORIZED, "invalid_request", None);
         return answer::challenge(response, "Bearer");
     };
-    let access = issuer
-        .access
-        .peek(token, issuer.clock.now())
-        .filter(|access| issuer.standing.claims(&access.holder).is_some());
-    let Some(access) = access else {
+    let access = issuer.access.peek(token, issuer.clock.now());
+    let stands = match &access {
+        Some(access) => issuer.standing.claims(&access.holder).await.is_some(),
+        None => false,
+    };
+    let Some(access) = access.filter(|_| stands) else {
         tracing::warn!("userinfo was asked for with a token that is unknown or over");
         let response = answer::error(StatusCode::UNAUTHORIZED, "invalid_token", None);
         return answer::challenge(response, "Bearer error=\"invalid_token\"");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
@@ -162,6 +163,10 @@ impl Provider {
             &subject,
         )
         .await?;
+        let acr = claims.get("acr").and_then(Value::as_str).map(str::to_owned);
+        let amr = claims.get("amr").and_then(Value::as_array);
+        let amr = amr.into_iter().flatten().filter_map(Value::as_str);
+        let amr = amr.map(str::to_owned).collect();
         Ok(SignedIn {
             identity: self.identity(claims, userinfo, subject),
             provider_session,
@@ -169,6 +174,8 @@ impl Provider {
             id_token,
             token_expires_at: expires_at,
             refresh_token: tokens.refresh_token,
+            acr,
+            amr,
         })
     }
 }

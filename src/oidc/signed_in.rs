@@ -23,6 +23,10 @@ pub struct SignedIn {
     pub token_expires_at: Timestamp,
     /// A refresh token, if the provider gave one.
     pub refresh_token: Option<Secret<String>>,
+    /// The ID token's `acr`.
+    pub acr: Option<String>,
+    /// The ID token's `amr`.
+    pub amr: Vec<String>,
 }
 
 /// Why a sign-in does not prove that the same person was there just now.
@@ -82,6 +86,8 @@ mod tests {
             id_token: Secret::new(String::new()),
             token_expires_at: ASKED,
             refresh_token: None,
+            acr: None,
+            amr: Vec::new(),
         }
     }
 

@@ -23,10 +23,14 @@ enum Role {
 impl House {
     /// With a live session and a same-origin proof the session's role decides; otherwise the session
     /// is ignored and credentials pass unchanged. Without either it is a 401, never a redirect.
-    pub(super) fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
+    pub(super) async fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
         let proven = visit.is_same_origin(&self.settings.server_url.origin);
         let keyed = self.settings.headscale.api_key.is_some();
-        match self.session(visit) {
+        let found = match self.session(visit).await {
+            Ok(found) => found,
+            Err(away) => return Verdict::Answer(away),
+        };
+        match found {
             Some(live) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
                 self.api_by_role(visit, &live)
             }
@@ -95,9 +99,11 @@ impl House {
     }
 
     /// The API's documentation is public at Headscale; here it takes a session with an API role.
-    pub(super) fn api_docs(&self, visit: &Visit) -> Verdict {
-        let Some(live) = self.session(visit) else {
-            return Verdict::Answer(self.ask_to_sign_in(visit));
+    pub(super) async fn api_docs(&self, visit: &Visit) -> Verdict {
+        let live = match self.session(visit).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Verdict::Answer(self.ask_to_sign_in(visit)),
+            Err(away) => return Verdict::Answer(away),
         };
         let permit = match self.admit(visit, &live) {
             Ok(permit) => permit,

@@ -15,11 +15,12 @@ use crate::domain::username::UsernameError;
 use crate::issuer::Issuer;
 use crate::ops::metrics::Rule;
 use crate::pages;
+use crate::session::State;
 
 impl House {
     /// Answers Headscale's authorization request at once, from the session: only a request equal to
     /// one that was recorded in it, once. Everything else is a page, never a redirect.
-    pub(super) fn authorize(&self, visit: &Visit) -> Response<Bytes> {
+    pub(super) async fn authorize(&self, visit: &Visit) -> Response<Bytes> {
         let Some(issuer) = &self.issuer else {
             return self.not_found(visit);
         };
@@ -43,8 +44,10 @@ impl House {
                 return self.page(visit, pages::start_again);
             }
         };
-        let Some(live) = self.session(visit) else {
-            return self.page(visit, pages::start_again);
+        let live = match self.session(visit).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return self.page(visit, pages::start_again),
+            Err(away) => return away,
         };
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
@@ -53,20 +56,27 @@ impl House {
             return answer;
         }
         let now = self.clock.now();
-        let answered = live.legs().answer(&request, now);
-        if let Err(why) = answered {
-            tracing::info!(
-                request_id = visit.id, reason = %why, "authorization request belongs to no leg"
-            );
-            return self.page(visit, pages::start_again);
+        let answer = |state: &mut State| state.legs.answer(&request, now);
+        match self.sessions.with_state(&live, answer).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(why)) => {
+                tracing::info!(
+                    request_id = visit.id, reason = %why, "authorization request belongs to no leg"
+                );
+                return self.page(visit, pages::start_again);
+            }
+            Err(away) => return self.store_away(visit, away),
         }
         let claims = match standing::claims(&self.settings, &live.session) {
             Ok(claims) => claims,
             Err(why) => return self.no_claims(visit, &why, &live.session.identity),
         };
-        match issuer.issue(&request, &live.key.to_hex(), &claims) {
+        match issuer.issue(&request, &live.key.to_hex(), &claims).await {
             Ok(code) => {
-                live.legs().issued(&request.state, &code, now);
+                let issued = |state: &mut State| state.legs.issued(&request.state, &code, now);
+                if let Err(away) = self.sessions.with_state(&live, issued).await {
+                    return self.store_away(visit, away);
+                }
                 tracing::info!(
                     request_id = visit.id, subject = %live.session.identity.subject,
                     "authorization code issued to headscale"
@@ -118,13 +128,15 @@ impl House {
 
     /// A callback whose state is not ours: Headscale's. It never starts a sign-in, and only the
     /// cookies of Headscale's own sign-in go along.
-    pub(super) fn foreign_callback(&self, visit: &Visit, state: &str) -> Verdict {
+    pub(super) async fn foreign_callback(&self, visit: &Visit, state: &str) -> Verdict {
         let start_again = || Verdict::Answer(self.page(visit, pages::start_again));
         if !visit.head.target.query_values("error").is_empty() {
             return start_again();
         }
-        let Some(live) = self.session(visit) else {
-            return start_again();
+        let live = match self.session(visit).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return start_again(),
+            Err(away) => return Verdict::Answer(away),
         };
         let permit = match self.admit(visit, &live) {
             Ok(permit) => permit,
@@ -139,8 +151,12 @@ impl House {
                 let [code] = codes.as_slice() else {
                     return start_again();
                 };
-                if !live.legs().take_callback(state, code, self.clock.now()) {
-                    return start_again();
+                let now = self.clock.now();
+                let take = |held: &mut State| held.legs.take_callback(state, code, now);
+                match self.sessions.with_state(&live, take).await {
+                    Ok(true) => {}
+                    Ok(false) => return start_again(),
+                    Err(away) => return Verdict::Answer(self.store_away(visit, away)),
                 }
             }
         }

@@ -4,7 +4,6 @@
 //! somebody else sent would be enough. So we ask first: a form of ours, answered by a POST with a
 //! same-origin proof and a one-time token bound to session and id, lets the link through once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use crate::domain::policy::Permit;
 use crate::headscale::{Support, parse_authorize_redirect};
 use crate::oidc::id_token::SKEW;
 use crate::pages;
-use crate::session::{Live, Purpose as Question};
+use crate::session::{Live, Purpose as Question, State, StoreAway};
 
 impl Purpose {
     const fn question(self) -> Question {
@@ -42,12 +41,12 @@ impl Purpose {
 
 impl House {
     /// `/register/{id}`: confirmed by us unless Headscale is known to ask itself (0.29 and newer).
-    pub(super) fn register(
+    pub(super) async fn register(
         &self,
         visit: &Visit,
         id: &AuthId,
         permit: Permit,
-        live: Arc<Live>,
+        live: Live,
     ) -> Verdict {
         if !self.headscale_signs_in() {
             return self.forward_to_headscale(permit);
@@ -58,21 +57,24 @@ impl House {
         if self.versions.current().support() == Support::TooOld {
             return Verdict::Answer(self.too_old(visit));
         }
-        if !self.versions.current().confirms_registration()
-            && !self.was_confirmed(Purpose::Register, id, &live)
-        {
-            return Verdict::Answer(self.ask(visit, Purpose::Register, id, &live));
+        let kind = LegKind::Register(id.clone());
+        if self.versions.current().confirms_registration() {
+            return self.forward_leg(permit, kind, live);
         }
-        self.forward_leg(permit, LegKind::Register(id.clone()), live)
+        match self.was_confirmed(Purpose::Register, id, &live).await {
+            Ok(true) => self.forward_leg(permit, kind, live),
+            Ok(false) => Verdict::Answer(self.ask(visit, Purpose::Register, id, &live).await),
+            Err(away) => Verdict::Answer(self.store_away(visit, away)),
+        }
     }
 
     /// `/auth/{id}`: a fresh sign-in, then our question, then Headscale.
-    pub(super) fn ssh_check(
+    pub(super) async fn ssh_check(
         &self,
         visit: &Visit,
         id: &AuthId,
         permit: Permit,
-        live: Arc<Live>,
+        live: Live,
     ) -> Verdict {
         if !self.headscale_signs_in() {
             return self.forward_to_headscale(permit);
@@ -85,10 +87,11 @@ impl House {
         {
             return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
         }
-        if !self.was_confirmed(Purpose::SshCheck, id, &live) {
-            return Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live));
+        match self.was_confirmed(Purpose::SshCheck, id, &live).await {
+            Ok(true) => self.forward_leg(permit, LegKind::SshCheck(id.clone()), live),
+            Ok(false) => Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live).await),
+            Err(away) => Verdict::Answer(self.store_away(visit, away)),
         }
-        self.forward_leg(permit, LegKind::SshCheck(id.clone()), live)
     }
 
     /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
@@ -119,12 +122,21 @@ impl House {
         self.page_or_json(visit, page, "headscale_too_old", message)
     }
 
-    fn was_confirmed(&self, purpose: Purpose, id: &AuthId, live: &Live) -> bool {
-        live.confirmations()
-            .use_approval(purpose.question(), id, self.clock.now())
+    async fn was_confirmed(
+        &self,
+        purpose: Purpose,
+        id: &AuthId,
+        live: &Live,
+    ) -> Result<bool, StoreAway> {
+        let (question, now) = (purpose.question(), self.clock.now());
+        self.sessions
+            .with_state(live, |state| {
+                state.confirmations.use_approval(question, id, now)
+            })
+            .await
     }
 
-    fn forward_leg(&self, permit: Permit, kind: LegKind, live: Arc<Live>) -> Verdict {
+    fn forward_leg(&self, permit: Permit, kind: LegKind, live: Live) -> Verdict {
         let mut route = self.route_to_headscale(permit);
         if matches!(self.settings.headscale.sign_in, SignIn::Issuer(_)) {
             route.leg = Some((kind, live));
@@ -133,7 +145,13 @@ impl House {
     }
 
     /// The page that asks.
-    fn ask(&self, visit: &Visit, purpose: Purpose, id: &AuthId, live: &Live) -> Response<Bytes> {
+    async fn ask(
+        &self,
+        visit: &Visit,
+        purpose: Purpose,
+        id: &AuthId,
+        live: &Live,
+    ) -> Response<Bytes> {
         if !visit.wants_page() {
             let message = "open this link in a browser";
             return pages::json(
@@ -152,9 +170,15 @@ impl House {
             (SignIn::Own | SignIn::None, _) => None,
         };
         let now = self.clock.now();
-        let token = live
-            .confirmations()
-            .issue(purpose.question(), id, self.random.as_ref(), now);
+        let question = purpose.question();
+        let issued = self.sessions.with_state(live, |state| {
+            let random = self.random.as_ref();
+            state.confirmations.issue(question, id, random, now)
+        });
+        let token = match issued.await {
+            Ok(token) => token,
+            Err(away) => return self.store_away(visit, away),
+        };
         let confirmation = pages::Confirmation {
             auth_id: id,
             who,
@@ -168,15 +192,22 @@ impl House {
     }
 
     /// The answer to that page.
-    pub(super) fn confirm(&self, visit: &Visit, purpose: Purpose, body: &Bytes) -> Response<Bytes> {
+    pub(super) async fn confirm(
+        &self,
+        visit: &Visit,
+        purpose: Purpose,
+        body: &Bytes,
+    ) -> Response<Bytes> {
         if visit.head.method != "POST" {
             return self.method_not_allowed(visit, "POST");
         }
         if !visit.is_same_origin(&self.settings.server_url.origin) {
             return self.cross_site(visit);
         }
-        let Some(live) = self.session(visit) else {
-            return self.page(visit, pages::start_again);
+        let live = match self.session(visit).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return self.page(visit, pages::start_again),
+            Err(away) => return away,
         };
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
@@ -191,12 +222,20 @@ impl House {
         };
         let now = self.clock.now();
         let question = purpose.question();
-        let mut confirmations = live.confirmations();
-        if !confirmations.take(question, &id, token, now) {
-            return self.page(visit, pages::start_again);
+        let confirmed = self
+            .sessions
+            .with_state(&live, |State { confirmations, .. }| {
+                let taken = confirmations.take(question, &id, token, now);
+                if taken {
+                    confirmations.approve(question, &id, now);
+                }
+                taken
+            });
+        match confirmed.await {
+            Ok(true) => {}
+            Ok(false) => return self.page(visit, pages::start_again),
+            Err(away) => return self.store_away(visit, away),
         }
-        confirmations.approve(question, &id, now);
-        drop(confirmations);
         tracing::info!(
             request_id = visit.id, subject = %live.session.identity.subject, ?purpose,
             "confirmed by the person"
@@ -206,7 +245,7 @@ impl House {
 
     /// Headscale answered a forwarded link: if it sends the browser to our authorization endpoint,
     /// what it asks there is recorded, for this session alone.
-    pub(super) fn remember_leg(
+    pub(super) async fn remember_leg(
         &self,
         visit: &Visit,
         kind: &LegKind,
@@ -224,7 +263,12 @@ impl House {
         let now = self.clock.now();
         match parse_authorize_redirect(location, issuer.authorization_endpoint(), kind.clone(), now)
         {
-            Ok(leg) => live.legs().record(leg, now),
+            Ok(leg) => {
+                let record = |state: &mut State| state.legs.record(leg.clone(), now);
+                if let Err(why) = self.sessions.with_state(live, record).await {
+                    tracing::warn!(request_id = visit.id, reason = %why, "a leg is not recorded");
+                }
+            }
             Err(why) => tracing::warn!(
                 request_id = visit.id, reason = %why,
                 "headscale's redirect does not lead to our issuer; compare its oidc block with \

@@ -52,9 +52,9 @@ pub struct Route {
     /// Which cookies go on.
     pub cookies: CookieRule,
     /// Headscale's answer begins a leg that this session will be asked about.
-    pub leg: Option<(LegKind, Arc<Live>)>,
+    pub leg: Option<(LegKind, Live)>,
     /// The session that lets it through, where that is one: a WebSocket ends with it.
-    pub session: Option<Arc<Live>>,
+    pub session: Option<Live>,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
 }
@@ -102,9 +102,9 @@ impl House {
             Door::NoContent => Verdict::Answer(no_content(visit)),
             Door::Verify => self.verify(visit),
             Door::Own(own) => self.own(visit, *own, body).await,
-            Door::Api(kind) => self.api(visit, *kind),
-            Door::ApiDocs => self.api_docs(visit),
-            Door::Guarded(guarded) => self.guarded(visit, guarded),
+            Door::Api(kind) => self.api(visit, *kind).await,
+            Door::ApiDocs => self.api_docs(visit).await,
+            Door::Guarded(guarded) => self.guarded(visit, guarded).await,
             // A tunnel never comes this far; if one does, something is wrong, and it ends here.
             Door::Closed | Door::Machine(_) => Verdict::Answer(self.not_found(visit)),
         }
@@ -158,19 +158,23 @@ impl House {
     async fn own(&self, visit: &Visit, own: Own, body: &Bytes) -> Verdict {
         match own {
             Own::Callback => self.callback(visit).await,
-            Own::Authorize => Verdict::Answer(self.authorize(visit)),
+            Own::Authorize => Verdict::Answer(self.authorize(visit).await),
             Own::SignIn => Verdict::Answer(self.sign_in(visit)),
-            Own::Logout => Verdict::Answer(self.logout(visit)),
-            Own::SignedOut => Verdict::Answer(self.signed_out(visit)),
-            Own::ConfirmRegister => Verdict::Answer(self.confirm(visit, Purpose::Register, body)),
-            Own::ConfirmSsh => Verdict::Answer(self.confirm(visit, Purpose::SshCheck, body)),
+            Own::Logout => Verdict::Answer(self.logout(visit).await),
+            Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::ConfirmRegister => {
+                Verdict::Answer(self.confirm(visit, Purpose::Register, body).await)
+            }
+            Own::ConfirmSsh => Verdict::Answer(self.confirm(visit, Purpose::SshCheck, body).await),
             Own::Unknown => Verdict::Answer(self.not_found(visit)),
         }
     }
 
-    fn guarded(&self, visit: &Visit, guarded: &Guarded) -> Verdict {
-        let Some(live) = self.session(visit) else {
-            return Verdict::Answer(self.ask_to_sign_in(visit));
+    async fn guarded(&self, visit: &Visit, guarded: &Guarded) -> Verdict {
+        let live = match self.session(visit).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Verdict::Answer(self.ask_to_sign_in(visit)),
+            Err(away) => return Verdict::Answer(away),
         };
         let permit = match self.admit(visit, &live) {
             Ok(permit) => permit,
@@ -187,8 +191,8 @@ impl House {
             return Verdict::Answer(answer);
         }
         match guarded {
-            Guarded::Register(id) => self.register(visit, id, permit, live),
-            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live),
+            Guarded::Register(id) => self.register(visit, id, permit, live).await,
+            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live).await,
             Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
                 Verdict::Answer(self.cross_site(visit))
             }
@@ -198,7 +202,7 @@ impl House {
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
             Guarded::Page => match self.page_behind(visit, permit, who, rule) {
                 Verdict::Forward(route) => Verdict::Forward(Box::new(Route {
-                    session: Some(Arc::clone(&live)),
+                    session: Some(live.clone()),
                     ..*route
                 })),
                 answer @ Verdict::Answer(_) => answer,

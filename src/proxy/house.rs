@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, LOCATION, SET_COOKIE};
+use http::header::{ALLOW, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::rates::Rates;
@@ -17,7 +17,10 @@ use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::metrics::Metrics;
 use crate::pages;
-use crate::session::{Attempts, Cookies, Live, Sessions, UsedStates};
+use crate::session::{Attempts, Cookies, Live, Sessions, StoreAway, UsedOnce};
+
+/// When a browser may try again while the session store does not answer.
+const STORE_RETRY_SECONDS: &str = "5";
 
 /// Everything a request may need.
 pub struct House {
@@ -30,7 +33,7 @@ pub struct House {
     /// Sign-ins on their way.
     pub attempts: Attempts,
     /// Login attempts that came back already.
-    pub used: UsedStates,
+    pub used: UsedOnce,
     /// The issuer that Headscale trusts, in that mode.
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.
@@ -53,9 +56,35 @@ pub struct House {
 
 impl House {
     /// The session of a request's cookie, if it has one that is alive.
-    pub fn session(&self, visit: &Visit) -> Option<Arc<Live>> {
-        let id = self.cookies.session_id(&visit.head.headers)?;
-        self.sessions.find(&id)
+    ///
+    /// # Errors
+    /// The answer for a person whose session cannot be looked up.
+    pub async fn session(&self, visit: &Visit) -> Result<Option<Live>, Response<Bytes>> {
+        let Some(id) = self.cookies.session_id(&visit.head.headers) else {
+            return Ok(None);
+        };
+        let found = self.sessions.find(&id).await;
+        found.map_err(|away| self.store_away(visit, away))
+    }
+
+    /// What a person hears while nobody's session is known.
+    pub fn store_away(&self, visit: &Visit, away: StoreAway) -> Response<Bytes> {
+        tracing::warn!(request_id = visit.id, reason = %away, "not served");
+        let page = |context: &pages::Context<'_>| {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let sentence = "Sign-ins cannot be looked up at the moment.";
+            let hint = Some("Try again in a few seconds. Nothing is lost.");
+            let mut page = pages::error(context, status, "One moment", sentence, hint);
+            let seconds = HeaderValue::from_static(STORE_RETRY_SECONDS);
+            page.headers_mut().insert(RETRY_AFTER, seconds);
+            page
+        };
+        self.page_or_json(
+            visit,
+            page,
+            "session_store_unavailable",
+            "try again in a few seconds",
+        )
     }
 
     /// Whether Headscale's own sign-in passes through us (so that its legs are worth a confirmation).
@@ -93,7 +122,7 @@ impl House {
             return page;
         }
         let mut twin = pages::json(page.status(), code, message, &visit.id);
-        for name in [http::header::RETRY_AFTER, ALLOW] {
+        for name in [RETRY_AFTER, ALLOW] {
             if let Some(value) = page.headers().get(&name) {
                 twin.headers_mut().insert(name, value.clone());
             }

@@ -13,27 +13,33 @@ pub const SIGNED_OUT: &str = "/.headwarden/signed-out";
 impl House {
     /// GET shows a form, POST ends the session and sends the browser to the provider's end-session
     /// endpoint. Works with an expired or garbage cookie just as well.
-    pub(super) fn logout(&self, visit: &Visit) -> Response<Bytes> {
+    pub(super) async fn logout(&self, visit: &Visit) -> Response<Bytes> {
         match visit.head.method.as_str() {
             "GET" | "HEAD" => {
-                let live = self.session(visit);
+                let live = match self.session(visit).await {
+                    Ok(live) => live,
+                    Err(away) => return away,
+                };
                 let who = live.as_ref().map(|live| &live.session.identity);
                 self.page(visit, |context| pages::sign_out(context, who, None))
             }
             "POST" if !visit.is_same_origin(&self.settings.server_url.origin) => {
                 self.cross_site(visit)
             }
-            "POST" => self.end_session(visit),
+            "POST" => self.end_session(visit).await,
             _ => self.method_not_allowed(visit, "GET, POST"),
         }
     }
 
-    fn end_session(&self, visit: &Visit) -> Response<Bytes> {
+    async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
         // Where the cookie is there twice, nothing tells which is the person's: all of them end.
         let mut ended = None;
         for id in self.cookies.session_ids(&visit.head.headers) {
-            let Some(session) = self.sessions.end(&id.key()) else {
-                continue;
+            let session = match self.sessions.end(&id.key()).await {
+                Ok(Some(session)) => session,
+                Ok(None) => continue,
+                // Signed out only here is not signed out: the cookie stays, for another try.
+                Err(away) => return self.store_away(visit, away),
             };
             tracing::info!(
                 request_id = visit.id, subject = %session.identity.subject, "signed out"
@@ -57,14 +63,16 @@ impl House {
     }
 
     /// Where a browser ends up. It does not sign in again by itself.
-    pub(super) fn signed_out(&self, visit: &Visit) -> Response<Bytes> {
+    pub(super) async fn signed_out(&self, visit: &Visit) -> Response<Bytes> {
         if !visit.is_safe() {
             return self.method_not_allowed(visit, "GET");
         }
         let mut response = self.page(visit, pages::signed_out);
         // The provider may have sent the browser here on its own account; whoever comes here with a
         // session that lives keeps it, with one that is dead loses its cookie.
-        if self.cookies.has_session_cookie(&visit.head.headers) && self.session(visit).is_none() {
+        if self.cookies.has_session_cookie(&visit.head.headers)
+            && matches!(self.session(visit).await, Ok(None))
+        {
             set_cookie(&mut response, &self.cookies.delete_session());
         }
         response

@@ -219,13 +219,10 @@ impl ProxyHttp for Phases {
             ));
         }
         if let Some((kind, live)) = &route.leg {
-            self.house.remember_leg(
-                visit,
-                kind,
-                live,
-                response.status,
-                response.headers.get(LOCATION),
-            );
+            let location = response.headers.get(LOCATION);
+            self.house
+                .remember_leg(visit, kind, live, response.status, location)
+                .await;
         }
         shared_caches::keep_out(response, &visit.door)?;
         ctx.status = Some(response.status);

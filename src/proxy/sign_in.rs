@@ -2,7 +2,6 @@
 //! of early returns. State, age and issuer are checked before the code is redeemed; a session begins
 //! only behind the rules.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +14,11 @@ use super::visit::Visit;
 use crate::domain::login::{self, Attempt, AttemptKind};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
-use crate::domain::session::Session;
+use crate::domain::session::{Browser, Session};
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
 use crate::ops::metrics::CallbackFailure;
 use crate::pages;
-use crate::session::{AttemptError, Live, SessionId, SessionKey};
+use crate::session::{AttemptError, Live, SessionId, SessionKey, StoreAway};
 
 /// When a browser may try again while the provider is not known.
 const RETRY_SECONDS: u32 = 15;
@@ -130,7 +129,7 @@ impl House {
             return Verdict::Answer(self.bad_callback(visit, CallbackFailure::State));
         };
         if !login::is_ours(state) {
-            return self.foreign_callback(visit, state);
+            return self.foreign_callback(visit, state).await;
         }
         if visit
             .only("sec-fetch-mode")
@@ -148,7 +147,7 @@ impl House {
         {
             Ok(attempt) => attempt,
             // A page at the callback's address was loaded again: its cookie went with the first time.
-            Err(AttemptError::Missing) if self.used.was_used(state) => {
+            Err(AttemptError::Missing) if self.used.was_used(state).await == Ok(true) => {
                 self.failed(visit, CallbackFailure::Used, "the state was used before");
                 return self.page(visit, pages::attempt_used);
             }
@@ -175,9 +174,17 @@ impl House {
             self.failed(visit, CallbackFailure::Issuer, &why);
             return self.finished(state, self.page(visit, pages::sign_in_failed));
         }
-        if !self.used.first_use(state) {
-            self.failed(visit, CallbackFailure::Used, "the state was used before");
-            return self.finished(state, self.page(visit, pages::attempt_used));
+        match self.used.first_use(state).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.failed(visit, CallbackFailure::Used, "the state was used before");
+                return self.finished(state, self.page(visit, pages::attempt_used));
+            }
+            // The attempt goes on when the store does.
+            Err(away) => {
+                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                return self.store_away(visit, away);
+            }
         }
         if let Some(error) = errors.first() {
             let error = pages::ProviderError::parse(error);
@@ -196,14 +203,14 @@ impl House {
             iss,
         };
         let response = match self.provider.redeem(&attempt, &callback).await {
-            Ok(person) => self.welcome(visit, &attempt, person),
+            Ok(person) => self.welcome(visit, &attempt, person).await,
             Err(why) => self.not_redeemed(visit, &why),
         };
         self.finished(state, response)
     }
 
     /// The provider vouches for a person: now the rules, and then a session under a new id.
-    fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
+    async fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
         let now = self.clock.now();
         if let AttemptKind::StepUp {
             session,
@@ -211,8 +218,10 @@ impl House {
             since,
         } = &attempt.kind
         {
-            let alive = SessionKey::parse(session)
-                .is_ok_and(|key| self.session(visit).is_some_and(|live| live.key == key));
+            let alive = match self.session(visit).await {
+                Ok(live) => live.is_some_and(|live| SessionKey::parse(session) == Ok(live.key)),
+                Err(away) => return away,
+            };
             let proven = person.check_step_up(subject, *since);
             if !alive || proven.is_err() {
                 let why = proven
@@ -238,10 +247,22 @@ impl House {
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
             started_at: now,
+            refresh_token: person.refresh_token,
+            acr: person.acr,
+            amr: person.amr,
+            checked_at: now,
+            browser: Browser::new(visit.client, visit.only("user-agent").unwrap_or_default()),
         };
-        let Some((id, live)) = self.begin_session(visit, &attempt.kind, session) else {
-            self.failed(visit, CallbackFailure::StepUp, "its session is over");
-            return self.page(visit, pages::step_up_refused);
+        let (id, live) = match self.begin_session(visit, &attempt.kind, session).await {
+            Ok(Some(begun)) => begun,
+            Ok(None) => {
+                self.failed(visit, CallbackFailure::StepUp, "its session is over");
+                return self.page(visit, pages::step_up_refused);
+            }
+            Err(away) => {
+                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                return self.store_away(visit, away);
+            }
         };
         self.metrics.signed_in((&attempt.kind).into());
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
@@ -252,18 +273,21 @@ impl House {
 
     /// Under a new id, in place of whatever the browser brought. A step-up goes on with a session that
     /// is alive, and never brings one back.
-    fn begin_session(
+    async fn begin_session(
         &self,
         visit: &Visit,
         kind: &AttemptKind,
         session: Session,
-    ) -> Option<(SessionId, Arc<Live>)> {
+    ) -> Result<Option<(SessionId, Live)>, StoreAway> {
         if let AttemptKind::StepUp { session: old, .. } = kind {
-            return self.sessions.renew(&SessionKey::parse(old).ok()?, session);
+            let Ok(old) = SessionKey::parse(old) else {
+                return Ok(None);
+            };
+            return self.sessions.renew(&old, session).await;
         }
         let brought = self.cookies.session_ids(&visit.head.headers);
-        let brought = brought.map(|id| id.key());
-        Some(self.sessions.replace(brought, session))
+        let brought: Vec<SessionKey> = brought.map(|id| id.key()).collect();
+        self.sessions.replace(brought, session).await.map(Some)
     }
 
     fn not_redeemed(&self, visit: &Visit, why: &CallbackError) -> Response<Bytes> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::config::Settings;
 use crate::domain::identity::Identity;
 use crate::domain::session::Session;
@@ -17,10 +19,12 @@ pub struct Standings {
     pub settings: Arc<Settings>,
 }
 
+#[async_trait]
 impl Standing for Standings {
-    fn claims(&self, holder: &str) -> Option<Claims> {
+    async fn claims(&self, holder: &str) -> Option<Claims> {
         let key = SessionKey::parse(holder).ok()?;
-        let live = self.sessions.find_by_key(&key)?;
+        // Where the store does not answer, nobody is vouched for.
+        let live = self.sessions.find_by_key(&key).await.ok()??;
         self.settings.rules.decide(&live.session.identity).ok()?;
         claims(&self.settings, &live.session).ok()
     }

@@ -27,15 +27,15 @@ use super::upstream::keep_alive;
 use crate::session::Live;
 
 /// Makes `peer` fit for a WebSocket of the session `live`.
-pub fn prepare(peer: &mut HttpPeer, live: &Arc<Live>) {
-    peer.options.custom_l4 = Some(Arc::new(Patient(Arc::clone(live))));
+pub fn prepare(peer: &mut HttpPeer, live: &Live) {
+    peer.options.custom_l4 = Some(Arc::new(Patient(live.clone())));
     // Keeps its connections out of the pool of others: theirs end with another session, or with none.
     peer.group_key = live.key.number() | 1;
 }
 
 /// Connects sockets that wait a turn, and end with a session.
 #[derive(Debug)]
-struct Patient(Arc<Live>);
+struct Patient(Live);
 
 #[async_trait]
 impl Connect for Patient {

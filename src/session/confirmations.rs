@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::domain::door::AuthId;
@@ -16,7 +17,7 @@ const LIFETIME: Duration = Duration::from_mins(15);
 const MOST: usize = 32;
 
 /// What the person confirms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
     /// A device that wants to join.
     Register,
@@ -25,7 +26,7 @@ pub enum Purpose {
 }
 
 /// The open confirmation forms of one session.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Confirmations {
     /// Oldest first.
     open: VecDeque<Open>,
@@ -36,6 +37,7 @@ pub struct Confirmations {
 /// How long a yes may wait for the browser to follow the redirect that comes with it.
 const APPROVAL_LIFETIME: Duration = Duration::from_mins(1);
 
+#[derive(Serialize, Deserialize)]
 struct Open {
     purpose: Purpose,
     id: AuthId,

@@ -54,6 +54,19 @@ impl Index {
         }
     }
 
+    /// Files `key` under the provider session of `now` instead of that of `before`; the person is the
+    /// same.
+    pub(super) fn refile(&self, key: SessionKey, before: &Session, now: &Session) {
+        let mut tables = self.tables();
+        if let Some(sid) = &before.provider_session {
+            drop_from(&mut tables.by_provider_session, sid, &key);
+        }
+        if let Some(sid) = &now.provider_session {
+            let of_sid = tables.by_provider_session.entry(sid.clone()).or_default();
+            of_sid.push(key);
+        }
+    }
+
     /// Every session of this person.
     pub(super) fn of_subject(&self, subject: &Subject) -> Vec<SessionKey> {
         self.tables()

@@ -4,19 +4,22 @@
 //! A session that was ended, evicted or outlived its limits is gone for every copy of its cookie:
 //! nothing about it can be rebuilt from what a browser holds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#![expect(
+    clippy::unused_async,
+    reason = "a store that replicas share answers over the network"
+)]
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use tokio::sync::oneshot;
 
-use super::confirmations::Confirmations;
 use super::id::{SessionId, SessionKey};
 use super::index::Index;
+use super::live::{Entry, Followed, Live, State, lock};
 use crate::domain::identity::{ProviderSession, Subject};
-use crate::domain::leg::Legs;
 use crate::domain::random::Random;
 use crate::domain::session::{Age, Limits, Session};
 use crate::domain::time::{Clock, Timestamp};
@@ -27,60 +30,21 @@ const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 /// no bound, one person with a script could push everybody else out of the store.
 const MOST_OF_ONE_PERSON: usize = 100;
 
-/// A session that may be used, and what changes while it lives.
+/// The store that replicas share does not answer: nothing is known, and nothing may be let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session store does not answer")]
+pub struct StoreAway;
+
+/// The right to refresh one session; given back when dropped.
 #[derive(Debug)]
-pub struct Live {
-    /// Its name on this side.
-    pub key: SessionKey,
-    /// Who signed in; never changes.
-    pub session: Arc<Session>,
-    /// Headscale's sign-ins that were forwarded through this session.
-    pub legs: Mutex<Legs>,
-    /// Confirmation forms shown in this session.
-    pub confirmations: Mutex<Confirmations>,
-    /// Seconds since the epoch.
-    last_used: AtomicU64,
-    /// Told when it ends, by being dropped; `None` once it has.
-    followers: Mutex<Option<Vec<oneshot::Sender<()>>>>,
+pub struct RefreshLock {
+    key: SessionKey,
+    held: Arc<Mutex<HashSet<SessionKey>>>,
 }
 
-impl Live {
-    /// When a request last used it.
-    pub fn last_used(&self) -> Timestamp {
-        Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
-    }
-
-    /// Ready when the session has ended: for what lasts longer than a request. A follower is not a use.
-    pub fn end(&self) -> oneshot::Receiver<()> {
-        let (follower, ended) = oneshot::channel();
-        if let Some(followers) = &mut *self.followers() {
-            followers.retain(|other| !other.is_closed());
-            followers.push(follower);
-        }
-        ended
-    }
-
-    fn has_ended(&self) {
-        *self.followers() = None;
-    }
-
-    fn followers(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<()>>>> {
-        self.followers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// [`Live::legs`], locked; never hold it across an await. A poisoned lock is taken as it is:
-    /// an entry is either recorded or not.
-    pub fn legs(&self) -> MutexGuard<'_, Legs> {
-        self.legs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// [`Live::confirmations`], locked, with the same manners as [`Live::legs`].
-    pub fn confirmations(&self) -> MutexGuard<'_, Confirmations> {
-        self.confirmations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Drop for RefreshLock {
+    fn drop(&mut self) {
+        lock(&self.held).remove(&self.key);
     }
 }
 
@@ -88,8 +52,10 @@ impl Live {
 #[derive(Debug)]
 pub struct Sessions {
     limits: Limits,
-    live: Cache<SessionKey, Arc<Live>>,
+    live: Cache<SessionKey, Arc<Entry>>,
     index: Arc<Index>,
+    followed: Followed,
+    refreshing: Arc<Mutex<HashSet<SessionKey>>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -115,8 +81,8 @@ impl Sessions {
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(limits.lifetime.min(LONGEST))
             .time_to_idle(limits.idle.min(LONGEST))
-            .eviction_listener(move |key: Arc<SessionKey>, gone: Arc<Live>, _| {
-                indexed.remove(&key, &gone.session);
+            .eviction_listener(move |key: Arc<SessionKey>, gone: Arc<Entry>, _| {
+                indexed.remove(&key, &gone.session.load());
                 gone.has_ended();
             })
             .build();
@@ -124,6 +90,8 @@ impl Sessions {
             limits,
             live,
             index,
+            followed: Followed::default(),
+            refreshing: Arc::default(),
             clock,
             random,
         }
@@ -131,92 +99,216 @@ impl Sessions {
 
     /// Begins a session under a new random id. The id is for the cookie and is kept nowhere else. Beyond
     /// 100 sessions of one person, the oldest of them ends.
-    pub fn start(&self, session: Session) -> (SessionId, Arc<Live>) {
-        self.begin(session, Legs::default(), Vec::new())
+    ///
+    /// # Errors
+    /// [`StoreAway`]; nobody is signed in then.
+    pub async fn start(&self, session: Session) -> Result<(SessionId, Live), StoreAway> {
+        self.begin(session, |_| ()).await
     }
 
-    fn begin(
+    /// Begins a session; what it takes over from another one is there before anybody can find it.
+    async fn begin(
         &self,
         session: Session,
-        legs: Legs,
-        followers: Vec<oneshot::Sender<()>>,
-    ) -> (SessionId, Arc<Live>) {
+        take_over: impl FnOnce(&Entry),
+    ) -> Result<(SessionId, Live), StoreAway> {
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
-        let live = Arc::new(Live {
-            key,
-            session: Arc::new(session),
-            legs: Mutex::new(legs),
-            confirmations: Mutex::default(),
-            last_used: AtomicU64::new(self.clock.now().unix()),
-            followers: Mutex::new(Some(followers)),
-        });
-        self.live.insert(key, Arc::clone(&live));
+        let entry = Entry::new(key, session, self.clock.now(), Arc::clone(&self.followed));
+        take_over(&entry);
+        let live = entry.live();
+        self.live.insert(key, entry);
         let surplus = self.index.insert(key, &live.session, MOST_OF_ONE_PERSON);
         if let Some(oldest) = surplus {
-            self.end(&oldest);
+            self.end(&oldest).await?;
         }
-        // Evicted before it was filed: nobody else would take the entry out again.
-        if !self.live.contains_key(&key) {
-            self.index.remove(&key, &live.session);
+        self.forget_unless_kept(&live);
+        Ok((id, live))
+    }
+
+    /// Evicted before it was filed: nobody else would take the index's entry out again.
+    fn forget_unless_kept(&self, live: &Live) {
+        if !self.live.contains_key(&live.key) {
+            self.index.remove(&live.key, &live.session);
         }
-        (id, live)
     }
 
     /// Begins a session in place of `old`: at every sign-in the id changes, and what an earlier
     /// holder of the browser (or an attacker who planted a cookie) had stops working.
-    pub fn replace(
+    ///
+    /// # Errors
+    /// [`StoreAway`]; nobody is signed in then.
+    pub async fn replace(
         &self,
-        old: impl IntoIterator<Item = SessionKey>,
+        old: impl IntoIterator<Item = SessionKey> + Send,
         session: Session,
-    ) -> (SessionId, Arc<Live>) {
-        let started = self.start(session);
+    ) -> Result<(SessionId, Live), StoreAway> {
+        let old: Vec<SessionKey> = old.into_iter().collect();
+        let started = self.start(session).await?;
         for key in old {
-            self.end(&key);
+            self.end(&key).await?;
         }
-        started
+        Ok(started)
     }
 
     /// Begins a session in place of `old`, which must be alive: at a step-up. What follows the old one
     /// and Headscale's sign-ins on their way go over to the new one. `None` if it is over, ended by a
     /// logout perhaps while the person was at the provider; then nothing begins.
-    pub fn renew(&self, old: &SessionKey, session: Session) -> Option<(SessionId, Arc<Live>)> {
-        let before = self.find_by_key(old)?;
-        let followers = before.followers().take().unwrap_or_default();
-        // Of a logout and a renewal at once, whoever takes the old session out goes first.
-        self.end(old)?;
-        let legs = std::mem::take(&mut *before.legs());
-        Some(self.begin(session, legs, followers))
+    ///
+    /// # Errors
+    /// [`StoreAway`]; nothing begins.
+    pub async fn renew(
+        &self,
+        old: &SessionKey,
+        session: Session,
+    ) -> Result<Option<(SessionId, Live)>, StoreAway> {
+        let Some(before) = self.find_by_key(old).await? else {
+            return Ok(None);
+        };
+        // Of a logout and a renewal at once, whoever takes the old session out goes first. Its followers
+        // are kept from being told.
+        let kept = before.entry.put_aside();
+        if self.end(old).await?.is_none() {
+            return Ok(None);
+        }
+        let begun = self.begin(session, |entry| entry.take_over(kept)).await?;
+        Ok(Some(begun))
     }
 
     /// The session of this cookie, if its limits allow, and counts as its use.
-    pub fn find(&self, id: &SessionId) -> Option<Arc<Live>> {
+    ///
+    /// # Errors
+    /// [`StoreAway`]: whether there is one is not known.
+    pub async fn find(&self, id: &SessionId) -> Result<Option<Live>, StoreAway> {
         let now = self.clock.now();
-        let live = self.fresh(&id.key(), now)?;
-        live.last_used.store(now.unix(), Ordering::Relaxed);
-        Some(live)
+        let Some(live) = self.fresh(&id.key(), now) else {
+            return Ok(None);
+        };
+        live.entry.used(now);
+        Ok(Some(live))
     }
 
     /// The session of this name, if its limits allow. Not a use: what asks here acts for the
     /// session, not from its browser.
-    pub fn find_by_key(&self, key: &SessionKey) -> Option<Arc<Live>> {
-        self.fresh(key, self.clock.now())
+    ///
+    /// # Errors
+    /// [`StoreAway`]: whether there is one is not known.
+    pub async fn find_by_key(&self, key: &SessionKey) -> Result<Option<Live>, StoreAway> {
+        Ok(self.fresh(key, self.clock.now()))
+    }
+
+    /// Puts what a re-check found in place of what `live` shows, under the same name and with the same
+    /// limits. `None` if the session ended meanwhile: this never brings one back.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: it is as it was.
+    pub async fn update(&self, live: &Live, session: Session) -> Result<Option<Live>, StoreAway> {
+        let Some(now) = self.fresh(&live.key, self.clock.now()) else {
+            return Ok(None);
+        };
+        let (entry, before) = (now.entry, now.session);
+        entry.session.store(Arc::new(session));
+        let live = entry.live();
+        if before.provider_session != live.session.provider_session {
+            self.index.refile(live.key, &before, &live.session);
+        }
+        self.forget_unless_kept(&live);
+        Ok((!live.is_over()).then_some(live))
     }
 
     /// Ends a session. `None` if there was none; what is returned may have outlived its limits, and
     /// serves as a hint for the provider's logout only.
-    pub fn end(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        self.live.remove(key).map(|live| Arc::clone(&live.session))
+    ///
+    /// # Errors
+    /// [`StoreAway`]: other replicas may not have heard of it.
+    pub async fn end(&self, key: &SessionKey) -> Result<Option<Arc<Session>>, StoreAway> {
+        Ok(self.live.remove(key).map(|entry| entry.session.load_full()))
     }
 
     /// Ends every session of a person at the provider; returns how many there were.
-    pub fn end_subject(&self, subject: &Subject) -> usize {
-        self.end_all(&self.index.of_subject(subject))
+    ///
+    /// # Errors
+    /// [`StoreAway`]: some may not have ended.
+    pub async fn end_subject(&self, subject: &Subject) -> Result<usize, StoreAway> {
+        self.end_all(&self.index.of_subject(subject)).await
     }
 
     /// Ends every session that began from one session at the provider; returns how many there were.
-    pub fn end_provider_session(&self, sid: &ProviderSession) -> usize {
-        self.end_all(&self.index.of_provider_session(sid))
+    ///
+    /// # Errors
+    /// [`StoreAway`]: some may not have ended.
+    pub async fn end_provider_session(&self, sid: &ProviderSession) -> Result<usize, StoreAway> {
+        self.end_all(&self.index.of_provider_session(sid)).await
+    }
+
+    /// Ends every session there is; returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: some may not have ended.
+    pub async fn end_every(&self) -> Result<usize, StoreAway> {
+        let keys: Vec<SessionKey> = self.live.iter().map(|(key, _)| *key).collect();
+        self.end_all(&keys).await
+    }
+
+    /// The sessions of a person, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: they are not known.
+    pub async fn of_subject(&self, subject: &Subject) -> Result<Vec<Live>, StoreAway> {
+        let now = self.clock.now();
+        let keys = self.index.of_subject(subject);
+        Ok(keys.iter().filter_map(|key| self.fresh(key, now)).collect())
+    }
+
+    /// Every session, in no order.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: they are not known.
+    pub async fn every(&self) -> Result<Vec<Live>, StoreAway> {
+        let now = self.clock.now();
+        let keys: Vec<SessionKey> = self.live.iter().map(|(key, _)| *key).collect();
+        Ok(keys.iter().filter_map(|key| self.fresh(key, now)).collect())
+    }
+
+    /// The sessions that something open in this process hangs on, see [`Live::end`].
+    pub fn followed(&self) -> Vec<Live> {
+        let now = self.clock.now();
+        let keys: Vec<SessionKey> = lock(&self.followed).iter().copied().collect();
+        let mut followed = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.fresh(&key, now) {
+                Some(live) if live.entry.is_followed() => followed.push(live),
+                Some(_) | None => {
+                    lock(&self.followed).remove(&key);
+                }
+            }
+        }
+        followed
+    }
+
+    /// Changes what the session remembers; of several at once, one after the other. `change` may be
+    /// called again if somebody else was faster.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: nothing was changed.
+    pub async fn with_state<R>(
+        &self,
+        live: &Live,
+        mut change: impl FnMut(&mut State) -> R,
+    ) -> Result<R, StoreAway> {
+        Ok(change(&mut lock(&live.entry.state)))
+    }
+
+    /// The right to refresh this session at the provider; `None` while another has it.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: whether another has it is not known.
+    pub async fn refresh_lock(&self, key: &SessionKey) -> Result<Option<RefreshLock>, StoreAway> {
+        let free = lock(&self.refreshing).insert(*key);
+        Ok(free.then(|| RefreshLock {
+            key: *key,
+            held: Arc::clone(&self.refreshing),
+        }))
     }
 
     /// How many sessions are kept. Settles pending evictions first: for metrics, not for requests.
@@ -230,8 +322,8 @@ impl Sessions {
         self.len() == 0
     }
 
-    fn fresh(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Live>> {
-        let live = self.live.get(key)?;
+    fn fresh(&self, key: &SessionKey, now: Timestamp) -> Option<Live> {
+        let live = self.live.get(key)?.live();
         match self
             .limits
             .age(live.session.started_at, live.last_used(), now)
@@ -244,8 +336,12 @@ impl Sessions {
         }
     }
 
-    fn end_all(&self, keys: &[SessionKey]) -> usize {
-        keys.iter().filter(|key| self.end(key).is_some()).count()
+    async fn end_all(&self, keys: &[SessionKey]) -> Result<usize, StoreAway> {
+        let mut ended = 0;
+        for key in keys {
+            ended += usize::from(self.end(key).await?.is_some());
+        }
+        Ok(ended)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is signed in, and what a browser holds to prove it.
 //!
-//! Here belong: sessions in memory ([`memory`]), their identifiers ([`id`]), the cookies
+//! Here belong: sessions in memory ([`memory`], [`live`]), their identifiers ([`id`]), the cookies
 //! that carry them ([`cookie`]), sign-ins on their way ([`attempts`], [`used`]), the key ring that
 //! seals what a browser keeps for us ([`keyring`]), and one-time confirmation tokens
 //! ([`confirmations`]). Not here: what a session may do (`domain::policy`), how a person signs in
@@ -13,6 +13,7 @@ pub mod id;
 mod index;
 mod keyfile;
 pub mod keyring;
+pub mod live;
 pub mod memory;
 pub mod used;
 
@@ -21,8 +22,9 @@ pub use confirmations::{Confirmations, Purpose};
 pub use cookie::{Cookies, only_named};
 pub use id::{SessionId, SessionKey};
 pub use keyring::{KeyRing, KeyRingError, Rotation, SealError};
-pub use memory::{Live, Sessions};
-pub use used::UsedStates;
+pub use live::{Live, State};
+pub use memory::{RefreshLock, Sessions, StoreAway};
+pub use used::UsedOnce;
 
 #[cfg(test)]
 mod testing;

@@ -1,10 +1,13 @@
 //! What the tests of this room share: a clock that obeys, and a person who is signed in.
 
+use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use crate::domain::secret::Secret;
-use crate::domain::session::Session;
+use crate::domain::session::{Browser, Session};
 use crate::domain::time::{Clock, Timestamp};
 
 /// The moment every test begins.
@@ -51,5 +54,19 @@ pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
         id_token: Secret::new("e30.e30.e30".to_owned()),
         token_expires_at: start,
         started_at: start,
+        refresh_token: None,
+        acr: None,
+        amr: Vec::new(),
+        checked_at: start,
+        browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "Test/1.0"),
+    }
+}
+
+/// What `future` gives, which waits for nothing: sessions in memory never do.
+pub(super) fn ready<F: Future>(future: F) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits for something"),
     }
 }

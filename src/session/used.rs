@@ -1,10 +1,17 @@
-//! Which login attempts were already answered.
+//! What was used already and must not be used again: the `state` of a login attempt that came back.
+
+#![expect(
+    clippy::unused_async,
+    reason = "a store that replicas share answers over the network"
+)]
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use ring::digest::{SHA256, digest};
+
+use super::memory::StoreAway;
 
 /// Remembers the `state` of each attempt that came back, so that a callback works once: the sealed
 /// cookie itself proves only that the attempt was ours.
@@ -13,7 +20,7 @@ use ring::digest::{SHA256, digest};
 /// other. So nothing depends on a clock, and a flood pushes a state out only by being longer than
 /// the memory. A state is kept as its SHA-256. A plain set behind a lock, not the cache that the
 /// sessions are in: that one may tell two callers at once that both were first.
-pub struct UsedStates {
+pub struct UsedOnce {
     capacity: usize,
     seen: Mutex<Seen>,
 }
@@ -25,7 +32,7 @@ struct Seen {
     order: VecDeque<[u8; 32]>,
 }
 
-impl UsedStates {
+impl UsedOnce {
     /// Remembers at most `capacity` states (at least one), at about 100 bytes each.
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -36,7 +43,14 @@ impl UsedStates {
 
     /// True for the first caller with this `state`, false for every later one; of several at once,
     /// exactly one is first.
-    pub fn first_use(&self, state: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`StoreAway`]: whether it was used is not known.
+    pub async fn first_use(&self, state: &str) -> Result<bool, StoreAway> {
+        Ok(self.first_use_here(state))
+    }
+
+    fn first_use_here(&self, state: &str) -> bool {
         let hash = hash(state);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.states.insert(hash) {
@@ -52,7 +66,14 @@ impl UsedStates {
     }
 
     /// Whether `state` was used and is still remembered; it is not used by asking.
-    pub fn was_used(&self, state: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`StoreAway`]: whether it was used is not known.
+    pub async fn was_used(&self, state: &str) -> Result<bool, StoreAway> {
+        Ok(self.was_used_here(state))
+    }
+
+    fn was_used_here(&self, state: &str) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.states.contains(&hash(state))
     }
@@ -69,9 +90,9 @@ fn hash(state: &str) -> [u8; 32] {
     hash
 }
 
-impl fmt::Debug for UsedStates {
+impl fmt::Debug for UsedOnce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsedStates").finish_non_exhaustive()
+        f.debug_struct("UsedOnce").finish_non_exhaustive()
     }
 }
 
@@ -83,24 +104,24 @@ mod tests {
 
     #[test]
     fn asking_whether_a_state_was_used_does_not_use_it() {
-        let used = UsedStates::new(10);
-        assert!(!used.was_used("a"));
-        assert!(used.first_use("a") && used.was_used("a"));
-        assert!(!used.was_used("b") && used.first_use("b"));
+        let used = UsedOnce::new(10);
+        assert!(!used.was_used_here("a"));
+        assert!(used.first_use_here("a") && used.was_used_here("a"));
+        assert!(!used.was_used_here("b") && used.first_use_here("b"));
     }
 
     #[test]
     fn a_state_is_used_once() {
-        let used = UsedStates::new(10);
-        assert!(used.first_use("hw1.a"));
-        assert!(!used.first_use("hw1.a"));
-        assert!(used.first_use("hw1.b"));
-        assert!(!used.first_use("hw1.a"));
+        let used = UsedOnce::new(10);
+        assert!(used.first_use_here("hw1.a"));
+        assert!(!used.first_use_here("hw1.a"));
+        assert!(used.first_use_here("hw1.b"));
+        assert!(!used.first_use_here("hw1.a"));
     }
 
     #[test]
     fn of_many_at_once_exactly_one_is_first() {
-        let used = UsedStates::new(10);
+        let used = UsedOnce::new(10);
         let barrier = Barrier::new(8);
         for round in 0..50 {
             let first: usize = std::thread::scope(|scope| {
@@ -108,7 +129,7 @@ mod tests {
                     .map(|_| {
                         scope.spawn(|| {
                             barrier.wait();
-                            usize::from(used.first_use(&format!("hw1.{round}")))
+                            usize::from(used.first_use_here(&format!("hw1.{round}")))
                         })
                     })
                     .collect();
@@ -123,12 +144,12 @@ mod tests {
 
     #[test]
     fn a_full_memory_forgets_the_oldest_only() {
-        let used = UsedStates::new(16);
+        let used = UsedOnce::new(16);
         for n in 0..200_u32 {
-            assert!(used.first_use(&format!("hw1.{n}")));
+            assert!(used.first_use_here(&format!("hw1.{n}")));
             for newest in n.saturating_sub(15)..=n {
                 assert!(
-                    !used.first_use(&format!("hw1.{newest}")),
+                    !used.first_use_here(&format!("hw1.{newest}")),
                     "{newest} passed twice"
                 );
             }
@@ -136,13 +157,13 @@ mod tests {
         let seen = used.seen.lock().unwrap();
         assert_eq!((seen.states.len(), seen.order.len()), (16, 16));
         drop(seen);
-        assert!(used.first_use("hw1.0"));
+        assert!(used.first_use_here("hw1.0"));
     }
 
     #[test]
     fn a_debug_print_says_what_it_is_and_shows_no_state() {
-        let used = UsedStates::new(10);
-        used.first_use("hw1.a");
-        assert_eq!(format!("{used:?}"), "UsedStates { .. }");
+        let used = UsedOnce::new(10);
+        used.first_use_here("hw1.a");
+        assert_eq!(format!("{used:?}"), "UsedOnce { .. }");
     }
 }

@@ -2,20 +2,21 @@
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 /// Longest wait for the process to say something or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at what the process did.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Free addresses for one house, and where its files are.
 pub(crate) struct Plan {
@@ -120,8 +121,9 @@ pub(crate) const HEADSCALE_SECRET: &str = "headscales-own-secret-0000";
 pub(crate) struct House {
     pub(crate) plan: Plan,
     child: Child,
-    lines: Receiver<String>,
-    log: Arc<Mutex<String>>,
+    /// A file, not a pipe: what was written before an answer is there when the answer is.
+    log: PathBuf,
+    starts: usize,
     _files: TempDir,
 }
 
@@ -167,12 +169,12 @@ impl House {
         };
         let path = files.path().join("config.yaml");
         std::fs::write(&path, config(&plan)).expect("the configuration is written");
-        let (child, lines, log) = spawn(&path, arguments);
+        let log = files.path().join("0.log");
         Self {
             plan,
-            child,
-            lines,
+            child: spawn(&path, arguments, &log),
             log,
+            starts: 1,
             _files: files,
         }
     }
@@ -181,25 +183,28 @@ impl House {
     pub(crate) fn restart(&mut self, arguments: &[&str]) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        (self.child, self.lines, self.log) = spawn(&self.plan.files.join("config.yaml"), arguments);
+        self.log = self.plan.files.join(format!("{}.log", self.starts));
+        self.starts += 1;
+        self.child = spawn(&self.plan.files.join("config.yaml"), arguments, &self.log);
     }
 
     /// Waits until a line of the log holds `text`, and returns the first that does.
     pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            let over =
+                Instant::now() > deadline || self.child.try_wait().is_ok_and(|end| end.is_some());
             if let Some(line) = self.log().lines().find(|line| line.contains(text)) {
                 return line.to_owned();
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let heard = self.lines.recv_timeout(left).is_ok();
-            assert!(heard, "the log never said {text:?}:\n{}", self.log());
+            assert!(!over, "the log never said {text:?}:\n{}", self.log());
+            std::thread::park_timeout(LOOK);
         }
     }
 
     /// Everything the process wrote to its log until now.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().expect("nobody panics with it").clone()
+        std::fs::read_to_string(&self.log).expect("a log in UTF-8")
     }
 
     /// Sends a signal by name, e.g. `TERM`.
@@ -212,14 +217,13 @@ impl House {
     /// Waits for the process to end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
-        // The log ends with the process.
         while Instant::now() < deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.lines.recv_timeout(left).is_err() {
-                break;
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
             }
+            std::thread::park_timeout(LOOK);
         }
-        self.child.wait().expect("it is our child")
+        panic!("it does not end:\n{}", self.log());
     }
 
     /// The process's id.
@@ -254,7 +258,7 @@ pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
         .expect("headwarden runs")
 }
 
-fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mutex<String>>) {
+fn spawn(config: &Path, arguments: &[&str], log: &Path) -> Child {
     // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
     let mut command = Command::new("setpriv");
     // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
@@ -268,27 +272,14 @@ fn spawn(config: &Path, arguments: &[&str]) -> (Child, Receiver<String>, Arc<Mut
     if !text.contains("\nlog:") {
         command.env("HEADWARDEN_LOG_LEVEL", "info,headwarden=debug");
     }
-    let mut child = command
+    command
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
         .args(arguments)
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(File::create(log).expect("a log"))
         .spawn()
-        .expect("headwarden starts");
-    let stderr = child.stderr.take().expect("it is piped");
-    let (sender, lines): (Sender<String>, _) = channel();
-    let log = Arc::new(Mutex::new(String::new()));
-    let kept = Arc::clone(&log);
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut log = kept.lock().expect("nobody panics with it");
-            let _ = writeln!(log, "{line}");
-            drop(log);
-            let _ = sender.send(line);
-        }
-    });
-    (child, lines, log)
+        .expect("headwarden starts")
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 use crate::ops::entropy::SystemRandom;
-use crate::session::testing::{START, SetClock, session};
+use crate::session::testing::{START, SetClock, ready, session};
 
 const HOUR: i64 = 3600;
 const LIMITS: Limits = Limits {
@@ -33,22 +33,28 @@ fn assert_consistent(sessions: &Sessions) {
     let with_sid = sessions
         .live
         .iter()
-        .filter(|(_, l)| l.session.provider_session.is_some());
+        .filter(|(_, l)| l.session.load().provider_session.is_some());
     assert_eq!(sessions.index.sizes(), (kept, with_sid.count()));
 }
 
 #[test]
 fn a_session_is_found_by_its_cookie_and_by_its_key_and_by_nothing_else() {
     let (sessions, _) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
-    assert!(Arc::ptr_eq(&sessions.find(&id).unwrap(), &live));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     assert!(Arc::ptr_eq(
-        &sessions.find_by_key(&live.key).unwrap(),
-        &live
+        &ready(sessions.find(&id)).unwrap().unwrap().entry,
+        &live.entry
+    ));
+    assert!(Arc::ptr_eq(
+        &ready(sessions.find_by_key(&live.key))
+            .unwrap()
+            .unwrap()
+            .entry,
+        &live.entry
     ));
     assert!(
-        sessions
-            .find(&SessionId::generate(&SystemRandom::new()))
+        ready(sessions.find(&SessionId::generate(&SystemRandom::new())))
+            .unwrap()
             .is_none()
     );
     assert_eq!((sessions.len(), sessions.is_empty()), (1, false));
@@ -58,7 +64,7 @@ fn a_session_is_found_by_its_cookie_and_by_its_key_and_by_nothing_else() {
 #[test]
 fn the_key_in_a_cookie_is_not_the_session() {
     let (sessions, _) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     // Whoever read the server's memory knows the hash. Sent as a cookie, it must open nothing.
     let hash: Vec<u8> = (0..32)
         .map(|at| u8::from_str_radix(&live.key.to_hex()[at * 2..at * 2 + 2], 16).unwrap())
@@ -66,19 +72,19 @@ fn the_key_in_a_cookie_is_not_the_session() {
     let planted = URL_SAFE_NO_PAD.encode(hash);
     let planted = SessionId::parse(planted.as_bytes()).unwrap();
     assert_ne!(planted, id);
-    assert!(sessions.find(&planted).is_none());
+    assert!(ready(sessions.find(&planted)).unwrap().is_none());
 }
 
 #[test]
 fn an_id_that_a_browser_brought_is_never_kept_over_a_sign_in() {
     let (sessions, _) = store(10);
-    let (old_id, old) = sessions.start(session("attacker", None));
-    let (new_id, new) = sessions.replace([old.key], session("victim", None));
+    let (old_id, old) = ready(sessions.start(session("attacker", None))).unwrap();
+    let (new_id, new) = ready(sessions.replace([old.key], session("victim", None))).unwrap();
     assert_ne!(old_id, new_id);
-    assert!(sessions.find(&old_id).is_none());
+    assert!(ready(sessions.find(&old_id)).unwrap().is_none());
     assert_eq!(
-        sessions
-            .find(&new_id)
+        ready(sessions.find(&new_id))
+            .unwrap()
             .unwrap()
             .session
             .identity
@@ -86,56 +92,72 @@ fn an_id_that_a_browser_brought_is_never_kept_over_a_sign_in() {
             .as_str(),
         "victim"
     );
-    assert!(Arc::ptr_eq(&sessions.find(&new_id).unwrap(), &new));
+    assert!(Arc::ptr_eq(
+        &ready(sessions.find(&new_id)).unwrap().unwrap().entry,
+        &new.entry
+    ));
     assert_consistent(&sessions);
 }
 
 #[test]
 fn of_several_ids_that_a_browser_brought_none_survives_a_sign_in() {
     let (sessions, _) = store(10);
-    let (planted_id, planted) = sessions.start(session("attacker", None));
-    let (own_id, own) = sessions.start(session("victim", None));
-    let (new_id, _) = sessions.replace([planted.key, own.key], session("victim", None));
-    assert!(sessions.find(&planted_id).is_none() && sessions.find(&own_id).is_none());
-    assert!(sessions.find(&new_id).is_some());
+    let (planted_id, planted) = ready(sessions.start(session("attacker", None))).unwrap();
+    let (own_id, own) = ready(sessions.start(session("victim", None))).unwrap();
+    let (new_id, _) =
+        ready(sessions.replace([planted.key, own.key], session("victim", None))).unwrap();
+    assert!(
+        ready(sessions.find(&planted_id)).unwrap().is_none()
+            && ready(sessions.find(&own_id)).unwrap().is_none()
+    );
+    assert!(ready(sessions.find(&new_id)).unwrap().is_some());
     assert_consistent(&sessions);
 }
 
 #[test]
 fn what_follows_a_session_follows_the_one_that_takes_its_place_at_a_step_up() {
-    use oneshot::error::TryRecvError::{Closed, Empty};
+    use tokio::sync::oneshot::error::TryRecvError::{Closed, Empty};
     let (sessions, _) = store(10);
-    let (_, old) = sessions.start(session("dominic", None));
+    let (_, old) = ready(sessions.start(session("dominic", None))).unwrap();
     let mut end = old.end();
-    let (_, new) = sessions.renew(&old.key, session("dominic", None)).unwrap();
+    let (_, new) = ready(sessions.renew(&old.key, session("dominic", None)))
+        .unwrap()
+        .unwrap();
     assert_eq!(end.try_recv(), Err(Empty));
     assert_eq!(old.end().try_recv(), Err(Closed), "the old one is over");
-    sessions.end(&new.key);
+    ready(sessions.end(&new.key)).unwrap();
     assert_eq!(end.try_recv(), Err(Closed));
 }
 
 #[test]
 fn a_session_that_is_over_is_not_renewed() {
     let (sessions, clock) = store(10);
-    let (old_id, old) = sessions.start(session("dominic", None));
-    let (id, live) = sessions.renew(&old.key, session("dominic", None)).unwrap();
-    assert!(sessions.find(&old_id).is_none() && sessions.find(&id).is_some());
+    let (old_id, old) = ready(sessions.start(session("dominic", None))).unwrap();
+    let (id, live) = ready(sessions.renew(&old.key, session("dominic", None)))
+        .unwrap()
+        .unwrap();
     assert!(
-        sessions.renew(&old.key, session("dominic", None)).is_none(),
+        ready(sessions.find(&old_id)).unwrap().is_none()
+            && ready(sessions.find(&id)).unwrap().is_some()
+    );
+    assert!(
+        ready(sessions.renew(&old.key, session("dominic", None)))
+            .unwrap()
+            .is_none(),
         "it was renewed before"
     );
-    sessions.end(&live.key);
+    ready(sessions.end(&live.key)).unwrap();
     assert!(
-        sessions
-            .renew(&live.key, session("dominic", None))
+        ready(sessions.renew(&live.key, session("dominic", None)))
+            .unwrap()
             .is_none(),
         "it was signed out meanwhile"
     );
-    let (_, idle) = sessions.start(session("dominic", None));
+    let (_, idle) = ready(sessions.start(session("dominic", None))).unwrap();
     clock.set(8 * HOUR);
     assert!(
-        sessions
-            .renew(&idle.key, session("dominic", None))
+        ready(sessions.renew(&idle.key, session("dominic", None)))
+            .unwrap()
             .is_none()
     );
     assert!(sessions.is_empty());
@@ -145,20 +167,23 @@ fn a_session_that_is_over_is_not_renewed() {
 fn of_many_renewals_and_a_logout_at_once_one_wins_and_nothing_comes_back() {
     let (sessions, _) = store(1000);
     for _ in 0..50 {
-        let (_, old) = sessions.start(session("dominic", None));
+        let (_, old) = ready(sessions.start(session("dominic", None))).unwrap();
         let barrier = std::sync::Barrier::new(5);
         let (renewed, ended): (usize, usize) = std::thread::scope(|scope| {
             let renewals: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
                         barrier.wait();
-                        let renewed = sessions.renew(&old.key, session("dominic", None));
-                        renewed.map(|(_, live)| sessions.end(&live.key)).is_some()
+                        let renewed =
+                            ready(sessions.renew(&old.key, session("dominic", None))).unwrap();
+                        renewed
+                            .map(|(_, live)| ready(sessions.end(&live.key)).unwrap())
+                            .is_some()
                     })
                 })
                 .collect();
             barrier.wait();
-            let ended = usize::from(sessions.end(&old.key).is_some());
+            let ended = usize::from(ready(sessions.end(&old.key)).unwrap().is_some());
             let renewed = renewals
                 .into_iter()
                 .map(|it| usize::from(it.join().unwrap()));
@@ -171,14 +196,14 @@ fn of_many_renewals_and_a_logout_at_once_one_wins_and_nothing_comes_back() {
 
 #[test]
 fn whoever_follows_a_session_is_told_of_its_end_however_it_ends() {
-    use oneshot::error::TryRecvError::{Closed, Empty};
+    use tokio::sync::oneshot::error::TryRecvError::{Closed, Empty};
     let (sessions, clock) = store(10);
-    let begin = || sessions.start(session("dominic", None)).1;
+    let begin = || ready(sessions.start(session("dominic", None))).unwrap().1;
     let (left, signed_out, replaced, outlived) = (begin(), begin(), begin(), begin());
-    let mut ends = [&left, &signed_out, &replaced, &outlived].map(|live| live.end());
+    let mut ends = [&left, &signed_out, &replaced, &outlived].map(Live::end);
     assert!(ends.iter_mut().all(|end| end.try_recv() == Err(Empty)));
-    sessions.end(&signed_out.key);
-    sessions.replace([replaced.key], session("dominic", None));
+    ready(sessions.end(&signed_out.key)).unwrap();
+    ready(sessions.replace([replaced.key], session("dominic", None))).unwrap();
     assert_eq!(ends[1].try_recv(), Err(Closed));
     assert_eq!(ends[2].try_recv(), Err(Closed));
     assert_eq!(
@@ -188,13 +213,17 @@ fn whoever_follows_a_session_is_told_of_its_end_however_it_ends() {
     );
     assert_eq!(ends[0].try_recv(), Err(Empty));
     clock.set(8 * HOUR);
-    assert!(sessions.find_by_key(&outlived.key).is_none());
+    assert!(
+        ready(sessions.find_by_key(&outlived.key))
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(ends[3].try_recv(), Err(Closed));
     // Those that stopped following are forgotten.
     for _ in 0..1000 {
         left.end();
     }
-    assert!(left.followers().as_ref().unwrap().len() <= 2);
+    assert!(left.entry.followers_kept() <= 2);
 }
 
 #[test]
@@ -205,10 +234,14 @@ fn the_limits_hold_beyond_2038_and_2106() {
         let mut begun = session("dominic", None);
         begun.started_at = Timestamp::from_unix(u64::try_from(begin).unwrap());
         clock.set(begin - start);
-        let (id, _) = sessions.start(begun);
+        let (id, _) = ready(sessions.start(begun)).unwrap();
         for (hours, alive) in [(7, true), (14, true), (22, false)] {
             clock.set(begin - start + hours * HOUR);
-            assert_eq!(sessions.find(&id).is_some(), alive, "{begin}: {hours} h");
+            assert_eq!(
+                ready(sessions.find(&id)).unwrap().is_some(),
+                alive,
+                "{begin}: {hours} h"
+            );
         }
     }
 }
@@ -216,12 +249,16 @@ fn the_limits_hold_beyond_2038_and_2106() {
 #[test]
 fn idle_ends_a_session_and_use_prevents_it() {
     let (sessions, clock) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     for (hours, alive) in [(7, true), (14, true), (22, false), (22, false)] {
         clock.set(hours * HOUR);
-        assert_eq!(sessions.find(&id).is_some(), alive, "after {hours} h");
+        assert_eq!(
+            ready(sessions.find(&id)).unwrap().is_some(),
+            alive,
+            "after {hours} h"
+        );
     }
-    assert!(sessions.find_by_key(&live.key).is_none());
+    assert!(ready(sessions.find_by_key(&live.key)).unwrap().is_none());
     assert_eq!(sessions.len(), 0);
     assert_consistent(&sessions);
 }
@@ -229,37 +266,40 @@ fn idle_ends_a_session_and_use_prevents_it() {
 #[test]
 fn a_look_up_by_key_is_not_a_use() {
     let (sessions, clock) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     clock.set(7 * HOUR);
-    assert!(sessions.find_by_key(&live.key).is_some());
+    assert!(ready(sessions.find_by_key(&live.key)).unwrap().is_some());
     clock.set(8 * HOUR);
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
 }
 
 #[test]
 fn activity_never_carries_a_session_past_its_absolute_limit() {
     let (sessions, clock) = store(10);
-    let (id, _) = sessions.start(session("dominic", None));
+    let (id, _) = ready(sessions.start(session("dominic", None))).unwrap();
     for hours in 0..24 * 7 {
         clock.set(hours * HOUR);
-        assert!(sessions.find(&id).is_some(), "after {hours} h");
+        assert!(
+            ready(sessions.find(&id)).unwrap().is_some(),
+            "after {hours} h"
+        );
     }
     clock.set(24 * 7 * HOUR - 1);
-    assert!(sessions.find(&id).is_some());
+    assert!(ready(sessions.find(&id)).unwrap().is_some());
     clock.set(24 * 7 * HOUR);
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
 }
 
 #[test]
 fn a_clock_that_jumps_ends_sessions_or_leaves_them_and_never_revives_one() {
     let (sessions, clock) = store(10);
-    let (id, _) = sessions.start(session("dominic", None));
+    let (id, _) = ready(sessions.start(session("dominic", None))).unwrap();
     clock.set(-5 * HOUR);
-    assert!(sessions.find(&id).is_some());
+    assert!(ready(sessions.find(&id)).unwrap().is_some());
     clock.set(i64::from(u32::MAX));
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
     clock.set(0);
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
 }
 
 #[test]
@@ -270,28 +310,28 @@ fn a_wall_clock_that_stands_still_cannot_keep_a_session_for_ever() {
     };
     let clock = Arc::new(SetClock::new());
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     assert!(
         sessions.live.get(&live.key).is_none(),
         "the store's own clock is the second judge"
     );
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
     assert_consistent(&sessions);
 }
 
 #[test]
 fn a_copied_cookie_is_dead_after_the_end_even_for_a_request_on_its_way() {
     let (sessions, _) = store(10);
-    let (id, live) = sessions.start(session("dominic", Some("sid-1")));
+    let (id, live) = ready(sessions.start(session("dominic", Some("sid-1")))).unwrap();
     let copy = SessionId::parse(id.expose().as_bytes()).unwrap();
-    let on_its_way = sessions.find(&id).unwrap();
-    let ended = sessions.end(&live.key).unwrap();
+    let on_its_way = ready(sessions.find(&id)).unwrap().unwrap();
+    let ended = ready(sessions.end(&live.key)).unwrap().unwrap();
     assert_eq!(ended.identity.subject.as_str(), "dominic");
     drop(on_its_way);
-    assert!(sessions.find(&copy).is_none());
-    assert!(sessions.find_by_key(&live.key).is_none());
+    assert!(ready(sessions.find(&copy)).unwrap().is_none());
+    assert!(ready(sessions.find_by_key(&live.key)).unwrap().is_none());
     assert!(
-        sessions.end(&live.key).is_none(),
+        ready(sessions.end(&live.key)).unwrap().is_none(),
         "ending twice is no error and no session"
     );
     assert_consistent(&sessions);
@@ -300,24 +340,34 @@ fn a_copied_cookie_is_dead_after_the_end_even_for_a_request_on_its_way() {
 #[test]
 fn an_outlived_session_can_still_be_signed_out() {
     let (sessions, clock) = store(10);
-    let (_, live) = sessions.start(session("dominic", None));
+    let (_, live) = ready(sessions.start(session("dominic", None))).unwrap();
     clock.set(9 * HOUR);
-    assert!(sessions.end(&live.key).is_some());
+    assert!(ready(sessions.end(&live.key)).unwrap().is_some());
 }
 
 #[test]
 fn a_logout_by_subject_ends_that_persons_sessions_only() {
     let (sessions, _) = store(10);
     let ended = [
-        sessions.start(session("dominic", Some("a"))),
-        sessions.start(session("dominic", None)),
+        ready(sessions.start(session("dominic", Some("a")))).unwrap(),
+        ready(sessions.start(session("dominic", None))).unwrap(),
     ];
-    let (others, _) = sessions.start(session("dominica", Some("c")));
-    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 2);
-    assert!(ended.iter().all(|(id, _)| sessions.find(id).is_none()));
-    assert!(sessions.find(&others).is_some());
+    let (others, _) = ready(sessions.start(session("dominica", Some("c")))).unwrap();
+    assert_eq!(
+        ready(sessions.end_subject(&Subject::new("dominic"))).unwrap(),
+        2
+    );
+    assert!(
+        ended
+            .iter()
+            .all(|(id, _)| ready(sessions.find(id)).unwrap().is_none())
+    );
+    assert!(ready(sessions.find(&others)).unwrap().is_some());
     for unknown in ["dominic", "Dominica", ""] {
-        assert_eq!(sessions.end_subject(&Subject::new(unknown)), 0);
+        assert_eq!(
+            ready(sessions.end_subject(&Subject::new(unknown))).unwrap(),
+            0
+        );
     }
     assert_consistent(&sessions);
 }
@@ -325,14 +375,20 @@ fn a_logout_by_subject_ends_that_persons_sessions_only() {
 #[test]
 fn a_logout_by_sid_ends_the_sessions_of_that_sid_only() {
     let (sessions, _) = store(10);
-    let (first, _) = sessions.start(session("dominic", Some("a")));
-    let (second, _) = sessions.start(session("dominic", Some("b")));
-    let (none, _) = sessions.start(session("dominic", None));
-    assert_eq!(sessions.end_provider_session(&ProviderSession::new("a")), 1);
-    assert!(sessions.find(&first).is_none());
-    assert!(sessions.find(&second).is_some());
-    assert!(sessions.find(&none).is_some());
-    assert_eq!(sessions.end_provider_session(&ProviderSession::new("a")), 0);
+    let (first, _) = ready(sessions.start(session("dominic", Some("a")))).unwrap();
+    let (second, _) = ready(sessions.start(session("dominic", Some("b")))).unwrap();
+    let (none, _) = ready(sessions.start(session("dominic", None))).unwrap();
+    assert_eq!(
+        ready(sessions.end_provider_session(&ProviderSession::new("a"))).unwrap(),
+        1
+    );
+    assert!(ready(sessions.find(&first)).unwrap().is_none());
+    assert!(ready(sessions.find(&second)).unwrap().is_some());
+    assert!(ready(sessions.find(&none)).unwrap().is_some());
+    assert_eq!(
+        ready(sessions.end_provider_session(&ProviderSession::new("a"))).unwrap(),
+        0
+    );
     assert_consistent(&sessions);
 }
 
@@ -340,22 +396,27 @@ fn a_logout_by_sid_ends_the_sessions_of_that_sid_only() {
 fn eviction_takes_the_least_recently_used_and_keeps_the_index_consistent() {
     let (sessions, _) = store(4);
     let started: Vec<_> = (0..4)
-        .map(|n| sessions.start(session(&format!("user-{n}"), Some(&format!("sid-{n}")))))
+        .map(|n| {
+            ready(sessions.start(session(&format!("user-{n}"), Some(&format!("sid-{n}"))))).unwrap()
+        })
         .collect();
     assert_consistent(&sessions);
-    assert!(sessions.find(&started[0].0).is_some());
-    let (newest, _) = sessions.start(session("newcomer", Some("sid-new")));
+    assert!(ready(sessions.find(&started[0].0)).unwrap().is_some());
+    let (newest, _) = ready(sessions.start(session("newcomer", Some("sid-new")))).unwrap();
     assert_consistent(&sessions);
     assert_eq!(sessions.len(), 4);
     assert!(
-        sessions.find(&newest).is_some(),
+        ready(sessions.find(&newest)).unwrap().is_some(),
         "a newcomer is always admitted"
     );
-    assert!(sessions.find(&started[0].0).is_some());
-    assert!(sessions.find(&started[1].0).is_none());
-    assert_eq!(sessions.end_subject(&Subject::new("user-1")), 0);
+    assert!(ready(sessions.find(&started[0].0)).unwrap().is_some());
+    assert!(ready(sessions.find(&started[1].0)).unwrap().is_none());
     assert_eq!(
-        sessions.end_provider_session(&ProviderSession::new("sid-2")),
+        ready(sessions.end_subject(&Subject::new("user-1"))).unwrap(),
+        0
+    );
+    assert_eq!(
+        ready(sessions.end_provider_session(&ProviderSession::new("sid-2"))).unwrap(),
         1
     );
     assert_consistent(&sessions);
@@ -364,16 +425,30 @@ fn eviction_takes_the_least_recently_used_and_keeps_the_index_consistent() {
 #[test]
 fn one_person_with_many_sessions_pushes_out_their_own_oldest_and_nobody_else() {
     let (sessions, _) = store(10_000);
-    let (mia, _) = sessions.start(session("mia", Some("sid-of-mia")));
+    let (mia, _) = ready(sessions.start(session("mia", Some("sid-of-mia")))).unwrap();
     let started: Vec<SessionId> = (0..150)
-        .map(|_| sessions.start(session("dominic", Some("sid"))).0)
+        .map(|_| {
+            ready(sessions.start(session("dominic", Some("sid"))))
+                .unwrap()
+                .0
+        })
         .collect();
     let (over, alive) = started.split_at(50);
-    assert!(over.iter().all(|id| sessions.find(id).is_none()));
-    assert!(alive.iter().all(|id| sessions.find(id).is_some()));
-    assert!(sessions.find(&mia).is_some());
+    assert!(
+        over.iter()
+            .all(|id| ready(sessions.find(id)).unwrap().is_none())
+    );
+    assert!(
+        alive
+            .iter()
+            .all(|id| ready(sessions.find(id)).unwrap().is_some())
+    );
+    assert!(ready(sessions.find(&mia)).unwrap().is_some());
     assert_consistent(&sessions);
-    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 100);
+    assert_eq!(
+        ready(sessions.end_subject(&Subject::new("dominic"))).unwrap(),
+        100
+    );
 }
 
 #[test]
@@ -383,23 +458,27 @@ fn sign_ins_of_one_person_at_once_leave_no_more_than_theirs() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    sessions.start(session("dominic", None));
+                    ready(sessions.start(session("dominic", None))).unwrap();
                 }
             });
         }
     });
     assert_consistent(&sessions);
-    assert_eq!(sessions.end_subject(&Subject::new("dominic")), 100);
+    assert_eq!(
+        ready(sessions.end_subject(&Subject::new("dominic"))).unwrap(),
+        100
+    );
 }
 
 #[test]
 fn a_flood_of_sign_ins_stays_within_the_capacity() {
     let (sessions, _) = store(64);
     for n in 0..2000 {
-        sessions.start(session(
+        ready(sessions.start(session(
             &format!("user-{}", n % 7),
             Some(&format!("sid-{n}")),
-        ));
+        )))
+        .unwrap();
     }
     assert!(sessions.len() <= 64);
     assert_consistent(&sessions);
@@ -416,12 +495,13 @@ fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
                 barrier.wait();
                 for n in 0..300 {
                     let (id, live) =
-                        sessions.start(session(&format!("user-{}", n % 3), Some("sid")));
-                    sessions.find(&id);
+                        ready(sessions.start(session(&format!("user-{}", n % 3), Some("sid"))))
+                            .unwrap();
+                    ready(sessions.find(&id)).unwrap();
                     let _ended = match (n + thread) % 4 {
-                        0 => usize::from(sessions.end(&live.key).is_some()),
-                        1 => sessions.end_subject(&Subject::new("user-1")),
-                        2 if n % 30 == 0 => sessions.end_provider_session(sid),
+                        0 => usize::from(ready(sessions.end(&live.key)).unwrap().is_some()),
+                        1 => ready(sessions.end_subject(&Subject::new("user-1"))).unwrap(),
+                        2 if n % 30 == 0 => ready(sessions.end_provider_session(sid)).unwrap(),
                         _ => 0,
                     };
                 }
@@ -431,7 +511,7 @@ fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
     assert!(sessions.len() <= 32);
     assert_consistent(&sessions);
     for user in 0..3 {
-        sessions.end_subject(&Subject::new(format!("user-{user}")));
+        ready(sessions.end_subject(&Subject::new(format!("user-{user}")))).unwrap();
     }
     assert!(sessions.is_empty());
     assert_eq!(sessions.index.sizes(), (0, 0));
@@ -440,19 +520,19 @@ fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
 #[test]
 fn a_session_that_was_ended_is_not_brought_back_by_a_request_that_still_holds_it() {
     let (sessions, _) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     let barrier = Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             barrier.wait();
             for _ in 0..5000 {
-                sessions.find(&id);
+                ready(sessions.find(&id)).unwrap();
             }
         });
         barrier.wait();
-        assert!(sessions.end(&live.key).is_some());
+        assert!(ready(sessions.end(&live.key)).unwrap().is_some());
     });
-    assert!(sessions.find(&id).is_none());
+    assert!(ready(sessions.find(&id)).unwrap().is_none());
     assert!(sessions.is_empty());
 }
 
@@ -478,14 +558,14 @@ fn bounds_that_make_no_sense_do_not_panic() {
     };
     let clock = Arc::new(SetClock::new());
     let sessions = Sessions::new(limits, 0, clock, Arc::new(SystemRandom::new()));
-    let (id, _) = sessions.start(session("dominic", None));
-    assert!(sessions.find(&id).is_some());
+    let (id, _) = ready(sessions.start(session("dominic", None))).unwrap();
+    assert!(ready(sessions.find(&id)).unwrap().is_some());
 }
 
 #[test]
 fn a_debug_print_shows_no_token_and_no_id() {
     let (sessions, _) = store(10);
-    let (id, live) = sessions.start(session("dominic", None));
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     for text in [
         format!("{live:?}"),
         format!("{sessions:?}"),
@@ -496,4 +576,121 @@ fn a_debug_print_shows_no_token_and_no_id() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn an_update_shows_at_the_next_look_under_the_same_name_and_keeps_the_limits() {
+    let (sessions, clock) = store(10);
+    let (id, live) = ready(sessions.start(session("dominic", Some("s1")))).unwrap();
+    let mut end = live.end();
+    clock.set(7 * 24 * HOUR - 1);
+    live.entry.used(clock.now());
+    let mut changed = session("dominic", Some("s2"));
+    changed.identity.groups = vec!["new".to_owned()];
+    changed.checked_at = clock.now();
+    let after = ready(sessions.update(&live, changed)).unwrap().unwrap();
+    assert_eq!((after.key, after.last_used()), (live.key, live.last_used()));
+    assert!(
+        live.session.identity.groups.is_empty(),
+        "one request, one view"
+    );
+    let found = ready(sessions.find(&id)).unwrap().unwrap();
+    assert_eq!(found.session.identity.groups, ["new"]);
+    assert_consistent(&sessions);
+    for (sid, ended) in [("s1", 0), ("s2", 1)] {
+        let sid = ProviderSession::new(sid);
+        assert_eq!(ready(sessions.end_provider_session(&sid)), Ok(ended));
+    }
+    assert!(end.try_recv().is_err() && after.is_over());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn an_update_brings_back_no_session_that_ended_meanwhile() {
+    let (sessions, clock) = store(10);
+    let (id, live) = ready(sessions.start(session("dominic", Some("s1")))).unwrap();
+    ready(sessions.end(&live.key)).unwrap();
+    let updated = ready(sessions.update(&live, session("dominic", Some("s2")))).unwrap();
+    assert!(updated.is_none() && ready(sessions.find(&id)).unwrap().is_none());
+    let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
+    clock.set(7 * 24 * HOUR);
+    let updated = ready(sessions.update(&live, session("dominic", None))).unwrap();
+    assert!(updated.is_none() && ready(sessions.find(&id)).unwrap().is_none());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn what_a_session_remembers_is_there_for_its_next_request_and_for_no_other_session() {
+    let (sessions, _) = store(10);
+    let begin = || ready(sessions.start(session("dominic", None))).unwrap();
+    let ((id, live), (_, other)) = (begin(), begin());
+    let code = |state: &mut State| {
+        state
+            .legs
+            .issued("state", "code", Timestamp::from_unix(START));
+    };
+    ready(sessions.with_state(&live, code)).unwrap();
+    let take = |state: &mut State| {
+        let now = Timestamp::from_unix(START);
+        state.legs.take_callback("state", "code", now)
+    };
+    let again = ready(sessions.find(&id)).unwrap().unwrap();
+    assert_eq!(ready(sessions.with_state(&other, take)), Ok(false));
+    assert_eq!(ready(sessions.with_state(&again, take)), Ok(true));
+    assert_eq!(ready(sessions.with_state(&live, take)), Ok(false));
+}
+
+#[test]
+fn a_session_is_refreshed_by_one_at_a_time() {
+    let (sessions, _) = store(10);
+    let begin = || ready(sessions.start(session("dominic", None))).unwrap().1;
+    let (one, other) = (begin(), begin());
+    let held = ready(sessions.refresh_lock(&one.key)).unwrap();
+    assert!(held.is_some() && ready(sessions.refresh_lock(&one.key)).unwrap().is_none());
+    assert!(ready(sessions.refresh_lock(&other.key)).unwrap().is_some());
+    drop(held);
+    assert!(ready(sessions.refresh_lock(&one.key)).unwrap().is_some());
+}
+
+#[test]
+fn sessions_that_something_hangs_on_are_known_for_as_long_as_it_does() {
+    let (sessions, clock) = store(10);
+    let begin = || ready(sessions.start(session("dominic", None))).unwrap().1;
+    let (open, closed, _) = (begin(), begin(), begin());
+    let _following = open.end();
+    drop(closed.end());
+    let keys = || {
+        sessions
+            .followed()
+            .iter()
+            .map(|live| live.key)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(), [open.key]);
+    let (_, renewed) = ready(sessions.renew(&open.key, session("dominic", None)))
+        .unwrap()
+        .unwrap();
+    assert_eq!(keys(), [renewed.key]);
+    clock.set(8 * HOUR);
+    assert!(
+        keys().is_empty() && renewed.is_over(),
+        "a follower is not a use"
+    );
+}
+
+#[test]
+fn everything_can_be_listed_and_ended_at_once() {
+    let (sessions, clock) = store(10);
+    for subject in ["dominic", "dominic", "ada"] {
+        ready(sessions.start(session(subject, None))).unwrap();
+    }
+    let dominic = Subject::new("dominic");
+    assert_eq!(ready(sessions.of_subject(&dominic)).unwrap().len(), 2);
+    assert_eq!(ready(sessions.every()).unwrap().len(), 3);
+    assert_eq!(ready(sessions.end_every()), Ok(3));
+    assert!(ready(sessions.every()).unwrap().is_empty());
+    ready(sessions.start(session("dominic", None))).unwrap();
+    clock.set(8 * HOUR);
+    assert!(ready(sessions.of_subject(&dominic)).unwrap().is_empty());
+    assert_consistent(&sessions);
 }
