@@ -360,7 +360,6 @@ fn token(shared: &Shared, form: &Fields, authorization: Option<&str>) -> Answer 
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
 fn code_grant(shared: &Shared, form: &Fields) -> Result<Grant, Answer> {
     let get = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let invalid = || {
