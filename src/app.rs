@@ -32,6 +32,7 @@ use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
 use crate::proxy::private;
 use crate::proxy::rates::{self, Rates};
+use crate::proxy::recheck::Rechecks;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
@@ -49,6 +50,8 @@ const MOST_CONNECTIONS: usize = 50_000;
 const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a refresh that is under way at the end may take.
+const LAST_REFRESH: Duration = Duration::from_secs(3);
 
 /// Why the process does not start, or not any longer. Each is a sentence, and an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +185,20 @@ impl App {
         ));
         let redirect_uri = settings.server_url.join("/oidc/callback");
         let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
-        let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?;
+        let rechecks = Arc::new(Rechecks::new(
+            settings.session.recheck,
+            settings.rules.clone(),
+            Arc::clone(&provider),
+            Arc::clone(&sessions),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+        ));
+        let standing = Standings {
+            sessions: Arc::clone(&sessions),
+            rechecks: Arc::clone(&rechecks),
+            settings: Arc::clone(&settings),
+        };
+        let issuer = build_issuer(standing, &clock, &random, accept_new_identity)?;
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let origin = Arc::new(Origin::new(
@@ -194,6 +210,7 @@ impl App {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
             sessions,
+            rechecks,
             attempts: Attempts::new(cookies, keyring).bound_to(&[
                 &settings.server_url.origin,
                 settings.oidc.issuer.as_str(),
@@ -276,6 +293,7 @@ impl App {
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
+        tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
@@ -388,18 +406,23 @@ impl App {
         }
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
+        // The refresh token that it brings is the only one that counts from then on.
+        let settled = self.house.rechecks.settled();
+        if tokio::time::timeout(LAST_REFRESH, settled).await.is_err() {
+            tracing::warn!("a refresh was under way: who is affected has to sign in again");
+        }
         closing.stop();
         tracing::info!("stopped");
     }
 }
 
 fn build_issuer(
-    settings: &Arc<Settings>,
-    sessions: &Arc<Sessions>,
+    standing: Standings,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
 ) -> Result<Option<Arc<Issuer>>, StartError> {
+    let settings = Arc::clone(&standing.settings);
     let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
         return Ok(None);
     };
@@ -408,11 +431,8 @@ fn build_issuer(
         provider_issuer: settings.oidc.issuer.clone(),
     };
     let key = SigningKey::load_or_create(&issuer.key_path, &identity, accept_new_identity)?;
-    let standing = Arc::new(Standings {
-        sessions: Arc::clone(sessions),
-        settings: Arc::clone(settings),
-    });
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let standing = Arc::new(standing);
     let issuer = Issuer::new(issuer, &settings.server_url, key, standing, clock, random)?;
     Ok(Some(Arc::new(issuer)))
 }

@@ -121,6 +121,7 @@ sections! {
         idle_timeout: Option<String>,
         lifetime: Option<String>,
         recheck: Option<String>,
+        recheck_grace: Option<String>,
         capacity: Option<u64>,
     }
     /// An entry of `access`.

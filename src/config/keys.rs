@@ -89,6 +89,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("session.idle_timeout", Duration),
     ("session.lifetime", Duration),
     ("session.recheck", Duration),
+    ("session.recheck_grace", Duration),
     ("session.capacity", Number),
     ("open", Texts),
     ("access", Items),

@@ -13,7 +13,7 @@ use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
-use crate::domain::session::Limits;
+use crate::domain::session::{Limits, Recheck};
 use crate::domain::username::StripDomain;
 
 /// Everything the process needs to run.
@@ -215,6 +215,8 @@ pub enum Pkce {
 pub struct SessionSettings {
     /// Idle and absolute limits.
     pub limits: Limits,
+    /// How often people are checked again at the provider.
+    pub recheck: Recheck,
     /// Most sessions kept; the least recently used goes first.
     pub capacity: u64,
 }

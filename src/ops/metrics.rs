@@ -9,7 +9,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use self::label::{CLASSES, DOORS, TUNNELS};
-pub use self::label::{CallbackFailure, Direction, Limit, Rule, SignIn};
+pub use self::label::{CallbackFailure, Direction, Limit, Refresh, Rule, SignIn};
 use crate::domain::door::{Door, Tunnel};
 
 mod label;
@@ -25,6 +25,7 @@ pub struct Metrics {
     sign_ins: IntCounterVec,
     callback_failures: IntCounterVec,
     denials: IntCounterVec,
+    refreshes: IntCounterVec,
     tunnels_open: IntGaugeVec,
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
@@ -70,6 +71,13 @@ impl Metrics {
             denials: families.counters(
                 ("denials_total", "People whom the rules refused, by rule."),
                 &[("rule", Rule::ALL)],
+            )?,
+            refreshes: families.counters(
+                (
+                    "refreshes_total",
+                    "Re-checks of people at the provider, by outcome.",
+                ),
+                &[("outcome", Refresh::ALL)],
             )?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
@@ -125,6 +133,11 @@ impl Metrics {
     /// Counts a person whom a rule refused.
     pub fn denied(&self, rule: Rule) {
         self.denials.with_label_values(&[rule.label()]).inc();
+    }
+
+    /// Counts a re-check that the provider was asked for.
+    pub fn refreshed(&self, outcome: Refresh) {
+        self.refreshes.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Counts a tunnel, as opened and as open until the returned value is dropped.

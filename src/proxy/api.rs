@@ -26,15 +26,17 @@ impl House {
     pub(super) async fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
         let proven = visit.is_same_origin(&self.settings.server_url.origin);
         let keyed = self.settings.headscale.api_key.is_some();
-        let found = match self.session(visit).await {
-            Ok(found) => found,
-            Err(away) => return Verdict::Answer(away),
+        let found = match self.known_session(visit).await {
+            Ok(Some(live)) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
+                self.checked(visit, live).await
+            }
+            Ok(_) => Ok(None),
+            Err(away) => Err(away),
         };
         match found {
-            Some(live) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
-                self.api_by_role(visit, &live)
-            }
-            _ => self.api_by_credentials(visit),
+            Ok(Some(live)) => self.api_by_role(visit, &live),
+            Ok(None) => self.api_by_credentials(visit),
+            Err(answer) => Verdict::Answer(answer),
         }
     }
 

@@ -16,7 +16,7 @@ impl House {
     pub(super) async fn logout(&self, visit: &Visit) -> Response<Bytes> {
         match visit.head.method.as_str() {
             "GET" | "HEAD" => {
-                let live = match self.session(visit).await {
+                let live = match self.known_session(visit).await {
                     Ok(live) => live,
                     Err(away) => return away,
                 };
@@ -71,7 +71,7 @@ impl House {
         // The provider may have sent the browser here on its own account; whoever comes here with a
         // session that lives keeps it, with one that is dead loses its cookie.
         if self.cookies.has_session_cookie(&visit.head.headers)
-            && matches!(self.session(visit).await, Ok(None))
+            && matches!(self.known_session(visit).await, Ok(None))
         {
             set_cookie(&mut response, &self.cookies.delete_session());
         }

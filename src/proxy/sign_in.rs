@@ -265,6 +265,7 @@ impl House {
             }
         };
         self.metrics.signed_in((&attempt.kind).into());
+        self.rechecks.begun(&live.session);
         tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));

@@ -109,6 +109,11 @@ impl Inside {
         self.plan.public
     }
 
+    /// The issuer's private listener.
+    pub(crate) fn issuer(&self) -> SocketAddr {
+        self.plan.issuer
+    }
+
     pub(crate) fn key_ring(&self) -> &std::path::Path {
         &self.settings.keys_path
     }

@@ -14,6 +14,7 @@ mod faults;
 mod inside;
 mod panics;
 mod processes;
+mod rechecks;
 mod sequences;
 mod visitor;
 mod wire;

@@ -46,7 +46,9 @@ mod endpoints;
 mod forgeries;
 mod id_token;
 mod keys;
+mod orders;
 mod person;
+mod recheck;
 mod refresh;
 
 use faulty_provider::{
@@ -62,6 +64,10 @@ struct TestClock(AtomicU64);
 impl TestClock {
     fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn set(&self, seconds: u64) {
+        self.0.store(seconds, Ordering::SeqCst);
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::super::file;
+use super::super::report::Report;
 use super::super::settings::{ClientLimits, Log, SessionSettings};
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
 use super::{Checks, Reported};
-use crate::domain::session::Limits;
+use crate::domain::session::{Limits, Recheck};
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
@@ -33,14 +34,12 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
     };
     let idle = limit("session.idle_timeout", file.idle_timeout, DAY / 3);
     let lifetime = limit("session.lifetime", file.lifetime, 7 * DAY);
-    let recheck = file.recheck.is_none()
-        || limit("session.recheck", file.recheck.clone(), 5 * MINUTE).is_some();
-    if file.recheck.is_some() {
-        report.warn(
-            "session.recheck",
-            "not yet in effect: this version does not re-check people",
-        );
-    }
+    let recheck = recheck(
+        file.recheck.as_deref(),
+        file.recheck_grace.as_deref(),
+        lifetime,
+        report,
+    );
     if let (Some(idle), Some(lifetime)) = (idle, lifetime)
         && idle > lifetime
     {
@@ -53,13 +52,42 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
     }
     let bounds = (100, 10_000_000);
     let capacity = number("session.capacity", file.capacity, 100_000, bounds, report);
-    store.filter(|()| recheck)?;
+    store?;
     Some(SessionSettings {
         limits: Limits {
             idle: idle?,
             lifetime: lifetime?,
         },
+        recheck: recheck?,
         capacity: capacity?,
+    })
+}
+
+/// `session.recheck` and `session.recheck_grace`.
+fn recheck(
+    every: Option<&str>,
+    grace: Option<&str>,
+    lifetime: Option<Duration>,
+    report: &mut Report,
+) -> Option<Recheck> {
+    let (key, bounds) = ("session.recheck", (SECOND, 365 * DAY));
+    let found = duration(key, every, 5 * MINUTE, bounds, report);
+    if every.is_some() && found.zip(lifetime).is_some_and(|(it, most)| it > most) {
+        report.refuse_with(
+            key,
+            "longer than session.lifetime, which would always come first",
+            "shorten it; 5m is the default",
+        );
+        return None;
+    }
+    if found.is_some_and(|every| every < MINUTE / 2) {
+        report.warn(key, "asks the provider this often for each person");
+    }
+    let bounds = (Duration::ZERO, 7 * DAY);
+    let grace = duration("session.recheck_grace", grace, 15 * MINUTE, bounds, report);
+    Some(Recheck {
+        every: found?,
+        grace: grace?,
     })
 }
 

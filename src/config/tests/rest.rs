@@ -13,14 +13,18 @@ fn sessions_have_limits_and_live_in_memory() {
         session | {"idle_timeout": "8d"} | session.idle_timeout | longer than session.lifetime
         session | {"lifetime": "-1h"} | session.lifetime | not a duration
         session | {"recheck": "often"} | session.recheck | not a duration
+        session | {"recheck": "0s"} | session.recheck | between 1s and
+        session | {"recheck": "8d"} | session.recheck | longer than session.lifetime
+        session | {"recheck_grace": "-1s"} | session.recheck_grace | not a duration
+        session | {"recheck_grace": "8d"} | session.recheck_grace | between 0s and 7days
         session | {"capacity": 0} | session.capacity | between 100 and
         session | {"capacity": -5} | session.capacity | whole number
         session | {"capacity": 1.5} | session.capacity | whole number
         "#,
     );
     warned(
-        &[("session", json!({"store": "memory", "recheck": "5m"}))],
-        "not yet in effect",
+        &[("session", json!({"store": "memory", "recheck": "29s"}))],
+        "asks the provider this often",
     );
     let session = good(&[(
         "session",
@@ -28,6 +32,29 @@ fn sessions_have_limits_and_live_in_memory() {
     )])
     .session;
     assert_eq!(session.limits.lifetime, Duration::from_hours(36));
+    let minutes = Duration::from_mins;
+    for (written, every, grace) in [
+        (json!({}), minutes(5), minutes(15)),
+        // Where people stay for less than the default, nobody is checked again.
+        (
+            json!({"lifetime": "1m", "idle_timeout": "1m"}),
+            minutes(5),
+            minutes(15),
+        ),
+        (
+            json!({"recheck": "30s", "recheck_grace": "0s"}),
+            Duration::from_secs(30),
+            Duration::ZERO,
+        ),
+        (
+            json!({"recheck": "7d", "recheck_grace": "7d"}),
+            Duration::from_hours(168),
+            Duration::from_hours(168),
+        ),
+    ] {
+        let found = good(&[("session", written.clone())]).session.recheck;
+        assert_eq!((found.every, found.grace), (every, grace), "{written}");
+    }
 }
 
 #[test]

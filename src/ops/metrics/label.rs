@@ -105,6 +105,24 @@ impl From<&Denial> for Rule {
 }
 
 label! {
+    /// How a re-check of a person at the provider ended.
+    Refresh {
+        /// The person may still pass.
+        Confirmed = "confirmed",
+        /// A rule refuses the person now.
+        LostRight = "lost_right",
+        /// The provider refused.
+        Refused = "refused",
+        /// The provider's answer cannot be believed.
+        Misbehaving = "misbehaving",
+        /// No usable answer.
+        Unavailable = "unavailable",
+        /// Another replica was faster.
+        Elsewhere = "elsewhere",
+    }
+}
+
+label! {
     /// A bound on one client address that was hit.
     Limit {
         /// Concurrent connections.

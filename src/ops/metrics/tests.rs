@@ -20,7 +20,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 3 + 10 + 7 + 3 * 4 + 9 + 2 + 1,
+        6 * 5 + 3 + 10 + 7 + 6 + 3 * 4 + 9 + 2 + 1,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -44,6 +44,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.denied(Rule::from(&Denial::UnverifiedEmail {
         email: "a@b".to_owned(),
     }));
+    metrics.refreshed(Refresh::LostRight);
     metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
     metrics.relayed(Direction::Up, 7);
@@ -66,6 +67,8 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_sign_ins_total{purpose=\"session\"}", 0),
         ("headwarden_callback_failures_total{reason=\"issuer\"}", 1),
         ("headwarden_denials_total{rule=\"unverified_email\"}", 1),
+        ("headwarden_refreshes_total{outcome=\"lost_right\"}", 1),
+        ("headwarden_refreshes_total{outcome=\"refused\"}", 0),
         ("headwarden_tunnels_refused_total{kind=\"derp\"}", 1),
         ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
