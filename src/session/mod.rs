@@ -2,8 +2,8 @@
 //!
 //! Here belong: sessions in memory ([`memory`], [`live`]), their identifiers ([`id`]), the cookies
 //! that carry them ([`cookie`]), sign-ins on their way ([`attempts`], [`used`]), the key ring that
-//! seals what a browser keeps for us ([`keyring`]), and one-time confirmation tokens
-//! ([`confirmations`]). Not here: what a session may do (`domain::policy`), how a person signs in
+//! seals what a browser keeps for us ([`keyring`]), one-time confirmation tokens
+//! ([`confirmations`]), and sessions as bytes ([`record`]). Not here: what a session may do (`domain::policy`), how a person signs in
 //! (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
@@ -15,6 +15,7 @@ mod keyfile;
 pub mod keyring;
 pub mod live;
 pub mod memory;
+pub mod record;
 pub mod used;
 
 pub use attempts::{AttemptError, Attempts};
