@@ -3,6 +3,7 @@
 //! `problem` and `report`.
 
 mod access;
+mod assurance;
 mod headscale;
 mod limits;
 mod listeners;
@@ -96,6 +97,7 @@ fn together(settings: &Settings, report: &mut Report) {
     }
     headscale::check_with_provider(settings, report);
     access::warn_opened(settings, report);
+    assurance::check_with_lifetime(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -83,6 +83,8 @@ sections! {
         key_path: Option<String>,
         node_expiry: Option<String>,
         ssh_max_age: Option<String>,
+        ssh_acr: List<String>,
+        ssh_amr: List<String>,
     }
     /// `oidc`: the keys of Headscale's block, then our own.
     Oidc {
@@ -130,6 +132,9 @@ sections! {
         ca_path: Option<String>,
         groups: List<String>,
         users: List<String>,
+        max_auth_age: Option<String>,
+        acr: List<String>,
+        amr: List<String>,
         identity_headers: Option<String>,
     }
     /// `api`.

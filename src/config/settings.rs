@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use ipnet::IpNet;
 
+use crate::domain::assurance::Assurance;
 use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
@@ -162,8 +163,8 @@ pub struct IssuerSettings {
     pub key_path: PathBuf,
     /// `exp` of the ID token, from now; `None` is five minutes.
     pub node_expiry: Option<Duration>,
-    /// How fresh a sign-in must be to approve an SSH check.
-    pub ssh_max_age: Duration,
+    /// What a sign-in must have to approve an SSH check; its age is always asked for.
+    pub ssh: Assurance,
 }
 
 /// The provider people sign in with.
@@ -230,6 +231,8 @@ pub struct Access {
     pub groups: Vec<String>,
     /// One of these e-mail addresses is needed; empty asks for nothing more.
     pub users: Vec<String>,
+    /// What the sign-in must have; what is missing is asked for at the provider.
+    pub assurance: Assurance,
     /// Which identity headers the upstream gets.
     pub identity_headers: IdentityHeaders,
 }

@@ -91,6 +91,8 @@ pub enum Own {
     Authorize,
     /// `/.headwarden/sign-in`
     SignIn,
+    /// `/.headwarden/step-up`
+    StepUp,
     /// `/.headwarden/logout`
     Logout,
     /// `/.headwarden/signed-out`
@@ -251,6 +253,7 @@ fn own(path: &str) -> Own {
         "/oidc/callback" => Own::Callback,
         "/.headwarden/authorize" => Own::Authorize,
         "/.headwarden/sign-in" => Own::SignIn,
+        "/.headwarden/step-up" => Own::StepUp,
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,

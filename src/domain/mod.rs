@@ -3,6 +3,7 @@
 //! does I/O.
 
 pub mod access;
+pub mod assurance;
 pub mod authority;
 pub mod client_ip;
 pub mod door;

@@ -29,6 +29,8 @@ pub struct AuthorizeOptions {
     pub prompt_login: bool,
     /// `max_age`, in whole seconds; less than one second is sent as one, since authentik ignores 0.
     pub max_age: Option<Duration>,
+    /// `acr_values`: any of these will do. In place of what the operator's `extra_params` ask for.
+    pub acr_values: Vec<String>,
     /// `login_hint`.
     pub login_hint: Option<String>,
 }
@@ -79,7 +81,12 @@ impl Provider {
         if let Some(hint) = &options.login_hint {
             query.append_pair("login_hint", hint);
         }
-        query.extend_pairs(&settings.extra_params);
+        let own_classes = !options.acr_values.is_empty();
+        if own_classes {
+            query.append_pair("acr_values", &options.acr_values.join(" "));
+        }
+        let rest = settings.extra_params.iter();
+        query.extend_pairs(rest.filter(|(name, _)| !(own_classes && *name == "acr_values")));
         drop(query);
         Ok(url)
     }

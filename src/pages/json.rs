@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::shell::guarded;
 
@@ -10,6 +10,20 @@ use super::shell::guarded;
 /// word for programs, `message` a sentence for people. A 401's `WWW-Authenticate` is the caller's:
 /// it depends on the door.
 pub fn json(status: StatusCode, code: &str, message: &str, support_id: &str) -> Response<Bytes> {
-    let body = json!({ "error": code, "message": message, "support_id": support_id });
+    json_with(status, code, message, support_id, Map::new())
+}
+
+/// The same with `more` members.
+pub(super) fn json_with(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    support_id: &str,
+    more: Map<String, Value>,
+) -> Response<Bytes> {
+    let mut body = json!({ "error": code, "message": message, "support_id": support_id });
+    if let Some(body) = body.as_object_mut() {
+        body.extend(more);
+    }
     guarded(status, "application/json", format!("{body}\n"))
 }

@@ -15,6 +15,7 @@ mod notice;
 mod shell;
 mod sign_in;
 mod signed_out;
+mod step_up;
 mod text;
 
 pub use confirm::{Confirmation, confirm_register, confirm_ssh};
@@ -27,14 +28,17 @@ pub use notice::{
 pub use shell::{Context, guard};
 pub use sign_in::{
     ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
-    provider_unavailable, sign_in_failed, step_up_refused,
+    provider_unavailable, sign_in_failed,
 };
 pub use signed_out::{sign_out, signed_out};
+pub use step_up::{StepUp, nothing_sent, step_up_needed, step_up_not_done, step_up_refused};
 
 /// Starts a sign-in.
 pub const SIGN_IN: &str = "/.headwarden/sign-in";
 /// Starts a sign-in at which the provider asks for the account again.
 pub const SWITCH_USER: &str = "/.headwarden/sign-in?switch=1";
+/// Proves more about the person of a session: for the page of `for`, and back to that of `back`.
+pub const STEP_UP: &str = "/.headwarden/step-up";
 /// Ends the session, by POST.
 pub const LOGOUT: &str = "/.headwarden/logout";
 /// Takes the answer to [`confirm_register`], by POST.

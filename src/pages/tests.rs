@@ -139,6 +139,8 @@ fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
             newest_link(context, StatusCode::GONE),
         ),
         ("step-up", 403, false, step_up_refused(context)),
+        ("no step-up", 403, false, step_up_not_done(context)),
+        ("nothing sent", 403, false, nothing_sent(context, text)),
         ("not found", 404, false, not_found(context)),
         ("misdirected", 421, false, misdirected(context)),
         ("too many", 429, false, too_many_requests(context, 10)),

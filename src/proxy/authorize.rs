@@ -164,5 +164,6 @@ impl House {
             cookies: CookieRule::HeadscaleSignIn,
             ..self.route_to_headscale(permit)
         }))
+        .while_alive(live)
     }
 }

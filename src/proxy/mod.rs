@@ -31,6 +31,7 @@ mod shared_caches;
 mod sign_in;
 pub mod slots;
 pub mod standing;
+mod step_up;
 pub mod stream;
 pub mod tunnel;
 pub mod turned_away;

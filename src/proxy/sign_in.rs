@@ -2,8 +2,6 @@
 //! of early returns. State, age and issuer are checked before the code is redeemed; a session begins
 //! only behind the rules.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -63,32 +61,8 @@ impl House {
         self.begin(visit, ReturnTo::root(), kind, &options)
     }
 
-    /// Asks the provider for a fresh proof that the person of `live` is there.
-    pub(super) fn step_up(&self, visit: &Visit, live: &Live, max_age: Duration) -> Response<Bytes> {
-        if !visit.is_navigation() {
-            let message = "open this link in a browser";
-            return pages::json(
-                StatusCode::UNAUTHORIZED,
-                "step_up_needed",
-                message,
-                &visit.id,
-            );
-        }
-        let kind = AttemptKind::StepUp {
-            session: live.key.to_hex(),
-            subject: live.session.identity.subject.as_str().to_owned(),
-            since: self.clock.now(),
-        };
-        let return_to = ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
-        let options = AuthorizeOptions {
-            prompt_login: true,
-            max_age: Some(max_age),
-            ..AuthorizeOptions::default()
-        };
-        self.begin(visit, return_to, kind, &options)
-    }
-
-    fn begin(
+    /// Sends a browser to the provider.
+    pub(super) fn begin(
         &self,
         visit: &Visit,
         return_to: ReturnTo,
@@ -212,24 +186,8 @@ impl House {
     /// The provider vouches for a person: now the rules, and then a session under a new id.
     async fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
         let now = self.clock.now();
-        if let AttemptKind::StepUp {
-            session,
-            subject,
-            since,
-        } = &attempt.kind
-        {
-            let alive = match self.session(visit).await {
-                Ok(live) => live.is_some_and(|live| SessionKey::parse(session) == Ok(live.key)),
-                Err(away) => return away,
-            };
-            let proven = person.check_step_up(subject, *since);
-            if !alive || proven.is_err() {
-                let why = proven
-                    .err()
-                    .map_or("its session is over".to_owned(), |e| e.to_string());
-                self.failed(visit, CallbackFailure::StepUp, why);
-                return self.page(visit, pages::step_up_refused);
-            }
+        if let Err(refusal) = self.same_person(visit, &attempt.kind, &person).await {
+            return refusal;
         }
         if let Err(denial) = self.settings.rules.decide(&person.identity) {
             return self.denied(visit, &denial, &person.identity);
@@ -241,8 +199,14 @@ impl House {
             auth_time: match &attempt.kind {
                 // Proven at or after `since`, give or take the skew of the provider's clock; by our
                 // own clock it was not before we asked.
-                AttemptKind::StepUp { since, .. } => person.auth_time.max(Some(*since)),
-                AttemptKind::SignIn | AttemptKind::SwitchUser => person.auth_time,
+                AttemptKind::StepUp {
+                    since,
+                    afresh: true,
+                    ..
+                } => person.auth_time.max(Some(*since)),
+                AttemptKind::StepUp { .. } | AttemptKind::SignIn | AttemptKind::SwitchUser => {
+                    person.auth_time
+                }
             },
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
@@ -253,6 +217,9 @@ impl House {
             checked_at: now,
             browser: Browser::new(visit.client, visit.only("user-agent").unwrap_or_default()),
         };
+        if let Err(refusal) = self.stepped_up(visit, &attempt.kind, &session) {
+            return refusal;
+        }
         let (id, live) = match self.begin_session(visit, &attempt.kind, session).await {
             Ok(Some(begun)) => begun,
             Ok(None) => {
@@ -336,7 +303,12 @@ impl House {
         })
     }
 
-    fn failed(&self, visit: &Visit, failure: CallbackFailure, why: impl std::fmt::Display) {
+    pub(super) fn failed(
+        &self,
+        visit: &Visit,
+        failure: CallbackFailure,
+        why: impl std::fmt::Display,
+    ) {
         self.metrics.callback_failed(failure);
         tracing::info!(request_id = visit.id, reason = %why, "callback refused");
     }

@@ -15,5 +15,6 @@ mod outages;
 mod scene;
 mod sign_in;
 mod sign_out;
+mod step_up;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,5 +14,6 @@ mod sessions;
 mod sign_in;
 mod sign_modes;
 mod stage;
+mod step_up;
 #[path = "../support/mod.rs"]
 mod support;

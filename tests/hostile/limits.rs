@@ -74,6 +74,7 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/oidc/callback?state=hw1.x&code=a",
         "/.headwarden/authorize",
         "/.headwarden/sign-in",
+        "/.headwarden/step-up?for=/a",
         "/.headwarden/logout",
         "/.headwarden/signed-out",
         "/.headwarden/confirm-register",

@@ -212,7 +212,11 @@ fn a_step_up_whose_session_was_signed_out_meanwhile_begins_none() {
     // Its cookie is still in this browser.
     let page = person.follow(answered);
     assert_eq!(page.status(), 403, "{}", page.text());
-    assert!(page.text().contains("not approved"), "{}", page.text());
+    assert!(
+        page.text().contains("A fresh sign-in is needed"),
+        "{}",
+        page.text()
+    );
     assert_eq!(
         ask(&stage.house, "GET", "/windows", &[&session]).status(),
         401

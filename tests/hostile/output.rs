@@ -99,6 +99,8 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         (401, "GET", "/api/v1/user", &[]),
         (401, "GET", "/api/v2/tailnet", &[]),
         (405, "POST", "/.headwarden/sign-in", &[EMPTY]),
+        (405, "POST", "/.headwarden/step-up?for=/a", &[EMPTY]),
+        (303, "GET", "/.headwarden/step-up?for=/a", &NAVIGATION),
         (405, "POST", "/oidc/callback?state=hw1.a", &[EMPTY]),
         (405, "GET", "/.headwarden/confirm-ssh", &[]),
         (405, "PUT", "/.headwarden/logout", &[EMPTY]),

@@ -87,7 +87,10 @@ fn settings(issuer: String) -> Oidc {
         client_id: CLIENT_ID.to_owned(),
         client_secret: Secret::new(CLIENT_SECRET.to_owned()),
         scope: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
-        extra_params: BTreeMap::from([("domain_hint".to_owned(), "company.example".to_owned())]),
+        extra_params: BTreeMap::from(
+            [("acr_values", "bronze"), ("domain_hint", "company.example")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        ),
         pkce: Pkce::S256,
         allow_hs256: false,
         username_claim: "preferred_username".to_owned(),

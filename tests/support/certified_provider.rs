@@ -25,7 +25,8 @@ impl CertifiedProvider {
     }
 
     /// Starts it on a free port. Settings: `host`, `email_verified`, `claims_in_id_token`,
-    /// `refresh_tokens`, `id_token_ttl`, `logout_ends_session`, `clients`.
+    /// `refresh_tokens`, `id_token_ttl`, `logout_ends_session`, `clients`, `acr_values` (those of
+    /// `silver` and `gold` that it does when it is asked for them), `amr` (of every sign-in).
     pub(crate) fn start_with(settings: &Value) -> Self {
         let environment = [("PROVIDER_CONFIG", settings.to_string())];
         let mut child = JsonChild::node("provider/provider.mjs", &environment);

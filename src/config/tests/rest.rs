@@ -58,7 +58,9 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a*"}] | access[0].path | last segment
         access | [{"path": "/a/../b"}] | access[0].path | never match
         access | [{"path": "/a?b"}] | access[0].path | not plain
-        access | [{"path": "/api/v1/**"}] | access[0].path | see the api section
+        access | [{"path": "/api/v1/**"}] | access[0].path | in the api section
+        access | [{"path": "/api/v2/device", "acr": ["a"], "groups": ["x"]}] | access[0].path | in the api section
+        access | [{"path": "/api/v1/**", "max_auth_age": "1h", "upstream": "http://127.0.0.1:3000"}] | access[0].path | in the api section
         access | [{"path": "/.headwarden/*"}] | access[0].path | no rule is looked at
         access | [{"path": "/ts2021"}] | access[0].path | no rule is looked at
         access | [{"path": "/register/**", "upstream": "http://127.0.0.1:3000"}] | access[0].path | only Headscale
@@ -72,6 +74,7 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a", "groups": "x"}] | access[0].groups | must be a list
         "#,
     );
+    asked_for_a_sign_in();
     let rules = good(&[(
         "access",
         json!([
@@ -110,6 +113,67 @@ fn access_rules_name_paths_and_origins() {
             settings.warnings
         );
     }
+}
+
+fn asked_for_a_sign_in() {
+    refused(
+        r#"
+        access | [{"path": "/a", "max_auth_age": "0s"}] | access[0].max_auth_age | between 1m and
+        access | [{"path": "/a", "max_auth_age": "59s"}] | access[0].max_auth_age | between 1m and
+        access | [{"path": "/a", "max_auth_age": "soon"}] | access[0].max_auth_age | not a duration
+        access | [{"path": "/a", "max_auth_age": 300}] | access[0].max_auth_age | 30s, 5m
+        access | [{"path": "/a", "acr": []}] | access[0].acr | delete the line
+        access | [{"path": "/a", "amr": []}] | access[0].amr | delete the line
+        access | [{"path": "/a", "acr": ["a b"]}] | access[0].acr[0] | has a blank
+        access | [{"path": "/a", "amr": ["mfa", ""]}] | access[0].amr[1] | an empty entry
+        access | [{"path": "/a", "amr": "mfa"}] | access[0].amr | must be a list
+        access | [{"path": "/a", "max_auth_age": "8d"}] | access[0].max_auth_age | longer than session.lifetime
+        headscale.issuer.ssh_acr | [] | headscale.issuer.ssh_acr | delete the line
+        headscale.issuer.ssh_amr | ["a\tb"] | headscale.issuer.ssh_amr[0] | control character
+        "#,
+    );
+    let long = "a".repeat(101);
+    let many: Vec<String> = (0..17).map(|n| n.to_string()).collect();
+    for list in [json!([long]), json!(many)] {
+        let problems = bad(&[("access", json!([{"path": "/a", "acr": list}]))]);
+        assert_eq!(problems.len(), 1, "{}", Problems(&problems));
+    }
+    let settings = good(&[
+        (
+            "access",
+            json!([
+                {"path": "/a", "max_auth_age": "10m", "acr": ["x", "y"], "amr": ["mfa"]},
+                {"path": "/api/v1/**", "max_auth_age": "1h"},
+                {"path": "/b"},
+            ]),
+        ),
+        ("headscale.issuer.ssh_amr", json!(["mfa"])),
+    ]);
+    let ages = settings.access.iter().map(|rule| rule.assurance.max_age);
+    let ages: Vec<_> = ages.collect();
+    assert_eq!(
+        ages,
+        [
+            Some(Duration::from_mins(10)),
+            Some(Duration::from_hours(1)),
+            None
+        ]
+    );
+    assert_eq!(settings.access[0].assurance.acr_values(), ["x", "y"]);
+    assert_eq!(settings.access[0].assurance.amr_values(), ["mfa"]);
+    assert!(settings.access[2].assurance.asks_nothing());
+    let SignIn::Issuer(issuer) = settings.headscale.sign_in else {
+        panic!("issuer mode")
+    };
+    assert_eq!(issuer.ssh.max_age, Some(Duration::from_mins(5)));
+    assert_eq!(issuer.ssh.amr_values(), ["mfa"]);
+    warned(
+        &[
+            ("open", json!(["GET /a/logo.png"])),
+            ("access", json!([{"path": "/a/**", "amr": ["mfa"]}])),
+        ],
+        "/a/logo.png needs no session",
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn defaults_are_what_the_documentation_says() {
         Path::new("/var/lib/headwarden/issuer_key.json")
     );
     assert_eq!(issuer.node_expiry, None);
-    assert_eq!(issuer.ssh_max_age, Duration::from_mins(5));
+    assert_eq!(issuer.ssh.max_age, Some(Duration::from_mins(5)));
     let oidc = &settings.oidc;
     assert!(oidc.only_start_if_available && !oidc.allow_hs256 && !oidc.use_expiry_from_token);
     assert_eq!(oidc.scope, ["openid", "profile", "email"]);

@@ -343,6 +343,8 @@ fn our_own_endpoints_are_told_by_their_exact_path() {
         ("/oidc/callback?code=a&state=b", Own::Callback),
         ("/.headwarden/authorize", Own::Authorize),
         ("/.headwarden/sign-in", Own::SignIn),
+        ("/.headwarden/step-up", Own::StepUp),
+        ("/.headwarden/step-up?for=%2Fadmin", Own::StepUp),
         ("/.headwarden/logout", Own::Logout),
         ("/.headwarden/signed-out", Own::SignedOut),
         ("/.headwarden/confirm-register", Own::ConfirmRegister),

@@ -5,12 +5,12 @@
 //
 // PROVIDER_CONFIG (JSON): port (0: any free one), host (what the issuer names; the socket is on
 // loopback), clients [..], email_verified, claims_in_id_token, refresh_tokens, id_token_ttl,
-// logout_ends_session.
+// logout_ends_session, acr_values (what it does when it is asked for it), amr (of every sign-in).
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
-import Provider from 'oidc-provider';
+import Provider, { interactionPolicy } from 'oidc-provider';
 
 import * as pages from './pages.mjs';
 import { claimsOf, initialPeople, subjectOf } from './people.mjs';
@@ -32,6 +32,9 @@ const settings = {
   refresh_tokens: false,
   id_token_ttl: 300,
   logout_ends_session: true,
+  // authentik does whatever its flow says, whichever class it is asked for.
+  acr_values: [],
+  amr: ['pwd'],
   ...JSON.parse(process.env.PROVIDER_CONFIG ?? '{}'),
 };
 const people = initialPeople();
@@ -77,7 +80,25 @@ async function signIn(request, response) {
   }
   const username = form.get('username') ?? '';
   if (!people.has(username)) return html(401, pages.login(action, username, 'Nobody here has this user name.'));
-  return provider.interactionFinished(request, response, { login: { accountId: subjectOf(username), amr: ['pwd'], acr: ACR } });
+  return provider.interactionFinished(request, response, {
+    login: { accountId: subjectOf(username), amr: settings.amr, acr: wanted(details.params)[0] ?? ACR },
+  });
+}
+
+// The classes that a request asks for, and that can be had here.
+function wanted({ acr_values: values }) {
+  return (values ?? '').split(' ').filter((value) => settings.acr_values.includes(value));
+}
+
+// Asks again whoever signed in another way than the request wants.
+function policy() {
+  const { Check, base } = interactionPolicy;
+  const prompts = base();
+  prompts.get('login').checks.add(new Check('acr_wanted', 'another class is asked for', 'login_required', (ctx) => {
+    const classes = wanted(ctx.oidc.params);
+    return classes.length > 0 && !classes.includes(ctx.oidc.acr) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT;
+  }));
+  return prompts;
 }
 
 async function text(request) {
@@ -158,7 +179,8 @@ function build() {
     rotateRefreshToken: true,
     pkce: { required: () => false },
     extraParams: ['domain_hint', 'access_type'],
-    interactions: { url: (_ctx, { uid }) => LOGIN + uid },
+    acrValues: [ACR, 'silver', 'gold'],
+    interactions: { policy: policy(), url: (_ctx, { uid }) => LOGIN + uid },
     cookies: { keys: ['rig'] },
     ttl: {
       AccessToken: 3600, AuthorizationCode: 60, IdToken: settings.id_token_ttl, RefreshToken: 86400, Interaction: 600, Session: 86400, Grant: 86400,
