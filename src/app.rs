@@ -137,12 +137,16 @@ pub fn rotate_keys(settings: &Settings, forget_old: bool) -> Result<Rotation, St
     Ok(keyring::rotate(&settings.keys_path, &random, forget_old)?)
 }
 
-/// Lets sessions that nobody asks for end at their limits, and what follows them.
+/// Lets sessions that nobody asks for end at their limits: those that something open hangs on within a
+/// second, the rest, which hold memory and nothing else, within a minute.
 async fn settle(sessions: Arc<Sessions>) {
-    let mut minutes = tokio::time::interval(Duration::from_mins(1));
-    loop {
-        minutes.tick().await;
-        sessions.len();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for second in 0_u64.. {
+        seconds.tick().await;
+        sessions.followed();
+        if second.is_multiple_of(60) {
+            sessions.len();
+        }
     }
 }
 

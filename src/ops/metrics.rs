@@ -22,6 +22,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    requests_cut: IntCounterVec,
     sign_ins: IntCounterVec,
     callback_failures: IntCounterVec,
     denials: IntCounterVec,
@@ -55,6 +56,13 @@ impl Metrics {
                     "Requests answered, by door and status class.",
                 ),
                 &[("door", DOORS), ("status", CLASSES)],
+            )?,
+            requests_cut: families.counters(
+                (
+                    "requests_cut_total",
+                    "Requests that ended with their session, by door.",
+                ),
+                &[("door", DOORS)],
             )?,
             sign_ins: families.counters(
                 ("sign_ins_total", "Sign-ins completed, by purpose."),
@@ -108,6 +116,11 @@ impl Metrics {
         self.requests
             .with_label_values(&[door.label(), class])
             .inc();
+    }
+
+    /// Counts a request that ended with its session.
+    pub fn request_cut(&self, door: &Door) {
+        self.requests_cut.with_label_values(&[door.label()]).inc();
     }
 
     /// Counts a sign-in that the provider and the rules let through.

@@ -1,13 +1,15 @@
-//! Pages that ask for more than a session.
+//! Pages that ask for more than a session, and what is open when it ends.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use serde_json::json;
 
-use crate::scene::{Scene, Visitor};
+use crate::scene::{HOST, Scene, Visitor};
+use crate::support::browser::Browser;
 use crate::support::certified_provider::MEMBER;
 use crate::support::house::More;
+use crate::support::streams::Streams;
 
 const FORM: &str = "<!doctype html><title>Form</title><form method=post action=/ui/act>\
                     <button name=draft value=kept>Send</button></form>";
@@ -112,4 +114,43 @@ fn a_page_that_needs_another_class_of_sign_in_is_reached_by_it_or_says_that_it_w
     visitor.shoot("step-up-not-done");
     let page = visitor.browser.open(&scene.url("/"));
     assert_eq!(page.status, 200, "the session is as it was");
+}
+
+/// Over TLS, and as a script sees it.
+#[test]
+fn a_stream_that_is_cut_does_not_look_finished_to_a_script() {
+    let streams = Streams::start();
+    let ui = streams.address;
+    let scene = scene(&format!(
+        "  - {{ path: \"/ui/**\", upstream: \"http://{ui}\" }}\n"
+    ));
+    let settings = json!({ "hosts": { HOST: "127.0.0.1" }, "trust_any_certificate": true });
+    let mut browser = Browser::start_with(&settings);
+    browser.open(&scene.url("/windows"));
+    browser.sign_in(MEMBER);
+    for (path, first) in [
+        ("/ui/silent", "data: hello\n\n"),
+        ("/ui/chatty", "data: hello\n\n"),
+    ] {
+        browser.open(&scene.url("/windows"));
+        if browser.look().url.starts_with(scene.provider.origin()) {
+            browser.sign_in(MEMBER);
+        }
+        let script = format!(
+            "(async () => {{\
+               const reader = (await fetch('{path}')).body.getReader();\
+               const first = new TextDecoder().decode((await reader.read()).value);\
+               await fetch('/.headwarden/logout', {{ method: 'POST', redirect: 'manual' }});\
+               try {{ for (;;) {{ if ((await reader.read()).done) return [first, 'whole']; }} }}\
+               catch (error) {{ return [first, 'cut']; }}\
+             }})()"
+        );
+        let seen = browser.evaluate(&script);
+        assert_eq!(seen[1], "cut", "{path}: {seen}");
+        assert!(
+            seen[0].as_str().is_some_and(|text| text.starts_with(first)),
+            "{path}: {seen}"
+        );
+        assert_eq!(streams.ended(), path);
+    }
 }

@@ -12,6 +12,7 @@ mod clocks;
 mod draw;
 mod faults;
 mod inside;
+mod open;
 mod panics;
 mod processes;
 mod sequences;

@@ -20,7 +20,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 3 + 10 + 7 + 3 * 4 + 9 + 2 + 1,
+        6 * 5 + 6 + 3 + 10 + 7 + 3 * 4 + 9 + 2 + 1,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -39,6 +39,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         &Door::Machine(Tunnel::Control),
         StatusCode::SWITCHING_PROTOCOLS,
     );
+    metrics.request_cut(&Door::Api(ApiKind::V1));
     metrics.signed_in(SignIn::StepUp);
     metrics.callback_failed(CallbackFailure::Issuer);
     metrics.denied(Rule::from(&Denial::UnverifiedEmail {
@@ -62,6 +63,8 @@ fn each_event_counts_in_its_own_series_and_no_other() {
             "headwarden_requests_total{door=\"guarded\",status=\"2xx\"}",
             0,
         ),
+        ("headwarden_requests_cut_total{door=\"api\"}", 1),
+        ("headwarden_requests_cut_total{door=\"guarded\"}", 0),
         ("headwarden_sign_ins_total{purpose=\"step_up\"}", 1),
         ("headwarden_sign_ins_total{purpose=\"session\"}", 0),
         ("headwarden_callback_failures_total{reason=\"issuer\"}", 1),
