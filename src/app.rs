@@ -3,6 +3,7 @@
 
 mod bind;
 mod probes;
+mod restart;
 mod tls;
 
 use std::future::Future;
@@ -38,7 +39,7 @@ use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedOnce, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, Snapshot, UsedOnce, keyring,
 };
 
 /// Login attempts that came back, remembered until they would have expired anyway.
@@ -125,6 +126,8 @@ pub struct App {
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// Where sessions wait while the process is stopped.
+    snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
 }
 
@@ -194,15 +197,21 @@ impl App {
             settings.headscale.connect_timeout,
         )?);
         let limits = settings.limits;
+        // What is sealed here is of no use to another deployment with the same keys.
+        let deployment = [
+            settings.server_url.origin.as_str(),
+            settings.oidc.issuer.as_str(),
+            &settings.oidc.client_id,
+        ];
+        let snapshot = settings.session.snapshot_path.clone().map(|path| {
+            let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
+            Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
+        });
         let house = Arc::new(House {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
             sessions,
-            attempts: Attempts::new(cookies, keyring).bound_to(&[
-                &settings.server_url.origin,
-                settings.oidc.issuer.as_str(),
-                &settings.oidc.client_id,
-            ]),
+            attempts: Attempts::new(cookies, keyring).bound_to(&deployment),
             used: UsedOnce::new(USED_STATES),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
@@ -249,6 +258,7 @@ impl App {
             probe,
             versions,
             random,
+            snapshot,
             drain,
         })
     }
@@ -296,6 +306,8 @@ impl App {
         for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
             public.push((socket.listen()?, acceptor));
         }
+        // From here on nothing keeps the process from serving: what is taken out now is not lost.
+        self.take_sessions_back().await;
         for (listener, acceptor) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
         }
@@ -304,6 +316,8 @@ impl App {
         stop().await;
         self.drain_and_close(stop, &closing).await;
         tasks.shutdown().await;
+        // Nobody can sign in or out any more.
+        self.keep_sessions().await;
         Ok(())
     }
 

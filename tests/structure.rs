@@ -75,7 +75,12 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["config/yaml.rs"]),
     (
         "std::fs",
-        &["config/files.rs", "session/keyfile.rs", "issuer/keys.rs"],
+        &[
+            "config/files.rs",
+            "session/keyfile.rs",
+            "session/snapshot/file.rs",
+            "issuer/keys.rs",
+        ],
     ),
 ];
 

@@ -98,6 +98,7 @@ fn together(settings: &Settings, report: &mut Report) {
     headscale::check_with_provider(settings, report);
     access::warn_opened(settings, report);
     assurance::check_with_lifetime(settings, report);
+    limits::check_snapshot(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

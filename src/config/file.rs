@@ -124,6 +124,7 @@ sections! {
         lifetime: Option<String>,
         recheck: Option<String>,
         capacity: Option<u64>,
+        snapshot_path: Option<String>,
     }
     /// An entry of `access`.
     Access {

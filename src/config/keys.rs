@@ -92,6 +92,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("session.lifetime", Duration),
     ("session.recheck", Duration),
     ("session.capacity", Number),
+    ("session.snapshot_path", Path),
     ("open", Texts),
     ("access", Items),
     ("access[].path", Text),

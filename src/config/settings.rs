@@ -212,12 +212,14 @@ pub enum Pkce {
 }
 
 /// Session limits and bounds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionSettings {
     /// Idle and absolute limits.
     pub limits: Limits,
     /// Most sessions kept; the least recently used goes first.
     pub capacity: u64,
+    /// Where sessions wait, sealed, while the process is stopped; `None` forgets them.
+    pub snapshot_path: Option<PathBuf>,
 }
 
 /// What `access` says about a set of paths.

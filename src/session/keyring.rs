@@ -6,7 +6,7 @@
 //!
 //! Not here: the file the keys live in (`keyfile`), and what is sealed ([`super::attempts`]).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,6 +71,20 @@ impl KeyRing {
     /// # Errors
     /// [`SealError`] for a plaintext of many gigabytes.
     pub fn seal(&self, name: &str, purpose: &str, plaintext: &[u8]) -> Result<String, SealError> {
+        let sealed = self.seal_bytes(name, purpose, plaintext)?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The same as bytes, for what no browser keeps: of any length.
+    ///
+    /// # Errors
+    /// As [`KeyRing::seal`].
+    pub fn seal_bytes(
+        &self,
+        name: &str,
+        purpose: &str,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let key = &self.newest;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce);
@@ -79,8 +93,7 @@ impl KeyRing {
         key.key
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
             .map_err(|_| SealError)?;
-        let text = [&[VERSION], &key.id[..], &nonce, &sealed].concat();
-        Ok(URL_SAFE_NO_PAD.encode(text))
+        Ok([&[VERSION], &key.id[..], &nonce, &sealed].concat())
     }
 
     /// Opens what [`KeyRing::seal`] wrote for this very `name` and `purpose`, under any key of the
@@ -89,7 +102,11 @@ impl KeyRing {
         if text.len() > LONGEST_TEXT {
             return None;
         }
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        self.open_bytes(name, purpose, URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
+    /// The same for what [`KeyRing::seal_bytes`] made.
+    pub fn open_bytes(&self, name: &str, purpose: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
         let version = *bytes.first()?;
         let id: [u8; KEY_ID_LENGTH] = bytes.get(ID_AT..NONCE_AT)?.try_into().ok()?;
         let nonce: [u8; NONCE_LEN] = bytes.get(NONCE_AT..CIPHERTEXT_AT)?.try_into().ok()?;
@@ -125,6 +142,17 @@ impl fmt::Debug for KeyRing {
             .entries(self.keys().map(|key| hex(&key.id)))
             .finish()
     }
+}
+
+/// A purpose that belongs to one deployment, named by these texts (its origin, its provider, its client
+/// id): another one with the same keys opens nothing that was sealed for it.
+pub(super) fn bound(purpose: &str, deployment: &[&str]) -> String {
+    let mut bound = purpose.to_owned();
+    for text in deployment {
+        // With its length, so that no two lists of texts are the same purpose.
+        let _ = write!(bound, " {}:{text}", text.len());
+    }
+    bound
 }
 
 /// What is authenticated beside the ciphertext. Each field carries its length, so that no two

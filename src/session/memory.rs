@@ -19,6 +19,7 @@ use moka::sync::Cache;
 use super::id::{SessionId, SessionKey};
 use super::index::Index;
 use super::live::{Entry, Followed, Live, State, lock};
+use super::snapshot::Kept;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::random::Random;
 use crate::domain::session::{Age, Limits, Session};
@@ -278,7 +279,15 @@ impl Sessions {
         for key in keys {
             match self.fresh(&key, now) {
                 Some(live) if live.entry.is_followed() => followed.push(live),
-                Some(_) | None => {
+                Some(live) => {
+                    lock(&self.followed).remove(&key);
+                    // Whoever came just now may have found its name still there.
+                    if live.entry.is_followed() {
+                        lock(&self.followed).insert(key);
+                        followed.push(live);
+                    }
+                }
+                None => {
                     lock(&self.followed).remove(&key);
                 }
             }
@@ -309,6 +318,35 @@ impl Sessions {
             key: *key,
             held: Arc::clone(&self.refreshing),
         }))
+    }
+
+    /// Puts sessions back that were here before the process was stopped, if their limits allow by now;
+    /// returns how many are kept. The least recently used go in first, and out first where there is not
+    /// enough room.
+    pub fn put_back(&self, mut all: Vec<Kept>) -> usize {
+        let now = self.clock.now();
+        all.sort_by_key(|kept| kept.last_used);
+        let mut count = 0;
+        for Kept {
+            key,
+            last_used,
+            session,
+        } in all
+        {
+            if self.limits.age(session.started_at, last_used, now) != Age::Fresh {
+                continue;
+            }
+            let session = Arc::unwrap_or_clone(session);
+            let entry = Entry::new(key, session, last_used, Arc::clone(&self.followed));
+            let live = entry.live();
+            self.live.insert(key, entry);
+            if let Some(oldest) = self.index.insert(key, &live.session, MOST_OF_ONE_PERSON) {
+                self.live.invalidate(&oldest);
+            }
+            self.forget_unless_kept(&live);
+            count += 1;
+        }
+        count
     }
 
     /// How many sessions are kept. Settles pending evictions first: for metrics, not for requests.

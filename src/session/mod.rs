@@ -3,7 +3,8 @@
 //! Here belong: sessions in memory ([`memory`], [`live`]), their identifiers ([`id`]), the cookies
 //! that carry them ([`cookie`]), sign-ins on their way ([`attempts`], [`used`]), the key ring that
 //! seals what a browser keeps for us ([`keyring`]), one-time confirmation tokens
-//! ([`confirmations`]), and sessions as bytes ([`record`]). Not here: what a session may do (`domain::policy`), how a person signs in
+//! ([`confirmations`]), and sessions as bytes ([`record`]), which wait in
+//! a file while the process is stopped ([`snapshot`]). Not here: what a session may do (`domain::policy`), how a person signs in
 //! (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
@@ -16,6 +17,7 @@ pub mod keyring;
 pub mod live;
 pub mod memory;
 pub mod record;
+pub mod snapshot;
 pub mod used;
 
 pub use attempts::{AttemptError, Attempts};
@@ -25,6 +27,7 @@ pub use id::{SessionId, SessionKey};
 pub use keyring::{KeyRing, KeyRingError, Rotation, SealError};
 pub use live::{Live, State};
 pub use memory::{RefreshLock, Sessions, StoreAway};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use used::UsedOnce;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod doors;
 mod faulty_provider;
 mod headers;
 mod outages;
+mod restarts;
 mod sessions;
 mod sign_in;
 mod sign_modes;

@@ -5,13 +5,16 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::super::file;
-use super::super::settings::{ClientLimits, Log, SessionSettings};
+use super::super::report::Report;
+use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn};
+use super::headscale::path_if;
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
 use super::{Checks, Reported};
 use crate::domain::session::Limits;
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
+    let snapshot_path = path_if("session.snapshot_path", file.snapshot_path, checks);
     let report = &mut checks.report;
     let store = match file.store.as_deref() {
         None | Some("memory") => Some(()),
@@ -60,7 +63,27 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
             lifetime: lifetime?,
         },
         capacity: capacity?,
+        snapshot_path: snapshot_path.ok()?,
     })
+}
+
+/// The snapshot takes the place of whatever has its name.
+pub(super) fn check_snapshot(settings: &Settings, report: &mut Report) {
+    const KEY: &str = "session.snapshot_path";
+    let Some(path) = &settings.session.snapshot_path else {
+        return;
+    };
+    let issuer_key = match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Some(&issuer.key_path),
+        SignIn::Own | SignIn::None => None,
+    };
+    if *path == settings.keys_path || Some(path) == issuer_key {
+        report.refuse_with(
+            KEY,
+            "the same file as a key of ours",
+            "a file of its own: /var/lib/headwarden/sessions",
+        );
+    }
 }
 
 /// The `limits` section.

@@ -177,6 +177,21 @@ fn asked_for_a_sign_in() {
 }
 
 #[test]
+fn a_snapshot_has_a_file_of_its_own() {
+    refused(
+        r#"
+        session | {"snapshot_path": ""} | session.snapshot_path | is empty
+        session | {"snapshot_path": "/var/lib/headwarden/keys.json"} | session.snapshot_path | a key of ours
+        session | {"snapshot_path": "/var/lib/headwarden/issuer_key.json"} | session.snapshot_path | a key of ours
+        "#,
+    );
+    let path = "/var/lib/headwarden/sessions";
+    let session = good(&[("session", json!({"snapshot_path": path}))]).session;
+    assert_eq!(session.snapshot_path, Some(path.into()));
+    assert_eq!(good(&[]).session.snapshot_path, None);
+}
+
+#[test]
 fn api_roles_need_a_key() {
     refused(
         r#"
