@@ -15,7 +15,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use headwarden::domain::identity::Issuer;
 use headwarden::domain::secret::Secret;
 use headwarden::domain::time::Timestamp;
-use headwarden::oidc::id_token::{Expected, accepted_algorithms, verify};
+use headwarden::oidc::id_token::{Expected, ExpectedNonce, accepted_algorithms, verify};
 use headwarden::oidc::jwks::KeySet;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -83,7 +83,7 @@ fn id_token_verification(criterion: &mut Criterion) {
         client_id: "headwarden",
         hs256_secret: None,
         algorithms: &algorithms,
-        nonce: "nonce",
+        nonce: ExpectedNonce::Equal("nonce"),
         access_token: &access_token,
         now: Timestamp::from_unix(NOW),
     };

@@ -2,7 +2,11 @@
 //! process in good order. Knows everything, decides nothing.
 
 mod bind;
+mod desk;
 mod probes;
+mod replicas;
+mod restart;
+mod socket;
 mod tls;
 
 use std::future::Future;
@@ -13,6 +17,7 @@ use std::time::Duration;
 
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -20,7 +25,7 @@ use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
-use crate::issuer::{Issuer, KeyIdentity, Peer, SigningKey};
+use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
@@ -30,25 +35,27 @@ use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
-use crate::proxy::private;
+use crate::proxy::private::{self, Caller, Listening};
 use crate::proxy::rates::{self, Rates};
+use crate::proxy::recheck::Rechecks;
+use crate::proxy::shelf::SessionShelf;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, UsedOnce, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, Snapshot, keyring,
 };
 
-/// Login attempts that came back, remembered until they would have expired anyway.
-const USED_STATES: usize = 100_000;
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
 /// Connections to the issuer's private listener, and to the operator's.
 const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a refresh that is under way at the end may take.
+const LAST_REFRESH: Duration = Duration::from_secs(3);
 
 /// Why the process does not start, or not any longer. Each is a sentence, and an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The operator's socket cannot be opened.
+    #[error("the admin socket cannot be opened: {0}")]
+    AdminSocket(#[from] socket::SocketError),
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -70,6 +80,12 @@ pub enum StartError {
     /// The key ring cannot be used.
     #[error("the key ring cannot be used: {0}")]
     KeyRing(#[from] KeyRingError),
+    /// There can be no client for the session store.
+    #[error("the client for the session store cannot be built: {0}")]
+    Store(#[from] crate::session::redis::BuildError),
+    /// What other replicas wrote cannot be used here.
+    #[error("the replicas do not fit together: {0}")]
+    Replicas(#[from] crate::session::shared::AgreeError),
     /// The issuer's signing key cannot be used.
     #[error("the issuer's signing key cannot be used: {0}")]
     IssuerKey(#[from] crate::issuer::KeyError),
@@ -102,10 +118,10 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } => 3,
-            Self::Tls(_) | Self::Trust(_) => 4,
+            Self::Bind { .. } | Self::AdminSocket(_) => 3,
+            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
             Self::Provider { .. } => 5,
-            Self::KeyRing(_) | Self::IssuerKey(_) => 6,
+            Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
             | Self::Client(_)
             | Self::HeadscaleClient(_)
@@ -122,9 +138,12 @@ pub struct App {
     front: Arc<Front>,
     provider: Arc<Provider>,
     issuer: Option<Arc<Issuer>>,
+    replicas: Option<replicas::Replicas>,
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// Where sessions wait while the process is stopped.
+    snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
 }
 
@@ -137,12 +156,16 @@ pub fn rotate_keys(settings: &Settings, forget_old: bool) -> Result<Rotation, St
     Ok(keyring::rotate(&settings.keys_path, &random, forget_old)?)
 }
 
-/// Lets sessions that nobody asks for end at their limits, and what follows them.
+/// Lets sessions that nobody asks for end at their limits: those that something open hangs on within a
+/// second, the rest, which hold memory and nothing else, within a minute.
 async fn settle(sessions: Arc<Sessions>) {
-    let mut minutes = tokio::time::interval(Duration::from_mins(1));
-    loop {
-        minutes.tick().await;
-        sessions.len();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for second in 0_u64.. {
+        seconds.tick().await;
+        sessions.followed();
+        if second.is_multiple_of(60) {
+            sessions.len();
+        }
     }
 }
 
@@ -174,15 +197,37 @@ impl App {
             &settings.keys_path,
             Arc::clone(&random),
         )?);
-        let sessions = Arc::new(Sessions::new(
-            settings.session.limits,
-            settings.session.capacity,
-            Arc::clone(&clock),
-            Arc::clone(&random),
+        let shared = replicas::shared(&settings, &keyring, &metrics, &clock, &random)?;
+        let sessions = Arc::new(replicas::sessions(
+            &settings,
+            shared.as_ref(),
+            &clock,
+            &random,
         ));
         let redirect_uri = settings.server_url.join("/oidc/callback");
         let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
-        let issuer = build_issuer(&settings, &sessions, &clock, &random, accept_new_identity)?;
+        let rechecks = Arc::new(Rechecks::new(
+            settings.session.recheck,
+            settings.rules.clone(),
+            Arc::clone(&provider),
+            Arc::clone(&sessions),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+        ));
+        let standing = Standings {
+            sessions: Arc::clone(&sessions),
+            rechecks: Arc::clone(&rechecks),
+            settings: Arc::clone(&settings),
+        };
+        let issuer = build_issuer(standing, &clock, &random, accept_new_identity)?
+            .map(|issuer| match &shared {
+                Some(shared) => {
+                    let shelf: Arc<dyn Shelf> = Arc::new(SessionShelf(Arc::clone(shared)));
+                    issuer.sharing(&shelf)
+                }
+                None => issuer,
+            })
+            .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let origin = Arc::new(Origin::new(
@@ -190,16 +235,26 @@ impl App {
             settings.headscale.connect_timeout,
         )?);
         let limits = settings.limits;
+        // What is sealed here is of no use to another deployment with the same keys.
+        let deployment = [
+            settings.server_url.origin.as_str(),
+            settings.oidc.issuer.as_str(),
+            &settings.oidc.client_id,
+        ];
+        let snapshot = settings.session.snapshot_path.clone().map(|path| {
+            let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
+            Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
+        });
         let house = Arc::new(House {
             web_uis: web_uis(&settings)?,
             provider: Arc::clone(&provider),
             sessions,
-            attempts: Attempts::new(cookies, keyring).bound_to(&[
-                &settings.server_url.origin,
-                settings.oidc.issuer.as_str(),
-                &settings.oidc.client_id,
-            ]),
-            used: UsedOnce::new(USED_STATES),
+            rechecks,
+            attempts: Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment),
+            used: replicas::used_states(shared.as_ref()),
+            used_logouts: replicas::used_logouts(shared.as_ref()),
+            departures: replicas::departures(shared.as_ref()),
+            sign_outs: SignOuts::new(cookies, keyring, &deployment),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,
@@ -236,15 +291,23 @@ impl App {
             random: Arc::clone(&random),
             drain: drain.clone(),
         });
+        let replicas = shared.map(|shared| replicas::Replicas {
+            shared,
+            issuer: issuer.clone(),
+            identity: key_identity(&settings),
+            accept_new_identity,
+        });
         Ok(Self {
             settings,
             house,
             front,
             provider,
             issuer,
+            replicas,
             probe,
             versions,
             random,
+            snapshot,
             drain,
         })
     }
@@ -262,6 +325,9 @@ impl App {
         F: Future<Output = ()>,
     {
         let sockets = bind::Sockets::reserve(&self.settings)?;
+        let local = self.settings.admin.socket.as_ref();
+        let local = local.map(socket::listen).transpose()?;
+        let (local, _name) = local.unzip();
         // A certificate that cannot be used ends the process at once, as a port in use does.
         let acceptors = self
             .settings
@@ -271,11 +337,15 @@ impl App {
             .collect::<Result<Vec<_>, _>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
+        if let Some(replicas) = &self.replicas {
+            replicas.join(&mut tasks).await?;
+        }
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        self.open_admin(&mut tasks, sockets.admin, &closing)?;
+        self.open_admin(&mut tasks, sockets.admin, local, &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
+        tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
@@ -292,6 +362,8 @@ impl App {
         for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
             public.push((socket.listen()?, acceptor));
         }
+        // From here on nothing keeps the process from serving: what is taken out now is not lost.
+        self.take_sessions_back().await;
         for (listener, acceptor) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
         }
@@ -300,6 +372,8 @@ impl App {
         stop().await;
         self.drain_and_close(stop, &closing).await;
         tasks.shutdown().await;
+        // Nobody can sign in or out any more.
+        self.keep_sessions().await;
         Ok(())
     }
 
@@ -318,12 +392,13 @@ impl App {
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
-            listener,
-            acceptor,
+            Listening::Tcp(listener, acceptor),
             PRIVATE_CONNECTIONS,
             stop,
-            move |mut request, peer| {
-                request.extensions_mut().insert(Peer(peer.ip()));
+            move |mut request, caller| {
+                if let Caller::Remote(peer) = caller {
+                    request.extensions_mut().insert(Peer(peer.ip()));
+                }
                 let (issuer, metrics) = (Arc::clone(&issuer), Arc::clone(&metrics));
                 async move {
                     let response = issuer.handle(&request).await;
@@ -341,27 +416,40 @@ impl App {
         &self,
         tasks: &mut JoinSet<()>,
         socket: Option<bind::Socket>,
+        local: Option<UnixListener>,
         closing: &Drain,
     ) -> Result<(), StartError> {
-        let Some(socket) = socket else { return Ok(()) };
-        let (listener, stop) = (socket.listen()?, closing.stopping());
         let admin = Arc::new(probes::Admin {
             provider: Arc::clone(&self.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: self.house.headscale_signs_in(),
+            shared: self
+                .replicas
+                .as_ref()
+                .map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
-        });
-        tasks.spawn(private::serve(
-            listener,
-            None,
-            PRIVATE_CONNECTIONS,
-            stop,
-            move |request, _| {
-                let admin = Arc::clone(&admin);
-                async move { admin.answer(&request).await }
+            desk: desk::Desk {
+                sessions: Arc::clone(&self.house.sessions),
+                limits: self.settings.session.limits,
+                random: Arc::clone(&self.random),
             },
-        ));
+            shows_sessions: self.settings.admin.sessions,
+        });
+        let listener = socket.map(bind::Socket::listen).transpose()?;
+        let listener = listener.map(|listener| Listening::Tcp(listener, None));
+        for listening in listener.into_iter().chain(local.map(Listening::Local)) {
+            let admin = Arc::clone(&admin);
+            tasks.spawn(private::serve(
+                listening,
+                PRIVATE_CONNECTIONS,
+                closing.stopping(),
+                move |request, caller| {
+                    let admin = Arc::clone(&admin);
+                    async move { admin.answer(&request, caller).await }
+                },
+            ));
+        }
         Ok(())
     }
 
@@ -388,33 +476,44 @@ impl App {
         }
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
+        // The refresh token that it brings is the only one that counts from then on.
+        let settled = self.house.rechecks.settled();
+        if tokio::time::timeout(LAST_REFRESH, settled).await.is_err() {
+            tracing::warn!("a refresh was under way: who is affected has to sign in again");
+        }
         closing.stop();
         tracing::info!("stopped");
     }
 }
 
 fn build_issuer(
-    settings: &Arc<Settings>,
-    sessions: &Arc<Sessions>,
+    standing: Standings,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
-) -> Result<Option<Arc<Issuer>>, StartError> {
-    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
+) -> Result<Option<Issuer>, StartError> {
+    let settings = Arc::clone(&standing.settings);
+    let (SignIn::Issuer(issuer), Some(identity)) =
+        (&settings.headscale.sign_in, key_identity(&settings))
+    else {
         return Ok(None);
     };
-    let identity = KeyIdentity {
-        issuer: issuer.url.clone(),
-        provider_issuer: settings.oidc.issuer.clone(),
-    };
     let key = SigningKey::load_or_create(&issuer.key_path, &identity, accept_new_identity)?;
-    let standing = Arc::new(Standings {
-        sessions: Arc::clone(sessions),
-        settings: Arc::clone(settings),
-    });
     let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let standing = Arc::new(standing);
     let issuer = Issuer::new(issuer, &settings.server_url, key, standing, clock, random)?;
-    Ok(Some(Arc::new(issuer)))
+    Ok(Some(issuer))
+}
+
+/// Whom the issuer's key speaks for, where there is an issuer.
+fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
+    match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Some(KeyIdentity {
+            issuer: issuer.url.clone(),
+            provider_issuer: settings.oidc.issuer.clone(),
+        }),
+        SignIn::Own | SignIn::None => None,
+    }
 }
 
 fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {

@@ -1,6 +1,9 @@
 //! The subcommands. Each is a few lines over the room that does the work; what they print goes to a
 //! writer, what goes wrong becomes a sentence and an exit code.
 
+mod client;
+mod sessions;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +53,8 @@ enum Command {
     Check,
     /// Ask the running process whether it is ready (for a container's health check)
     Health,
+    /// See who is signed in to the running process, and end sessions
+    Sessions(sessions::Sessions),
     /// Put a new key in front of the key ring that seals cookies; used from the next start on
     RotateKeys {
         /// Drop the old keys at once: somebody else may know them. Sign-ins on their way begin again
@@ -82,6 +87,12 @@ pub fn run() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve {
         accept_new_identity: false,
     });
+    let command = match command {
+        Command::Sessions(sessions) if !sessions.needs_settings() => {
+            return sessions.run(None).unwrap_or(ExitCode::from(FAILED));
+        }
+        other => other,
+    };
     let settings = match config::load(&cli.config, &environment) {
         Ok(settings) => settings,
         Err(refusal) => return report(&cli.config, &refusal),
@@ -92,6 +103,7 @@ pub fn run() -> ExitCode {
         } => return serve(settings, accept_new_identity),
         Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
+        Command::Sessions(sessions) => sessions.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
@@ -294,7 +306,7 @@ fn migrate(settings: &Settings, from: String, database: DatabaseKind) -> io::Res
 
 /// Asks the operator's listener of the process that runs with this configuration.
 fn health(settings: &Settings) -> ExitCode {
-    let Some(address) = settings.admin else {
+    let Some(address) = settings.admin.address else {
         complain("admin.address is not set, so nobody can be asked");
         return ExitCode::from(BAD_CONFIG);
     };

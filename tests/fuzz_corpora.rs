@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use headwarden::domain::departure::Departure;
 use headwarden::domain::door::Door;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::leg::AuthorizeRequest;
@@ -14,6 +15,7 @@ use headwarden::domain::username::StripDomain;
 use headwarden::headscale::Database;
 use headwarden::oidc::claims::Claims;
 use headwarden::oidc::id_token::Verified;
+use headwarden::oidc::logout_token::LogoutToken;
 use headwarden::proxy::head::{Framing, Head};
 use http::{Request, Response};
 use serde_json::{Value, json};
@@ -185,7 +187,50 @@ fn holes() -> Vec<Hole> {
         };
         holes.push(("a token that is none", Box::new(check)));
     }
+    holes.extend(logout_holes());
     holes
+}
+
+fn logout_holes() -> Vec<Hole> {
+    let mut holes: Vec<Hole> = Vec::new();
+    for (header, claims) in [
+        (json!({"alg": "EdDSA", "typ": "at+jwt"}), json!({})),
+        (json!({"alg": "none"}), json!({})),
+        (json!({"alg": "EdDSA"}), json!({"nonce": "n"})),
+        (json!({"alg": "EdDSA"}), json!({"events": {}})),
+        (json!({"alg": "EdDSA"}), json!({"sub": "somebody else"})),
+        (json!({"alg": "EdDSA"}), json!({"sid": "s"})),
+        (json!({"alg": "EdDSA"}), json!({"iat": 1_799_000_000})),
+        (json!({"alg": "EdDSA"}), json!({"aud": "another client"})),
+    ] {
+        holes.push((
+            "a logout token that is none",
+            Box::new(move || check_logout_token(&header, &claims)),
+        ));
+    }
+    holes
+}
+
+/// A logout token that was taken for one although its header and these claims are wrong.
+fn check_logout_token(header: &Value, changed: &Value) {
+    let mut claims = json!({
+        "iss": targets::id_token::ISSUER, "aud": targets::id_token::CLIENT, "sub": "s",
+        "iat": 1_800_000_000, "exp": 1_800_000_300, "jti": "j",
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    let members = claims.as_object_mut().unwrap();
+    members.extend(changed.as_object().unwrap().clone());
+    let told = LogoutToken {
+        departure: Departure::Person(Subject::new("s")),
+        used_as: "j".to_owned(),
+    };
+    let (header, claims) = (header.to_string(), claims.to_string());
+    targets::logout_token::check_told(header.as_bytes(), claims.as_bytes(), &told);
+}
+
+#[test]
+fn a_logout_token_that_is_one_passes_its_oracle() {
+    check_logout_token(&json!({"alg": "EdDSA"}), &json!({}));
 }
 
 /// A head that was taken although its bytes have this field.

@@ -24,6 +24,7 @@ pkg-config pkg-config
 chromium chromium
 node nodejs
 npm npm
+redis-server redis-server
 END
 
 if ((${#missing[@]})); then

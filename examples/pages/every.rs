@@ -1,11 +1,18 @@
 //! Every page there is, each with a name: for `cargo run --example pages`, and for the browser tests.
 
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
+use headwarden::domain::session::Browser;
+use headwarden::domain::time::Timestamp;
 use headwarden::domain::username::UsernameError;
-use headwarden::pages::{self, Confirmation, Context, ProviderError, Refusal, UpstreamFailure};
+use headwarden::pages::{
+    self, AtTheProvider, Confirmation, Context, OwnSession, OwnSessions, ProviderError, Refusal,
+    UpstreamFailure,
+};
 use http::{Response, StatusCode};
 
 /// A page and what it is called.
@@ -70,7 +77,15 @@ fn notices(context: &Context<'_>) -> Vec<Named> {
         ("not-found", pages::not_found(context)),
         ("misdirected", pages::misdirected(context)),
         ("too-many-requests", pages::too_many_requests(context, 10)),
-        ("signed-out", pages::signed_out(context)),
+        (
+            "signed-out",
+            pages::signed_out(context, AtTheProvider::Unknown),
+        ),
+        (
+            "signed-out-there",
+            pages::signed_out(context, AtTheProvider::Answered),
+        ),
+        ("signed-out-meanwhile", pages::signed_out_meanwhile(context)),
     ]
 }
 
@@ -124,10 +139,55 @@ fn questions(context: &Context<'_>, who: &Identity, auth_id: &AuthId) -> Vec<Nam
             "sign-out",
             pages::sign_out(context, Some(who), Some("token")),
         ),
+        ("sessions", own_sessions(context, who, false)),
+        ("sessions-refused", own_sessions(context, who, true)),
         ("confirm-register", pages::confirm_register(context, &asked)),
         ("confirm-ssh", pages::confirm_ssh(context, &asked)),
     ]);
     named
+}
+
+fn own_sessions(context: &Context<'_>, who: &Identity, refused: bool) -> Response<Bytes> {
+    let now = Timestamp::from_unix(1_795_655_109);
+    let browsers = [
+        (
+            "192.0.2.7",
+            "Mozilla/5.0 (Macintosh) Version/18.0 Safari/605.1.15",
+            0,
+        ),
+        (
+            "198.51.100.24",
+            "Mozilla/5.0 (Windows NT 10.0) Firefox/131.0",
+            7_200,
+        ),
+        (
+            "2001:db8:85a3:1319:8a2e:370:7344:42",
+            "something/1.0",
+            400_000,
+        ),
+    ];
+    let browsers = browsers.map(|(address, agent, ago)| {
+        let unspecified = Ipv6Addr::UNSPECIFIED.into();
+        (
+            Browser::new(address.parse().unwrap_or(unspecified), agent),
+            ago,
+        )
+    });
+    let list = browsers.each_ref().map(|(browser, ago)| OwnSession {
+        id: "7c1f09aa7be2d35861c0ffee",
+        is_this: *ago == 0,
+        browser,
+        started_at: Timestamp::from_unix(now.unix() - 500_000),
+        last_used: Timestamp::from_unix(now.unix() - ago),
+    });
+    let own = OwnSessions {
+        who,
+        list: &list,
+        token: "one-time",
+        now,
+        refused,
+    };
+    pages::sessions(context, &own)
 }
 
 fn dominic() -> Identity {

@@ -11,6 +11,7 @@ use super::sealed::{genuine, planted};
 use super::support::{NOW, key_ring, lines, replaced};
 
 const SESSION: &[u8] = b"__Host-headwarden";
+const SIGN_OUT: &[u8] = b"__Host-headwarden-sign-out";
 const LOGIN: &[u8] = b"__Host-headwarden-login-";
 
 pub fn run(data: &[u8]) {
@@ -130,7 +131,9 @@ fn check_session(headers: &HeaderMap) {
 
 fn is_one_of_ours(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
-    name == SESSION.to_ascii_lowercase() || name.starts_with(&LOGIN.to_ascii_lowercase())
+    name == SESSION.to_ascii_lowercase()
+        || name == SIGN_OUT.to_ascii_lowercase()
+        || name.starts_with(&LOGIN.to_ascii_lowercase())
 }
 
 /// No upstream sees a cookie of ours, and every other cookie as it was.

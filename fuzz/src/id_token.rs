@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwarden::domain::identity::Issuer;
 use headwarden::domain::secret::Secret;
 use headwarden::domain::time::Timestamp;
-use headwarden::oidc::id_token::{Expected, Verified, accepted_algorithms, verify};
+use headwarden::oidc::id_token::{Expected, ExpectedNonce, Verified, accepted_algorithms, verify};
 use headwarden::oidc::jwks::KeySet;
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -35,7 +35,7 @@ pub fn jwk() -> Value {
 }
 
 /// The key set of a provider that is changing its keys: of other types, and one without a name.
-fn keys() -> KeySet {
+pub fn keys() -> KeySet {
     let keys = json!({"keys": [
         jwk(),
         {
@@ -67,7 +67,8 @@ fn signing_input(header: &[u8], payload: &[u8]) -> String {
     format!("{}.{}", encode(header), encode(payload))
 }
 
-fn token(how: &[u8], header: &[u8], payload: &[u8]) -> Option<String> {
+/// Header and payload, signed in this way; `None` where there is no such way.
+pub fn token(how: &[u8], header: &[u8], payload: &[u8]) -> Option<String> {
     let signing = signing_input(header, payload);
     let with = |signature: &[u8]| format!("{signing}.{}", URL_SAFE_NO_PAD.encode(signature));
     Some(match how {
@@ -95,7 +96,7 @@ pub fn ask(raw: &str, keys: &KeySet) -> Option<Verified> {
         client_id: CLIENT,
         hs256_secret: None,
         algorithms: &algorithms,
-        nonce: NONCE,
+        nonce: ExpectedNonce::Equal(NONCE),
         access_token: &access_token,
         now: Timestamp::from_unix(NOW),
     };

@@ -1,10 +1,10 @@
 //! A whole issuer that Headscale trusts, for the targets that ask it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use headwarden::config::{IssuerSettings, ServerUrl};
+use headwarden::domain::assurance::Assurance;
 use headwarden::domain::identity::Issuer as IssuerName;
 use headwarden::domain::leg::AuthorizeRequest;
 use headwarden::domain::secret::Secret;
@@ -55,7 +55,7 @@ impl House {
             client_secret: Secret::new(SECRET.to_owned()),
             key_path: path,
             node_expiry: None,
-            ssh_max_age: Duration::from_mins(5),
+            ssh: Assurance::default(),
         };
         let server_url = ServerUrl {
             secure: true,

@@ -21,6 +21,7 @@ pub mod headers;
 pub mod headscale_answers;
 pub mod id_token;
 pub mod jwks;
+pub mod logout_token;
 pub mod migration;
 pub mod pages;
 pub mod return_to;
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("headscale_answers", headscale_answers::run),
     ("id_token", id_token::run),
     ("jwks", jwks::run),
+    ("logout_token", logout_token::run),
     ("migration", migration::run),
     ("pages", pages::run),
     ("return_to", return_to::run),

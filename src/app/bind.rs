@@ -35,7 +35,7 @@ impl Sockets {
             SignIn::Issuer(issuer) => Some(Socket::bind(issuer.address)?),
             SignIn::Own | SignIn::None => None,
         };
-        let admin = settings.admin.map(Socket::bind).transpose()?;
+        let admin = settings.admin.address.map(Socket::bind).transpose()?;
         let public = settings
             .listen
             .iter()

@@ -1,4 +1,5 @@
-//! The operator's listener: liveness, readiness with each check named, and metrics.
+//! The operator's listener and socket: liveness, readiness with each check named, metrics; and the way to
+//! the sessions.
 
 use std::sync::Arc;
 
@@ -6,13 +7,16 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
+use super::desk::Desk;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
 use crate::ops::metrics::{self, Metrics};
 use crate::proxy::drain::Drain;
+use crate::proxy::private::Caller;
+use crate::session::shared::SharedSessions;
 
-/// What the probes look at.
+/// What an operator may ask about.
 pub struct Admin {
     /// The provider people sign in with.
     pub provider: Arc<Provider>,
@@ -20,15 +24,29 @@ pub struct Admin {
     pub headscale: Probe,
     /// Whether Headscale should have an `oidc:` block that works.
     pub trusts_an_issuer: bool,
+    /// The store that replicas share, where they do.
+    pub shared: Option<Arc<SharedSessions>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whether we are stopping.
     pub drain: Drain,
+    /// Where sessions are seen and ended.
+    pub desk: Desk,
+    /// Whether that is so over TCP too; there is no sign-in.
+    pub shows_sessions: bool,
 }
 
 impl Admin {
     /// Answers one request.
-    pub async fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
+    pub async fn answer(&self, request: &Request<Bytes>, caller: Caller) -> Response<Bytes> {
+        let path = request.uri().path();
+        let may_come_here = match caller {
+            Caller::Local { .. } => true,
+            Caller::Remote(_) => self.shows_sessions,
+        };
+        if Desk::is_at(path) && may_come_here {
+            return self.desk.answer(request, caller).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -36,7 +54,7 @@ impl Admin {
                 "GET only\n".to_owned(),
             );
         }
-        match request.uri().path() {
+        match path {
             // Alive is whoever answers.
             "/healthz" | "/livez" => {
                 text(StatusCode::OK, health::CONTENT_TYPE, Checks::new().body())
@@ -80,6 +98,15 @@ impl Admin {
             .with("shutdown", shutdown)
             .with("provider", provider)
             .with("headscale", headscale);
+        let checks = match &self.shared {
+            None => checks,
+            Some(shared) if shared.is_connected() => checks.with("session_store", Outcome::Pass),
+            // Sessions known here and tunnels go on: elsewhere they would fare no better.
+            Some(_) => {
+                let what = "does not answer: nobody new can sign in".to_owned();
+                checks.with("session_store", Outcome::Warn(what))
+            }
+        };
         if !self.trusts_an_issuer {
             return checks;
         }

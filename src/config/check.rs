@@ -3,12 +3,15 @@
 //! `problem` and `report`.
 
 mod access;
+mod admin;
+mod assurance;
 mod headscale;
 mod limits;
 mod listeners;
 mod oidc;
 mod rules;
 mod secrets;
+mod store;
 mod values;
 
 use super::env::Environment;
@@ -37,7 +40,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 
     let server_url = listeners::server_url(file.server_url, file.allow_insecure_server_url, checks);
     let listen = listeners::listen(file.listen, checks);
-    let admin = listeners::admin(file.admin.unwrap_or_default(), checks);
+    let admin = admin::admin(file.admin.unwrap_or_default(), checks);
     let trusted_proxies = listeners::trusted_proxies(file.trusted_proxies, checks);
     let keys_path = secrets::path(
         "keys_path",
@@ -62,7 +65,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
-        admin: admin.ok()?,
+        admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
         oidc: provider?,
@@ -96,6 +99,8 @@ fn together(settings: &Settings, report: &mut Report) {
     }
     headscale::check_with_provider(settings, report);
     access::warn_opened(settings, report);
+    assurance::check_with_lifetime(settings, report);
+    limits::check_snapshot(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

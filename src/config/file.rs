@@ -58,6 +58,9 @@ sections! {
     Admin {
         enabled: Option<bool>,
         address: Option<String>,
+        sessions: Option<bool>,
+        socket_path: Option<String>,
+        socket_access: Option<String>,
     }
     /// `headscale`.
     Headscale {
@@ -83,6 +86,8 @@ sections! {
         key_path: Option<String>,
         node_expiry: Option<String>,
         ssh_max_age: Option<String>,
+        ssh_acr: List<String>,
+        ssh_amr: List<String>,
     }
     /// `oidc`: the keys of Headscale's block, then our own.
     Oidc {
@@ -118,10 +123,27 @@ sections! {
     /// `session`.
     Session {
         store: Option<String>,
+        store_grace: Option<String>,
+        redis: Option<Redis>,
         idle_timeout: Option<String>,
         lifetime: Option<String>,
         recheck: Option<String>,
+        recheck_grace: Option<String>,
         capacity: Option<u64>,
+        snapshot_path: Option<String>,
+    }
+    /// `session.redis`.
+    Redis {
+        url: Option<String>,
+        topology: Option<String>,
+        nodes: List<String>,
+        sentinel_name: Option<String>,
+        username: Option<String>,
+        password: Option<String>,
+        password_path: Option<String>,
+        ca_path: Option<String>,
+        prefix: Option<String>,
+        timeout: Option<String>,
     }
     /// An entry of `access`.
     Access {
@@ -130,6 +152,9 @@ sections! {
         ca_path: Option<String>,
         groups: List<String>,
         users: List<String>,
+        max_auth_age: Option<String>,
+        acr: List<String>,
+        amr: List<String>,
         identity_headers: Option<String>,
     }
     /// `api`.
@@ -151,6 +176,7 @@ sections! {
         sign_ins_per_minute: Option<u64>,
         callbacks_per_minute: Option<u64>,
         registrations_per_minute: Option<u64>,
+        logouts_per_minute: Option<u64>,
         header_timeout: Option<String>,
         keepalive_timeout: Option<String>,
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use http::uri::Authority;
 use ipnet::IpNet;
 
+use crate::domain::assurance::Assurance;
 use crate::domain::door::OpenPath;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
-use crate::domain::session::Limits;
+use crate::domain::session::{Limits, Recheck};
 use crate::domain::username::StripDomain;
 
 /// Everything the process needs to run.
@@ -23,8 +24,8 @@ pub struct Settings {
     pub server_url: ServerUrl,
     /// Public listeners; at least one.
     pub listen: Vec<Listener>,
-    /// Health, readiness and metrics; `None` switches them off.
-    pub admin: Option<SocketAddr>,
+    /// Where an operator asks.
+    pub admin: Admin,
     /// Peers whose `X-Forwarded-For` counts. Never contains a default route.
     pub trusted_proxies: Vec<IpNet>,
     /// The Headscale behind us.
@@ -54,6 +55,26 @@ pub struct Settings {
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,
+}
+
+/// Where an operator asks the running process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Health, readiness and metrics over TCP; `None` switches them off.
+    pub address: Option<SocketAddr>,
+    /// Sessions are shown and ended there too. There is no sign-in: whoever reaches it may.
+    pub sessions: bool,
+    /// A socket for the operator's command line; `None` switches it off.
+    pub socket: Option<AdminSocket>,
+}
+
+/// A Unix socket, whose permissions are the wall around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// Absolute, and short enough for the address of a socket.
+    pub path: PathBuf,
+    /// Whether its group may use it, beside its owner.
+    pub group: bool,
 }
 
 /// The public origin.
@@ -162,8 +183,8 @@ pub struct IssuerSettings {
     pub key_path: PathBuf,
     /// `exp` of the ID token, from now; `None` is five minutes.
     pub node_expiry: Option<Duration>,
-    /// How fresh a sign-in must be to approve an SSH check.
-    pub ssh_max_age: Duration,
+    /// What a sign-in must have to approve an SSH check; its age is always asked for.
+    pub ssh: Assurance,
 }
 
 /// The provider people sign in with.
@@ -211,12 +232,66 @@ pub enum Pkce {
 }
 
 /// Session limits and bounds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionSettings {
+    /// Where sessions are kept.
+    pub store: Store,
     /// Idle and absolute limits.
     pub limits: Limits,
+    /// How often people are checked again at the provider.
+    pub recheck: Recheck,
     /// Most sessions kept; the least recently used goes first.
     pub capacity: u64,
+    /// Where sessions wait, sealed, while the process is stopped; `None` forgets them.
+    pub snapshot_path: Option<PathBuf>,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In this process.
+    Memory,
+    /// In Redis or Valkey, for all replicas.
+    Redis(Box<RedisSettings>),
+}
+
+/// Redis or Valkey.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// Which kind of servers the nodes are.
+    pub topology: RedisTopology,
+    /// Host and port of each node; at least one, and one only for [`RedisTopology::One`].
+    pub nodes: Vec<(String, u16)>,
+    /// TLS or not, to all of them.
+    pub tls: bool,
+    /// A PEM bundle to verify their certificates with, instead of the system's.
+    pub ca_path: Option<PathBuf>,
+    /// The user; `None` is the default one.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret<String>>,
+    /// Which of the numbered databases; 0 in a cluster.
+    pub database: i64,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Longest wait for one answer, and for a connection.
+    pub timeout: Duration,
+    /// How long sessions known to this process go on while the store is away.
+    pub grace: Duration,
+}
+
+/// Which kind of servers the nodes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// One server.
+    One,
+    /// Sentinels, which know the primary of this name.
+    Sentinel {
+        /// The name.
+        name: String,
+    },
+    /// Nodes of a cluster.
+    Cluster,
 }
 
 /// What `access` says about a set of paths.
@@ -230,6 +305,8 @@ pub struct Access {
     pub groups: Vec<String>,
     /// One of these e-mail addresses is needed; empty asks for nothing more.
     pub users: Vec<String>,
+    /// What the sign-in must have; what is missing is asked for at the provider.
+    pub assurance: Assurance,
     /// Which identity headers the upstream gets.
     pub identity_headers: IdentityHeaders,
 }
@@ -271,6 +348,8 @@ pub struct ClientLimits {
     pub callbacks_per_minute: u32,
     /// Requests a minute about registering a device or approving an SSH check, from one address.
     pub registrations_per_minute: u32,
+    /// Logouts a minute that one address tells us of from the provider's side.
+    pub logouts_per_minute: u32,
     /// From accepting a connection (or the first byte of a later request) to the end of its head.
     pub header_timeout: Duration,
     /// How long a connection may idle between requests.

@@ -91,10 +91,18 @@ pub enum Own {
     Authorize,
     /// `/.headwarden/sign-in`
     SignIn,
+    /// `/.headwarden/step-up`
+    StepUp,
     /// `/.headwarden/logout`
     Logout,
     /// `/.headwarden/signed-out`
     SignedOut,
+    /// `/.headwarden/sessions`
+    Sessions,
+    /// `/.headwarden/backchannel-logout`
+    BackchannelLogout,
+    /// `/.headwarden/frontchannel-logout`
+    FrontchannelLogout,
     /// `/.headwarden/confirm-register`
     ConfirmRegister,
     /// `/.headwarden/confirm-ssh`
@@ -251,8 +259,12 @@ fn own(path: &str) -> Own {
         "/oidc/callback" => Own::Callback,
         "/.headwarden/authorize" => Own::Authorize,
         "/.headwarden/sign-in" => Own::SignIn,
+        "/.headwarden/step-up" => Own::StepUp,
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
+        "/.headwarden/sessions" => Own::Sessions,
+        "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
+        "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,
         "/.headwarden/confirm-ssh" => Own::ConfirmSsh,
         _ => Own::Unknown,

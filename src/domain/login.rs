@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::assurance::Assurance;
 use super::random::Random;
 use super::return_to::ReturnTo;
 use super::time::Timestamp;
@@ -42,14 +43,19 @@ pub enum AttemptKind {
     SignIn,
     /// To get in as somebody else: the provider was told to ask again.
     SwitchUser,
-    /// To prove, within a session, that the same person is there now.
+    /// To prove more about the person of a session than it can.
     StepUp {
         /// The session, by the name its holder has for it.
         session: String,
         /// Whom the new sign-in must name.
         subject: String,
-        /// When the proof was asked for; `auth_time` must not be earlier.
+        /// When the proof was asked for.
         since: Timestamp,
+        /// Whether the person was to prove who they are once more; then `auth_time` must not be
+        /// earlier than that.
+        afresh: bool,
+        /// What the new sign-in must have.
+        asked: Assurance,
     },
 }
 
@@ -214,6 +220,8 @@ mod tests {
             session: "00ff".to_owned(),
             subject: "someone".to_owned(),
             since,
+            afresh: true,
+            asked: Assurance::new(Some(LIFETIME), vec!["gold".to_owned()], Vec::new()),
         };
         for kind in [AttemptKind::SignIn, AttemptKind::SwitchUser, step_up] {
             let begun = Attempt {

@@ -3,8 +3,12 @@
 //! does I/O.
 
 pub mod access;
+pub mod agent;
+pub mod assurance;
 pub mod authority;
+pub mod calendar;
 pub mod client_ip;
+pub mod departure;
 pub mod door;
 pub mod identity;
 pub mod leg;

@@ -14,6 +14,9 @@ const LONGEST: usize = 2048;
 /// How often a target is decoded when it is looked at for line breaks. Nobody does it more often.
 const DECODINGS: usize = 4;
 
+/// The one page of ours that a person may want to come back to.
+const OWN_PAGE: &str = "/.headwarden/sessions";
+
 /// A path and query of this origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -31,13 +34,14 @@ impl ReturnTo {
     }
 
     /// Parses a target; `None` for whatever is not provably ours, for the callback (which must never
-    /// be visited again), and for our own endpoints (which would loop).
+    /// be visited again), and for our own endpoints (which would loop), a person's list of sessions aside.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }
         let target = Target::parse(text.as_bytes()).ok()?;
-        (!loops(target.path()) && !breaks_lines(text)).then(|| Self(text.to_owned()))
+        let goes = text == OWN_PAGE || !loops(target.path());
+        (goes && !breaks_lines(text)).then(|| Self(text.to_owned()))
     }
 
     /// Path and query.

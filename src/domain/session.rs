@@ -68,6 +68,45 @@ pub struct Limits {
     pub lifetime: Duration,
 }
 
+/// How often the person of a session is checked again at the provider, where that is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recheck {
+    /// From one check to the next.
+    pub every: Duration,
+    /// How long a session is good after a check was due that the provider did not answer.
+    pub grace: Duration,
+}
+
+/// Whether a person has to be checked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Not yet.
+    Later,
+    /// Now; until that has succeeded, the session is still good.
+    Now,
+    /// Long ago: the session is good for nothing until it has succeeded.
+    Overdue,
+}
+
+/// How far the clocks of two replicas may differ.
+const SKEW: Duration = Duration::from_mins(1);
+
+impl Recheck {
+    /// Judges a session whose person was checked at `checked_at`. A check from the future, which a clock
+    /// that was set back makes of an old one, proves nothing.
+    pub fn due(self, checked_at: Timestamp, now: Timestamp) -> Due {
+        let since = now.since(checked_at);
+        let last = self.every.saturating_add(self.grace);
+        if checked_at > now.plus(SKEW) || since >= last {
+            Due::Overdue
+        } else if since >= self.every {
+            Due::Now
+        } else {
+            Due::Later
+        }
+    }
+}
+
 /// What the limits say about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Age {
@@ -105,6 +144,39 @@ mod tests {
         assert_eq!(name("Mozilla/5.0 (X11)"), "Mozilla/5.0 (X11)");
         assert_eq!(name("a\r\nb\u{7f}c\u{202e}d\te"), "abcde");
         assert_eq!(name(&"x".repeat(1000)).len(), 256);
+    }
+
+    /// Last check and present, in seconds.
+    #[test]
+    fn a_check_is_due_when_its_time_has_come_and_overdue_when_the_grace_is_over() {
+        let recheck = |every, grace| Recheck {
+            every: Duration::from_secs(every),
+            grace: Duration::from_secs(grace),
+        };
+        for (checked, now, due) in [
+            (1000, 1000, Due::Later),
+            (1000, 1009, Due::Later),
+            (1000, 1010, Due::Now),
+            (1000, 1039, Due::Now),
+            (1000, 1040, Due::Overdue),
+            (1000, u64::MAX, Due::Overdue),
+            // By the clock of another replica.
+            (1060, 1000, Due::Later),
+            (1061, 1000, Due::Overdue),
+            (0, u64::MAX, Due::Overdue),
+        ] {
+            let [checked, now] = [checked, now].map(Timestamp::from_unix);
+            assert_eq!(
+                recheck(10, 30).due(checked, now),
+                due,
+                "{checked:?} {now:?}"
+            );
+        }
+        let at = Timestamp::from_unix;
+        assert_eq!(recheck(10, 0).due(at(1000), at(1009)), Due::Later);
+        assert_eq!(recheck(10, 0).due(at(1000), at(1010)), Due::Overdue);
+        let forever = recheck(u64::MAX, u64::MAX);
+        assert_eq!(forever.due(at(0), at(u64::MAX - 1)), Due::Later);
     }
 
     /// Start, last use and present, in seconds.

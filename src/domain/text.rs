@@ -1,5 +1,7 @@
 //! Text of strangers: which characters may be shown as they are.
 
+use std::fmt::Write as _;
+
 /// A text not longer than a log line should be: its first 200 characters.
 pub fn shortened(text: &str) -> String {
     text.chars().take(200).collect()
@@ -16,4 +18,41 @@ pub fn draws(c: char) -> bool {
                 | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
                 | '\u{e0000}'..='\u{e007f}'
         )
+}
+
+/// `text` with what does not draw replaced, for a line of a terminal.
+pub fn shown(text: &str) -> String {
+    let shown = text.chars().map(|c| if draws(c) { c } else { '\u{fffd}' });
+    shown.collect()
+}
+
+/// A JSON text with JSON's escapes also where JSON asks for none: for every character that does not
+/// draw. Such characters stand within strings only, where an escape means the same.
+pub fn escaped_json(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if draws(c) {
+            line.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_draw_reaches_no_terminal() {
+        let text = "a\u{1b}[2J\u{202e}b\u{e0041}";
+        assert_eq!(shown(text), "a\u{fffd}[2J\u{fffd}b\u{fffd}");
+        let json = serde_json::to_string(text).unwrap();
+        let escaped = escaped_json(&json);
+        assert!(escaped.chars().all(draws), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+    }
 }

@@ -71,6 +71,19 @@ pub(crate) fn too_many(seconds: u64) -> Response<Bytes> {
     response
 }
 
+/// 503, to come back in a moment.
+pub(crate) fn unavailable() -> Response<Bytes> {
+    let mut response = error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "temporarily_unavailable",
+        None,
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
 /// 405, naming the methods that are there.
 pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<Bytes> {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", None);

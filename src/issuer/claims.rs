@@ -1,7 +1,7 @@
 //! What Headscale is told about a person, and who says whether it may still be told.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::subject::{self, SubjectError};
 use crate::domain::identity::Identity;
@@ -17,7 +17,7 @@ pub trait Standing: Send + Sync {
 }
 
 /// The claims of one person, the same in the ID token and from userinfo.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The provider's `sub`, verbatim; see [`SubjectError`] for those that cannot be passed on.
     pub sub: String,

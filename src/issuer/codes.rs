@@ -2,22 +2,60 @@
 //! Only the names' hashes are kept, so that a look into this memory gives nothing to redeem.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use ring::digest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::random::Random;
 use crate::domain::time::Timestamp;
 
 type Hash = [u8; 32];
 
+/// Where tickets are kept when several replicas answer: what one gave out, any of them redeems.
+/// Implemented where sessions are.
+#[async_trait]
+pub trait Shelf: Send + Sync {
+    /// Keeps `value` for `life` under a `name` that nobody can guess.
+    async fn put(
+        &self,
+        kind: &'static str,
+        name: &str,
+        value: &[u8],
+        life: Duration,
+    ) -> Result<(), Unavailable>;
+
+    /// What was put there, which stays.
+    async fn peek(&self, kind: &'static str, name: &str) -> Result<Option<Vec<u8>>, Unavailable>;
+
+    /// What was put there, for the last time: of any number of callers one gets it.
+    async fn take(&self, kind: &'static str, name: &str) -> Result<Option<Vec<u8>>, Unavailable>;
+}
+
+/// Whether there is such a ticket is not known now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store that the replicas share does not answer")]
+pub struct Unavailable;
+
 /// Values under unguessable names. Bounded: the oldest goes first.
-#[derive(Debug)]
 pub(crate) struct Tickets<T> {
+    kind: &'static str,
     lifetime: Duration,
     capacity: usize,
+    shelf: Option<Arc<dyn Shelf>>,
     inner: Mutex<Inner<T>>,
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Tickets<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tickets")
+            .field("kind", &self.kind)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -27,40 +65,81 @@ struct Inner<T> {
     order: VecDeque<(Timestamp, Hash)>,
 }
 
-impl<T: Clone> Tickets<T> {
-    /// Tickets that live for `lifetime`, at most `capacity` of them.
-    pub(crate) fn new(lifetime: Duration, capacity: usize) -> Self {
+impl<T: Clone + Serialize + DeserializeOwned> Tickets<T> {
+    /// Tickets that live for `lifetime`: here, at most `capacity` of them, or on `shelf`.
+    pub(crate) fn new(
+        kind: &'static str,
+        lifetime: Duration,
+        capacity: usize,
+        shelf: Option<Arc<dyn Shelf>>,
+    ) -> Self {
         let inner = Inner {
             kept: HashMap::new(),
             order: VecDeque::new(),
         };
         Self {
+            kind,
             lifetime,
             capacity,
+            shelf,
             inner: Mutex::new(inner),
         }
     }
 
     /// Keeps `value` and names it: 43 characters of `[A-Za-z0-9_-]`.
-    pub(crate) fn issue(&self, random: &dyn Random, now: Timestamp, value: T) -> String {
+    pub(crate) async fn issue(
+        &self,
+        random: &dyn Random,
+        now: Timestamp,
+        value: T,
+    ) -> Result<String, Unavailable> {
         let name = random.token();
-        let hash = hash(&name);
+        if let Some(shelf) = &self.shelf {
+            let text = serde_json::to_vec(&(now, value)).map_err(|_| Unavailable)?;
+            shelf.put(self.kind, &name, &text, self.lifetime).await?;
+        } else {
+            self.keep(&name, now, value);
+        }
+        Ok(name)
+    }
+
+    fn keep(&self, name: &str, now: Timestamp, value: T) {
+        let hash = hash(name);
         let mut inner = self.lock();
         inner.drop_old(now, self.lifetime, self.capacity.saturating_sub(1));
         inner.kept.insert(hash, (now, value));
         inner.order.push_back((now, hash));
-        name
     }
 
     /// The value under `name`, which stays redeemable.
-    pub(crate) fn peek(&self, name: &str, now: Timestamp) -> Option<T> {
+    pub(crate) async fn peek(&self, name: &str, now: Timestamp) -> Result<Option<T>, Unavailable> {
+        match &self.shelf {
+            Some(shelf) => Ok(self.read(shelf.peek(self.kind, name).await?, now)),
+            None => Ok(self.peek_here(name, now)),
+        }
+    }
+
+    fn peek_here(&self, name: &str, now: Timestamp) -> Option<T> {
         let inner = self.lock();
         let (issued, value) = inner.kept.get(&hash(name))?;
         self.lives(*issued, now).then(|| value.clone())
     }
 
     /// The value under `name`, for the last time: of any number of callers one gets it.
-    pub(crate) fn take(&self, name: &str, now: Timestamp) -> Option<T> {
+    pub(crate) async fn take(&self, name: &str, now: Timestamp) -> Result<Option<T>, Unavailable> {
+        match &self.shelf {
+            Some(shelf) => Ok(self.read(shelf.take(self.kind, name).await?, now)),
+            None => Ok(self.take_here(name, now)),
+        }
+    }
+
+    /// What another replica wrote, if it is not over.
+    fn read(&self, text: Option<Vec<u8>>, now: Timestamp) -> Option<T> {
+        let (issued, value) = serde_json::from_slice(&text?).ok()?;
+        self.lives(issued, now).then_some(value)
+    }
+
+    fn take_here(&self, name: &str, now: Timestamp) -> Option<T> {
         let (issued, value) = self.lock().kept.remove(&hash(name))?;
         self.lives(issued, now).then_some(value)
     }
@@ -97,7 +176,7 @@ fn hash(name: &str) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issuer::fixture::Counting;
+    use crate::issuer::fixture::{Counting, wait_for};
 
     const START: Timestamp = Timestamp::from_unix(1_000_000);
 
@@ -105,46 +184,50 @@ mod tests {
         START.plus(Duration::from_secs(seconds))
     }
 
-    fn tickets(capacity: usize) -> Tickets<&'static str> {
-        Tickets::new(Duration::from_mins(1), capacity)
+    fn tickets(capacity: usize) -> Tickets<String> {
+        Tickets::new("code", Duration::from_mins(1), capacity, None)
+    }
+
+    fn issue(tickets: &Tickets<String>, random: &Counting, now: Timestamp, value: &str) -> String {
+        wait_for(tickets.issue(random, now, value.to_owned())).unwrap()
     }
 
     #[test]
     fn a_ticket_is_taken_once() {
         let (tickets, random) = (tickets(10), Counting::default());
-        let name = tickets.issue(&random, START, "a");
-        assert_eq!(tickets.peek(&name, START), Some("a"));
-        assert_eq!(tickets.take(&name, START), Some("a"));
-        assert_eq!(tickets.take(&name, START), None);
-        assert_eq!(tickets.peek(&name, START), None);
+        let name = issue(&tickets, &random, START, "a");
+        assert_eq!(tickets.peek_here(&name, START), Some("a".to_owned()));
+        assert_eq!(tickets.take_here(&name, START), Some("a".to_owned()));
+        assert_eq!(tickets.take_here(&name, START), None);
+        assert_eq!(tickets.peek_here(&name, START), None);
     }
 
     #[test]
     fn a_ticket_lives_for_its_minute_and_not_a_second_longer() {
         let (tickets, random) = (tickets(10), Counting::default());
-        let first = tickets.issue(&random, START, "a");
-        let second = tickets.issue(&random, START, "b");
-        assert_eq!(tickets.peek(&first, at(60)), Some("a"));
-        assert_eq!(tickets.peek(&first, at(61)), None);
-        assert_eq!(tickets.take(&second, at(61)), None);
+        let first = issue(&tickets, &random, START, "a");
+        let second = issue(&tickets, &random, START, "b");
+        assert_eq!(tickets.peek_here(&first, at(60)), Some("a".to_owned()));
+        assert_eq!(tickets.peek_here(&first, at(61)), None);
+        assert_eq!(tickets.take_here(&second, at(61)), None);
     }
 
     #[test]
     fn the_oldest_goes_when_there_are_too_many() {
         let (tickets, random) = (tickets(2), Counting::default());
-        let names = ["a", "b", "c"].map(|value| tickets.issue(&random, START, value));
-        assert_eq!(tickets.peek(&names[0], START), None);
-        assert_eq!(tickets.peek(&names[1], START), Some("b"));
-        assert_eq!(tickets.peek(&names[2], START), Some("c"));
+        let names = ["a", "b", "c"].map(|value| issue(&tickets, &random, START, value));
+        assert_eq!(tickets.peek_here(&names[0], START), None);
+        assert_eq!(tickets.peek_here(&names[1], START), Some("b".to_owned()));
+        assert_eq!(tickets.peek_here(&names[2], START), Some("c".to_owned()));
     }
 
     #[test]
     fn what_is_over_leaves_the_memory() {
         let (tickets, random) = (tickets(100), Counting::default());
         for _ in 0..50 {
-            tickets.issue(&random, START, "a");
+            issue(&tickets, &random, START, "a");
         }
-        tickets.issue(&random, at(120), "b");
+        issue(&tickets, &random, at(120), "b");
         assert_eq!(tickets.lock().kept.len(), 1);
         assert_eq!(tickets.lock().order.len(), 1);
     }
@@ -152,10 +235,10 @@ mod tests {
     #[test]
     fn of_many_at_once_one_gets_it() {
         let (tickets, random) = (tickets(10), Counting::default());
-        let name = tickets.issue(&random, START, "a");
+        let name = issue(&tickets, &random, START, "a");
         let won: usize = std::thread::scope(|scope| {
             let all: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| usize::from(tickets.take(&name, START).is_some())))
+                .map(|_| scope.spawn(|| usize::from(tickets.take_here(&name, START).is_some())))
                 .collect();
             all.into_iter().map(|one| one.join().unwrap()).sum()
         });
@@ -165,7 +248,7 @@ mod tests {
     #[test]
     fn the_names_themselves_are_not_kept() {
         let (tickets, random) = (tickets(10), Counting::default());
-        let name = tickets.issue(&random, START, "a");
+        let name = issue(&tickets, &random, START, "a");
         assert!(!format!("{tickets:?}").contains(&name));
     }
 }

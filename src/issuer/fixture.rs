@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use serde_json::Value;
 
 use super::*;
+use crate::domain::assurance::Assurance;
 use crate::domain::identity::Issuer as IssuerName;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
@@ -75,7 +76,7 @@ pub(crate) fn settings() -> IssuerSettings {
         client_secret: Secret::new(SECRET.to_owned()),
         key_path: "unused".into(),
         node_expiry: None,
-        ssh_max_age: Duration::from_mins(5),
+        ssh: Assurance::default(),
     }
 }
 

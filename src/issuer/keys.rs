@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jwt;
 use crate::domain::identity::Issuer;
+use crate::domain::secret::Secret;
 
 /// Largest key file that is read; a real one has under 1 KiB.
 const MAX_FILE: u64 = 64 * 1024;
@@ -104,6 +105,7 @@ pub struct SigningKey {
     kid: String,
     x: String,
     y: String,
+    pkcs8: Secret<Vec<u8>>,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -153,7 +155,31 @@ impl SigningKey {
             kid,
             x,
             y,
+            pkcs8: Secret::new(pkcs8.to_vec()),
         })
+    }
+
+    /// The key and its identity, for replicas that seal what they share.
+    pub fn to_shared(&self, identity: &KeyIdentity) -> Secret<String> {
+        Secret::new(to_text(identity, self.pkcs8.expose()))
+    }
+
+    /// Reads what [`SigningKey::to_shared`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// See [`KeyError`]: it is broken, or belongs to another identity.
+    pub fn from_shared(text: &[u8], identity: &KeyIdentity) -> Result<Self, KeyError> {
+        let place = Path::new("in the session store");
+        let stored: Stored = serde_json::from_slice(text)
+            .map_err(|_| broken(place, "not the JSON object that was written"))?;
+        let pkcs8 = STANDARD
+            .decode(&stored.pkcs8)
+            .map_err(|_| broken(place, "pkcs8: not base64"))?;
+        if let Some(error) = changed(place, &stored, identity) {
+            return Err(error);
+        }
+        Self::from_pkcs8(&pkcs8).ok_or_else(|| broken(place, "pkcs8: not a P-256 key"))
     }
 
     /// The key's name: its RFC 7638 thumbprint, so the same after every start.

@@ -28,14 +28,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 pub use authorize::AuthorizeError;
 pub use block::config_block;
 pub use claims::{Claims, Standing};
 pub use client::{MAX_FAILURES, Peer};
+pub use codes::{Shelf, Unavailable};
 pub use endpoints::{AUTHORIZE_PATH, CALLBACK_PATH, IssuerUrlError};
 pub use jwt::BackendTaken;
 pub use keys::{KeyError, KeyIdentity, SigningKey};
@@ -65,25 +68,40 @@ pub enum IssueError {
     /// The device would get the provider's expiry, and that is over: sign in there again.
     #[error("the provider's token expired, and devices are to expire with it")]
     ProviderTokenExpired,
+    /// Try again in a moment.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// The issuer that Headscale trusts.
 pub struct Issuer {
     endpoints: Endpoints,
     client: Client,
-    key: SigningKey,
+    signing: ArcSwap<Signing>,
     node_expiry: Option<Duration>,
     codes: Tickets<token::Grant>,
     access: Tickets<Access>,
     discovery: Bytes,
-    jwks: Bytes,
     standing: Arc<dyn Standing>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
 
+/// The key, and its public half as it is served.
+struct Signing {
+    key: SigningKey,
+    jwks: Bytes,
+}
+
+impl Signing {
+    fn new(key: SigningKey) -> Self {
+        let jwks = key.jwks().to_string().into();
+        Self { key, jwks }
+    }
+}
+
 /// What an access token stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Access {
     holder: String,
     claims: Claims,
@@ -91,10 +109,9 @@ struct Access {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { endpoints, key, .. } = self;
         f.debug_struct("Issuer")
-            .field("endpoints", endpoints)
-            .field("key", key)
+            .field("endpoints", &self.endpoints)
+            .field("key", &self.signing.load().key)
             .finish_non_exhaustive()
     }
 }
@@ -116,17 +133,37 @@ impl Issuer {
         let endpoints = Endpoints::new(&settings.url, server_url)?;
         Ok(Self {
             discovery: discovery::document(&endpoints).to_string().into(),
-            jwks: key.jwks().to_string().into(),
             client: Client::new(&settings.client_id, &settings.client_secret),
             node_expiry: settings.node_expiry,
-            codes: Tickets::new(CODE_LIFETIME, CAPACITY),
-            access: Tickets::new(token::ACCESS_TOKEN_LIFETIME, CAPACITY),
+            codes: Tickets::new("code", CODE_LIFETIME, CAPACITY, None),
+            access: Tickets::new("access", token::ACCESS_TOKEN_LIFETIME, CAPACITY, None),
             endpoints,
-            key,
+            signing: ArcSwap::from_pointee(Signing::new(key)),
             standing,
             clock,
             random,
         })
+    }
+
+    /// The same, with codes and access tokens where other replicas find them.
+    #[must_use]
+    pub fn sharing(self, shelf: &Arc<dyn Shelf>) -> Self {
+        let shelf = || Some(Arc::clone(shelf));
+        Self {
+            codes: Tickets::new("code", CODE_LIFETIME, CAPACITY, shelf()),
+            access: Tickets::new("access", token::ACCESS_TOKEN_LIFETIME, CAPACITY, shelf()),
+            ..self
+        }
+    }
+
+    /// The key that signs now.
+    pub fn signing_key(&self) -> SigningKey {
+        self.signing.load().key.clone()
+    }
+
+    /// Signs with `key` from now on: the one that the replicas agreed on.
+    pub fn adopt(&self, key: SigningKey) {
+        self.signing.store(Arc::new(Signing::new(key)));
     }
 
     /// Answers a request to the private listener. Put the caller's [`Peer`] into the extensions, so
@@ -138,7 +175,7 @@ impl Issuer {
         }
         match self.endpoints.place(request.uri().path()) {
             Place::Discovery => document(request, &self.discovery),
-            Place::Jwks => document(request, &self.jwks),
+            Place::Jwks => document(request, &self.signing.load().jwks),
             Place::Token => token::handle(self, request).await,
             Place::Userinfo => userinfo::handle(self, request).await,
             Place::Nowhere => answer::error(StatusCode::NOT_FOUND, "invalid_request", None),
@@ -164,10 +201,6 @@ impl Issuer {
     /// # Errors
     ///
     /// See [`IssueError`]; both are a page for the person.
-    #[expect(
-        clippy::unused_async,
-        reason = "codes are to be kept where other replicas find them"
-    )]
     pub async fn issue(
         &self,
         request: &AuthorizeRequest,
@@ -184,7 +217,7 @@ impl Issuer {
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
         };
-        Ok(self.codes.issue(&*self.random, now, grant))
+        Ok(self.codes.issue(&*self.random, now, grant).await?)
     }
 
     /// Where to send the browser with its code: Headscale's callback (RFC 6749 section 4.1.2).

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use ring::digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::answer;
@@ -23,7 +23,7 @@ const ID_TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 pub(crate) const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// What was decided when the code was given out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Grant {
     /// The session's name, for [`super::Standing`].
     pub(crate) holder: String,
@@ -49,6 +49,8 @@ enum TokenError {
     InvalidGrant(&'static str),
     #[error("the ID token could not be signed")]
     Signing,
+    #[error(transparent)]
+    Unavailable(#[from] super::codes::Unavailable),
 }
 
 #[derive(Serialize)]
@@ -114,6 +116,7 @@ fn refusal(error: TokenError) -> Response<Bytes> {
         TokenError::UnsupportedGrantType => answer::error(bad, "unsupported_grant_type", None),
         // One answer for all reasons: nothing to learn about codes of others.
         TokenError::InvalidGrant(_) => answer::error(bad, "invalid_grant", None),
+        TokenError::Unavailable(_) => answer::unavailable(),
         TokenError::Signing => {
             answer::error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", None)
         }
@@ -139,7 +142,7 @@ async fn redeem(issuer: &Issuer, request: &Request<Bytes>) -> Result<Tokens, Tok
     let code = form
         .get("code")
         .ok_or(TokenError::InvalidRequest("code is missing"))?;
-    let grant = grant(issuer, code, &form, now)?;
+    let grant = grant(issuer, code, &form, now).await?;
     let claims = issuer
         .standing
         .claims(&grant.holder)
@@ -148,7 +151,7 @@ async fn redeem(issuer: &Issuer, request: &Request<Bytes>) -> Result<Tokens, Tok
         .ok_or(TokenError::InvalidGrant(
             "the session ended, or the rules no longer admit it",
         ))?;
-    tokens(issuer, &grant, claims, now)
+    tokens(issuer, &grant, claims, now).await
 }
 
 fn form(request: &Request<Bytes>) -> Result<Form, TokenError> {
@@ -170,14 +173,19 @@ fn form(request: &Request<Bytes>) -> Result<Form, TokenError> {
 
 /// Takes the code's grant, but only for a request that has everything right: a wrong one must not
 /// cost the person their sign-in.
-fn grant(issuer: &Issuer, code: &str, form: &Form, now: Timestamp) -> Result<Grant, TokenError> {
+async fn grant(
+    issuer: &Issuer,
+    code: &str,
+    form: &Form,
+    now: Timestamp,
+) -> Result<Grant, TokenError> {
     let unknown = TokenError::InvalidGrant("the code is unknown, used or older than a minute");
-    let grant = issuer.codes.peek(code, now).ok_or(unknown)?;
+    let grant = issuer.codes.peek(code, now).await?.ok_or(unknown)?;
     if form.get("redirect_uri") != Some(grant.redirect_uri.as_str()) {
         return Err(TokenError::InvalidGrant("the redirect_uri is another one"));
     }
     check_verifier(grant.challenge.as_deref(), form.get("code_verifier"))?;
-    issuer.codes.take(code, now).ok_or(unknown)
+    issuer.codes.take(code, now).await?.ok_or(unknown)
 }
 
 /// RFC 7636 section 4.6; and a verifier without a challenge is an error too, or an attacker could
@@ -199,7 +207,7 @@ fn check_verifier(challenge: Option<&str>, verifier: Option<&str>) -> Result<(),
     }
 }
 
-fn tokens(
+async fn tokens(
     issuer: &Issuer,
     grant: &Grant,
     claims: Claims,
@@ -208,6 +216,8 @@ fn tokens(
     let exp = expiry(&claims, issuer.node_expiry, now)
         .ok_or(TokenError::InvalidGrant("the provider's token expired"))?;
     let id_token = issuer
+        .signing
+        .load()
         .key
         .sign(&IdToken {
             iss: &issuer.endpoints.issuer,
@@ -231,7 +241,7 @@ fn tokens(
         "headscale was told who signed in"
     );
     Ok(Tokens {
-        access_token: issuer.access.issue(&*issuer.random, now, access),
+        access_token: issuer.access.issue(&*issuer.random, now, access).await?,
         token_type: "Bearer",
         expires_in: ACCESS_TOKEN_LIFETIME.as_secs(),
         id_token,

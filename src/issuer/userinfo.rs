@@ -17,7 +17,10 @@ pub(crate) async fn handle(issuer: &Issuer, request: &Request<Bytes>) -> Respons
         let response = answer::error(StatusCode::UNAUTHORIZED, "invalid_request", None);
         return answer::challenge(response, "Bearer");
     };
-    let access = issuer.access.peek(token, issuer.clock.now());
+    let Ok(access) = issuer.access.peek(token, issuer.clock.now()).await else {
+        tracing::warn!("userinfo was asked for while the replicas' store does not answer");
+        return answer::unavailable();
+    };
     let stands = match &access {
         Some(access) => issuer.standing.claims(&access.holder).await.is_some(),
         None => false,

@@ -1,6 +1,6 @@
-//! The two requests behind a callback: the code for tokens (RFC 6749 section 4.1.3, OpenID Connect
-//! Core section 3.1.3), and the access token for claims (section 5.3). Whether to believe the ID
-//! token belongs to `id_token`.
+//! The requests behind a callback and behind a re-check: a code or a refresh token for tokens (RFC
+//! 6749 sections 4.1.3 and 6, OpenID Connect Core sections 3.1.3 and 12), and the access token for
+//! claims (section 5.3). Whether to believe the ID token belongs to `id_token`.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::claims::Claims;
 use super::discovery::{ClientAuth, Metadata};
 use super::http::{Http, HttpError};
-use super::refusal::{AnswerFault, CallbackError, Endpoint};
+use super::refusal::{AnswerFault, NoClaims, NoTokens};
 use crate::config::Oidc;
 use crate::domain::identity::Subject;
 use crate::domain::secret::Secret;
@@ -21,35 +21,64 @@ use crate::domain::secret::Secret;
 )]
 pub(super) struct Tokens {
     pub(super) access_token: Secret<String>,
-    pub(super) id_token: Secret<String>,
+    /// Required behind a code; may be missing behind a refresh token (section 12.2).
+    pub(super) id_token: Option<Secret<String>>,
     pub(super) refresh_token: Option<Secret<String>>,
 }
 
-/// What identifies one code.
+/// What is exchanged for tokens.
 #[derive(Clone, Copy)]
-pub(super) struct Grant<'a> {
-    pub(super) code: &'a str,
-    pub(super) verifier: &'a str,
-    pub(super) redirect_uri: &'a str,
+pub(super) enum Grant<'a> {
+    /// What identifies one code.
+    Code {
+        code: &'a str,
+        verifier: &'a str,
+        redirect_uri: &'a str,
+    },
+    /// No `scope` goes along: it is that of the sign-in then, and authentik takes no other.
+    Refresh { token: &'a str },
 }
 
-/// Redeems a code.
+impl<'a> Grant<'a> {
+    fn form(self) -> Vec<(&'static str, &'a str)> {
+        match self {
+            Self::Code {
+                code,
+                verifier,
+                redirect_uri,
+            } => vec![
+                ("grant_type", "authorization_code"),
+                ("code", code),
+                ("redirect_uri", redirect_uri),
+                ("code_verifier", verifier),
+            ],
+            Self::Refresh { token } => {
+                vec![("grant_type", "refresh_token"), ("refresh_token", token)]
+            }
+        }
+    }
+
+    /// What an answer must not repeat into a log.
+    fn secrets(self) -> Vec<&'a str> {
+        match self {
+            Self::Code { code, verifier, .. } => vec![code, verifier],
+            Self::Refresh { token } => vec![token],
+        }
+    }
+}
+
+/// Exchanges a code or a refresh token.
 pub(super) async fn redeem(
     http: &Http,
     metadata: &Metadata,
     settings: &Oidc,
     grant: Grant<'_>,
-) -> Result<Tokens, CallbackError> {
+) -> Result<Tokens, NoTokens> {
     let (id, secret) = (
         settings.client_id.as_str(),
         settings.client_secret.expose().as_str(),
     );
-    let mut form = vec![
-        ("grant_type", "authorization_code"),
-        ("code", grant.code),
-        ("redirect_uri", grant.redirect_uri),
-        ("code_verifier", grant.verifier),
-    ];
+    let mut form = grant.form();
     let basic = match client_auth(&metadata.client_auth, id, secret) {
         ClientAuth::Basic => Some((id, secret)),
         ClientAuth::Post => {
@@ -57,22 +86,18 @@ pub(super) async fn redeem(
             None
         }
     };
-    let unavailable = |source| CallbackError::ProviderUnavailable {
-        endpoint: Endpoint::Token,
-        source,
-    };
-    let answer = http
-        .post(&metadata.token_endpoint, &form, basic)
-        .await
-        .map_err(unavailable)?;
-    let sent = [grant.code, grant.verifier, secret];
+    let answer = http.post(&metadata.token_endpoint, &form, basic).await?;
+    let mut sent = grant.secrets();
+    sent.push(secret);
     let body = answer
         .object()
         .map(|body| without_what_was_sent(body, &sent));
     match (answer.status, body) {
-        (StatusCode::OK, body) => tokens(&body.map_err(unavailable)?),
+        (StatusCode::OK, body) => tokens(&body?),
+        // Too many requests say nothing about the one who is asked about, whatever comes with them.
+        (StatusCode::TOO_MANY_REQUESTS, _) => Err(HttpError::Status(429).into()),
         (_, Ok(body)) if refusal(&body).is_some() => tokens(&body),
-        (status, _) => Err(unavailable(HttpError::Status(status.as_u16()))),
+        (status, _) => Err(HttpError::Status(status.as_u16()).into()),
     }
 }
 
@@ -92,7 +117,7 @@ fn client_auth(offered: &[ClientAuth], id: &str, secret: &str) -> ClientAuth {
 }
 
 /// Reads a token answer. An `error` counts whatever the status is: some providers send it with 200.
-fn tokens(body: &Map<String, Value>) -> Result<Tokens, CallbackError> {
+fn tokens(body: &Map<String, Value>) -> Result<Tokens, NoTokens> {
     if let Some(refused) = refusal(body) {
         return Err(refused);
     }
@@ -108,18 +133,18 @@ fn tokens(body: &Map<String, Value>) -> Result<Tokens, CallbackError> {
     }
     Ok(Tokens {
         access_token: Secret::new(text("access_token").ok_or(AnswerFault::NoAccessToken)?),
-        id_token: Secret::new(text("id_token").ok_or(AnswerFault::NoIdToken)?),
+        id_token: text("id_token").map(Secret::new),
         refresh_token: text("refresh_token").map(Secret::new),
     })
 }
 
-fn refusal(body: &Map<String, Value>) -> Option<CallbackError> {
+fn refusal(body: &Map<String, Value>) -> Option<NoTokens> {
     let error = body.get("error")?.as_str()?;
     let description = body
         .get("error_description")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    Some(CallbackError::CodeRefused {
+    Some(NoTokens::Refused {
         error: printable(error, 64),
         description: printable(description, 200),
     })
@@ -155,30 +180,20 @@ pub(super) async fn userinfo(
     metadata: &Metadata,
     access_token: &Secret<String>,
     subject: &Subject,
-) -> Result<Claims, CallbackError> {
+) -> Result<Claims, NoClaims> {
     let Some(url) = &metadata.userinfo_endpoint else {
         return Ok(Claims::new());
     };
-    let unavailable = |source| CallbackError::ProviderUnavailable {
-        endpoint: Endpoint::Userinfo,
-        source,
-    };
-    let answer = http
-        .get(url, Some(access_token))
-        .await
-        .map_err(unavailable)?;
+    let answer = http.get(url, Some(access_token)).await?;
     if matches!(
         answer.status,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
     ) {
-        return Err(CallbackError::UserinfoRefused(answer.status.as_u16()));
+        return Err(NoClaims::Refused(answer.status.as_u16()));
     }
-    let claims = answer
-        .ok()
-        .and_then(|answer| answer.object())
-        .map_err(unavailable)?;
+    let claims = answer.ok()?.object()?;
     if claims.get("sub").and_then(Value::as_str) != Some(subject.as_str()) {
-        return Err(CallbackError::UserinfoSubject);
+        return Err(NoClaims::OtherSubject);
     }
     Ok(claims)
 }
@@ -189,7 +204,7 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &Value) -> Result<Tokens, CallbackError> {
+    fn read(body: &Value) -> Result<Tokens, NoTokens> {
         tokens(body.as_object().unwrap())
     }
 
@@ -200,7 +215,7 @@ mod tests {
         });
         let tokens = read(&body).unwrap();
         assert_eq!(tokens.access_token.expose(), "a");
-        assert_eq!(tokens.id_token.expose(), "i");
+        assert_eq!(tokens.id_token.unwrap().expose(), "i");
         assert_eq!(tokens.refresh_token.unwrap().expose(), "r");
     }
 
@@ -240,24 +255,32 @@ mod tests {
                 json!({"token_type": "Bearer", "id_token": "i"}),
                 AnswerFault::NoAccessToken,
             ),
-            (
-                json!({"token_type": "Bearer", "access_token": "a"}),
-                AnswerFault::NoIdToken,
-            ),
-            (
-                json!({"token_type": "Bearer", "access_token": "a", "id_token": ""}),
-                AnswerFault::NoIdToken,
-            ),
-            (
-                json!({"token_type": "Bearer", "access_token": "a", "id_token": {"x": 1}}),
-                AnswerFault::NoIdToken,
-            ),
         ] {
             match read(&body) {
-                Err(CallbackError::AnswerInvalid(found)) => assert_eq!(found, fault, "{body}"),
+                Err(NoTokens::Unusable(found)) => assert_eq!(found, fault, "{body}"),
                 other => panic!("{body}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_id_token_is_not_there() {
+        for body in [
+            json!({"token_type": "Bearer", "access_token": "a"}),
+            json!({"token_type": "Bearer", "access_token": "a", "id_token": ""}),
+            json!({"token_type": "Bearer", "access_token": "a", "id_token": {"x": 1}}),
+        ] {
+            assert!(read(&body).unwrap().id_token.is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_asks_for_no_scope_of_its_own() {
+        let form = Grant::Refresh { token: "t" }.form();
+        assert_eq!(
+            form,
+            [("grant_type", "refresh_token"), ("refresh_token", "t")]
+        );
     }
 
     #[test]
@@ -266,7 +289,7 @@ mod tests {
             "error": "invalid_grant\r\nfake: line", "error_description": "a\u{1b}[31mb",
             "token_type": "Bearer", "access_token": "a", "id_token": "i",
         });
-        let Err(CallbackError::CodeRefused { error, description }) = read(&body) else {
+        let Err(NoTokens::Refused { error, description }) = read(&body) else {
             panic!("not refused");
         };
         assert_eq!(error, "invalid_grantfake: line");

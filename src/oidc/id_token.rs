@@ -7,7 +7,7 @@
 //! Not supported, because the crate is not: ES512 (P-521), Ed448, and encrypted tokens.
 
 mod fault;
-mod parts;
+pub(super) mod parts;
 
 use std::str::FromStr as _;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,7 @@ use openidconnect::{
     AccessToken, AccessTokenHash, ClientId, ClientSecret, IssuerUrl, JsonWebKey as _, Nonce,
 };
 use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
 
 use super::jwks::KeySet;
 use crate::domain::identity::{Issuer, ProviderSession, Subject};
@@ -28,6 +29,7 @@ use crate::domain::time::Timestamp;
 
 pub use fault::TokenFault;
 use parts::Parts;
+pub(super) use parts::numeric_date;
 
 /// How far the provider's clock may be off, in either direction. Exactly this much is tolerated.
 pub const SKEW: Duration = Duration::from_mins(1);
@@ -43,12 +45,69 @@ pub struct Expected<'a> {
     pub hs256_secret: Option<&'a Secret<String>>,
     /// Accepted algorithms.
     pub algorithms: &'a [Algorithm],
-    /// The nonce of the sign-in.
-    pub nonce: &'a str,
+    /// What `nonce` must be.
+    pub nonce: ExpectedNonce<'a>,
     /// The access token of the same answer, for `at_hash`.
     pub access_token: &'a Secret<String>,
     /// The present.
     pub now: Timestamp,
+}
+
+/// What every token of the provider must match, whatever it is for; as in [`Expected`].
+#[derive(Clone, Copy, Debug)]
+pub struct Trust<'a> {
+    /// `iss`, byte for byte.
+    pub issuer: &'a Issuer,
+    /// Must be in `aud`; must be `azp` where that is present or `aud` has others.
+    pub client_id: &'a str,
+    /// The client secret, only where HS256 is accepted.
+    pub hs256_secret: Option<&'a Secret<String>>,
+    /// Accepted algorithms.
+    pub algorithms: &'a [Algorithm],
+    /// The present.
+    pub now: Timestamp,
+}
+
+impl<'a> Expected<'a> {
+    const fn trust(&self) -> Trust<'a> {
+        Trust {
+            issuer: self.issuer,
+            client_id: self.client_id,
+            hs256_secret: self.hs256_secret,
+            algorithms: self.algorithms,
+            now: self.now,
+        }
+    }
+}
+
+/// What the `nonce` of a token must be.
+#[derive(Clone, Copy, Debug)]
+pub enum ExpectedNonce<'a> {
+    /// Of a sign-in: there, and this one (section 3.1.3.7).
+    Equal(&'a str),
+    /// Of a refresh: best not there; where it is, the one of the token before, which is the sign-in's.
+    /// Where that is not known, no nonce is the right one (section 12.2).
+    AbsentOr(Option<&'a str>),
+}
+
+impl ExpectedNonce<'_> {
+    const fn must_be_there(self) -> bool {
+        matches!(self, Self::Equal(_))
+    }
+
+    fn check(self, found: Option<&Nonce>) -> Result<(), String> {
+        let found = found.map(Nonce::secret).map(String::as_str);
+        let is = |wanted: &str| {
+            found.is_some_and(|found| bool::from(found.as_bytes().ct_eq(wanted.as_bytes())))
+        };
+        let right = match self {
+            Self::Equal(nonce) => is(nonce),
+            Self::AbsentOr(known) => found.is_none() || known.is_some_and(is),
+        };
+        right
+            .then_some(())
+            .ok_or_else(|| "another nonce".to_owned())
+    }
 }
 
 /// The claims of a token that passed every check.
@@ -64,6 +123,14 @@ pub struct Verified {
     pub auth_time: Option<Timestamp>,
     /// `sid`.
     pub provider_session: Option<ProviderSession>,
+}
+
+/// The claims of a token that was verified when it came, to compare a newer one with; none where it is
+/// no token.
+pub(super) fn claims_of(raw: &Secret<String>) -> Map<String, Value> {
+    Parts::decode(raw.expose())
+        .map(Parts::into_claims)
+        .unwrap_or_default()
 }
 
 /// The algorithms accepted at all, most usual first.
@@ -94,28 +161,32 @@ pub fn algorithm_name(algorithm: &Algorithm) -> String {
 /// The first [`TokenFault`]; nothing of the token may be used then.
 pub fn verify(raw: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Verified, TokenFault> {
     let parts = Parts::decode(raw)?;
-    parts.check_presence()?;
+    parts.check_presence(expected.nonce.must_be_there())?;
     parts.check_form()?;
     let token = CoreIdToken::from_str(raw).map_err(|error| unreadable(&error))?;
-    let verifier = verifier(keys, expected)?;
+    let trust = expected.trust();
+    let verifier = verifier(keys, &trust)?;
     let claims = token
-        .claims(&verifier, &Nonce::new(expected.nonce.to_owned()))
-        .map_err(|error| parts.fault(&error, expected))?;
+        .claims(&verifier, |found: Option<&Nonce>| {
+            expected.nonce.check(found)
+        })
+        .map_err(|error| parts.fault(&error, &trust))?;
     check_authorized_party(claims, expected.client_id)?;
     check_access_token_hash(&token, claims, &verifier, expected)?;
     parts.check_times(expected.now)?;
     parts.into_verified()
 }
 
-fn verifier<'a>(
+/// Judges issuer, audience, time, algorithm and signature.
+pub(super) fn verifier<'a>(
     keys: &KeySet,
-    expected: &Expected<'a>,
+    trust: &Trust<'a>,
 ) -> Result<CoreIdTokenVerifier<'a>, TokenFault> {
-    let client_id = ClientId::new(expected.client_id.to_owned());
-    let issuer = IssuerUrl::new(expected.issuer.as_str().to_owned())
+    let client_id = ClientId::new(trust.client_id.to_owned());
+    let issuer = IssuerUrl::new(trust.issuer.as_str().to_owned())
         .map_err(|error| TokenFault::Malformed(error.to_string()))?;
     let keys = keys.keys().clone();
-    let verifier = match expected.hs256_secret {
+    let verifier = match trust.hs256_secret {
         Some(secret) => CoreIdTokenVerifier::new_confidential_client(
             client_id,
             ClientSecret::new(secret.expose().clone()),
@@ -125,12 +196,12 @@ fn verifier<'a>(
         None => CoreIdTokenVerifier::new_public_client(client_id, issuer, keys),
     };
     // The verifier refuses at `now >= exp`: one second more makes the whole skew tolerated.
-    let earlier = expected.now.unix().saturating_sub(SKEW.as_secs() + 1);
+    let earlier = trust.now.unix().saturating_sub(SKEW.as_secs() + 1);
     let clock = SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_secs(earlier))
         .unwrap_or(SystemTime::UNIX_EPOCH);
     Ok(verifier
-        .set_allowed_algs(expected.algorithms.iter().cloned())
+        .set_allowed_algs(trust.algorithms.iter().cloned())
         .set_time_fn(move || clock.into())
         // Some providers list several clients; `check_authorized_party` then wants ours in `azp`.
         .set_other_audience_verifier_fn(|_| true))
@@ -138,7 +209,10 @@ fn verifier<'a>(
 
 /// `azp`, where present, must be our client id; it must be present where the token has other
 /// audiences (steps 4 and 5).
-fn check_authorized_party(claims: &CoreIdTokenClaims, client_id: &str) -> Result<(), TokenFault> {
+pub(super) fn check_authorized_party(
+    claims: &CoreIdTokenClaims,
+    client_id: &str,
+) -> Result<(), TokenFault> {
     let found = claims.authorized_party().map(|party| party.as_str());
     match found {
         Some(party) if party == client_id => Ok(()),
@@ -180,7 +254,7 @@ fn check_access_token_hash(
 
 /// The parser quotes the value it choked on, which may be about a person: only the claim's name is
 /// kept.
-fn unreadable(error: &serde_json::Error) -> TokenFault {
+pub(super) fn unreadable(error: &serde_json::Error) -> TokenFault {
     let message = error.to_string();
     let claim = message
         .split_once("Error(\"")
@@ -194,4 +268,4 @@ fn unreadable(error: &serde_json::Error) -> TokenFault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,7 +2,6 @@
 //! somebody. The attempt itself (state, nonce, verifier) is `domain::login`'s; keeping it in a cookie
 //! is the `session` room's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,11 +11,10 @@ use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::claims::{self, Names};
 use super::exchange::{self, Grant};
-use super::id_token::{self, Expected, TokenFault, Verified};
+use super::id_token::{ExpectedNonce, Verified};
 use super::provider::{Provider, Snapshot};
-use super::refusal::{CallbackError, IssMismatch, Unavailable};
+use super::refusal::{AnswerFault, CallbackError, IssMismatch, Unavailable};
 use super::signed_in::SignedIn;
 use crate::config::Pkce;
 use crate::domain::login::Attempt;
@@ -29,6 +27,8 @@ pub struct AuthorizeOptions {
     pub prompt_login: bool,
     /// `max_age`, in whole seconds; less than one second is sent as one, since authentik ignores 0.
     pub max_age: Option<Duration>,
+    /// `acr_values`: any of these will do. In place of what the operator's `extra_params` ask for.
+    pub acr_values: Vec<String>,
     /// `login_hint`.
     pub login_hint: Option<String>,
 }
@@ -79,7 +79,12 @@ impl Provider {
         if let Some(hint) = &options.login_hint {
             query.append_pair("login_hint", hint);
         }
-        query.extend_pairs(&settings.extra_params);
+        let own_classes = !options.acr_values.is_empty();
+        if own_classes {
+            query.append_pair("acr_values", &options.acr_values.join(" "));
+        }
+        let rest = settings.extra_params.iter();
+        query.extend_pairs(rest.filter(|(name, _)| !(own_classes && *name == "acr_values")));
         drop(query);
         Ok(url)
     }
@@ -128,55 +133,26 @@ impl Provider {
         }
         self.check_iss(callback.iss.as_deref())?;
         let snapshot = self.snapshot().ok_or(Unavailable)?;
-        let grant = Grant {
+        let grant = Grant::Code {
             code: callback.code.expose(),
             verifier: &attempt.verifier,
             redirect_uri: self.redirect_uri(),
         };
-        let tokens =
+        let mut tokens =
             exchange::redeem(self.http(), snapshot.metadata(), self.settings(), grant).await?;
-        let verified = self.verify(&snapshot, &attempt.nonce, &tokens).await?;
-        self.sign_in(&snapshot, tokens, verified).await
-    }
-
-    /// Verifies the ID token; once more with newer keys, where those might change the verdict.
-    async fn verify(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        nonce: &str,
-        tokens: &exchange::Tokens,
-    ) -> Result<Verified, TokenFault> {
-        match self.verify_with(snapshot, nonce, tokens) {
-            Err(fault) if fault.may_be_rotation() => match self.newer_than(snapshot).await {
-                Some(newer) => self.verify_with(&newer, nonce, tokens),
-                None => Err(fault),
-            },
-            verdict => verdict,
-        }
-    }
-
-    fn verify_with(
-        &self,
-        snapshot: &Snapshot,
-        nonce: &str,
-        tokens: &exchange::Tokens,
-    ) -> Result<Verified, TokenFault> {
-        let settings = self.settings();
-        let expected = Expected {
-            issuer: &settings.issuer,
-            client_id: &settings.client_id,
-            hs256_secret: settings.allow_hs256.then_some(&settings.client_secret),
-            algorithms: &snapshot.metadata().algorithms,
-            nonce,
-            access_token: &tokens.access_token,
-            now: self.now(),
-        };
-        id_token::verify(tokens.id_token.expose(), snapshot.keys(), &expected)
+        let id_token = tokens.id_token.take().ok_or(AnswerFault::NoIdToken)?;
+        let nonce = ExpectedNonce::Equal(&attempt.nonce);
+        let verified = self
+            .verify(&snapshot, &id_token, nonce, &tokens.access_token)
+            .await
+            .map_err(|unverified| unverified.fault)?;
+        self.sign_in(&snapshot, id_token, tokens, verified).await
     }
 
     async fn sign_in(
         &self,
         snapshot: &Snapshot,
+        id_token: Secret<String>,
         tokens: exchange::Tokens,
         verified: Verified,
     ) -> Result<SignedIn, CallbackError> {
@@ -194,21 +170,15 @@ impl Provider {
             &subject,
         )
         .await?;
-        let settings = self.settings();
-        let names = Names {
-            username: &settings.username_claim,
-            groups: &settings.groups_claim,
-        };
         let acr = claims.get("acr").and_then(Value::as_str).map(str::to_owned);
         let amr = claims.get("amr").and_then(Value::as_array);
         let amr = amr.into_iter().flatten().filter_map(Value::as_str);
         let amr = amr.map(str::to_owned).collect();
-        let merged = claims::merge(claims, userinfo);
         Ok(SignedIn {
-            identity: claims::identity(&merged, &settings.issuer, subject, names),
+            identity: self.identity(claims, userinfo, subject),
             provider_session,
             auth_time,
-            id_token: tokens.id_token,
+            id_token,
             token_expires_at: expires_at,
             refresh_token: tokens.refresh_token,
             acr,

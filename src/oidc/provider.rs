@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::discovery::{self, DiscoveryError, Metadata};
 use super::http::{Answer, BuildError, Http, HttpError};
+use super::id_token::TokenFault;
 use super::jwks::{self, KeySet};
 use super::login;
 use crate::config::Oidc;
@@ -113,6 +114,21 @@ impl Provider {
                 tracing::warn!(%error, "the provider's keys cannot be renewed, the old ones stay");
                 None
             }
+        }
+    }
+
+    /// Judges a token by what is known; once more by newer keys, where those might change the verdict.
+    pub(super) async fn judge<T: Send>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        judge: impl Fn(&Snapshot) -> Result<T, TokenFault> + Send + Sync,
+    ) -> Result<T, TokenFault> {
+        match judge(snapshot) {
+            Err(fault) if fault.may_be_rotation() => match self.newer_than(snapshot).await {
+                Some(newer) => judge(&newer),
+                None => Err(fault),
+            },
+            verdict => verdict,
         }
     }
 

@@ -62,6 +62,28 @@ pub enum AnswerFault {
     NoIdToken,
 }
 
+/// Why the token endpoint gave nothing that can be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(super) enum NoTokens {
+    #[error(transparent)]
+    Unavailable(#[from] HttpError),
+    #[error("{error} ({description})")]
+    Refused { error: String, description: String },
+    #[error(transparent)]
+    Unusable(#[from] AnswerFault),
+}
+
+/// Why the userinfo endpoint told nothing about the person.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(super) enum NoClaims {
+    #[error(transparent)]
+    Unavailable(#[from] HttpError),
+    #[error("status {0}")]
+    Refused(u16),
+    #[error("another subject")]
+    OtherSubject,
+}
+
 /// Why a callback does not sign anybody in. No variant carries a token, a code or a secret.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CallbackError {
@@ -129,7 +151,33 @@ impl From<TokenFault> for CallbackError {
     }
 }
 
-fn refusal_hint(error: &str) -> &'static str {
+impl From<NoTokens> for CallbackError {
+    fn from(why: NoTokens) -> Self {
+        match why {
+            NoTokens::Unavailable(source) => Self::ProviderUnavailable {
+                endpoint: Endpoint::Token,
+                source,
+            },
+            NoTokens::Refused { error, description } => Self::CodeRefused { error, description },
+            NoTokens::Unusable(fault) => Self::AnswerInvalid(fault),
+        }
+    }
+}
+
+impl From<NoClaims> for CallbackError {
+    fn from(why: NoClaims) -> Self {
+        match why {
+            NoClaims::Unavailable(source) => Self::ProviderUnavailable {
+                endpoint: Endpoint::Userinfo,
+                source,
+            },
+            NoClaims::Refused(status) => Self::UserinfoRefused(status),
+            NoClaims::OtherSubject => Self::UserinfoSubject,
+        }
+    }
+}
+
+pub(super) fn refusal_hint(error: &str) -> &'static str {
     match error {
         // authentik also says this when only the redirect URI differs.
         "invalid_client" => {

@@ -44,15 +44,20 @@ pub enum StepUpError {
 }
 
 impl SignedIn {
-    /// Whether this proves that the account `subject` was authenticated at or after `since`, give or
-    /// take [`SKEW`].
+    /// Whether this is the account `subject`, authenticated at or after `since` where that is asked
+    /// for, give or take [`SKEW`].
     ///
     /// # Errors
     /// The first reason why not.
-    pub fn check_step_up(&self, subject: &str, since: Timestamp) -> Result<(), StepUpError> {
+    pub fn check_step_up(
+        &self,
+        subject: &str,
+        since: Option<Timestamp>,
+    ) -> Result<(), StepUpError> {
         if self.identity.subject.as_str() != subject {
             return Err(StepUpError::OtherSubject);
         }
+        let Some(since) = since else { return Ok(()) };
         let auth_time = self.auth_time.ok_or(StepUpError::NoAuthTime)?;
         if auth_time.plus(SKEW) < since {
             Err(StepUpError::Stale)
@@ -103,12 +108,16 @@ mod tests {
             (None, Err(StepUpError::NoAuthTime)),
         ] {
             let found = signed_in(auth_time);
-            assert_eq!(found.check_step_up("ann", ASKED), verdict, "{auth_time:?}");
+            let since = Some(ASKED);
+            assert_eq!(found.check_step_up("ann", since), verdict, "{auth_time:?}");
+            assert_eq!(found.check_step_up("ann", None), Ok(()), "{auth_time:?}");
             for other in ["Ann", "ann ", ""] {
-                assert_eq!(
-                    found.check_step_up(other, ASKED),
-                    Err(StepUpError::OtherSubject)
-                );
+                for since in [since, None] {
+                    assert_eq!(
+                        found.check_step_up(other, since),
+                        Err(StepUpError::OtherSubject)
+                    );
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! What the operator's level asks for is shown of our own lines only. Libraries say what they are
 //! doing at `debug` and `trace`, heads and bodies included, and know nothing of secrets: of them,
-//! `info` and above is shown, whatever the level is.
+//! `info` and above is shown, whatever the level is. The audit log is written at any level, unless the
+//! operator switches it off by its name.
 
 mod line;
 
@@ -15,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::audit;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,12 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
         if value.is_empty() || value.parse::<LevelFilter>().is_err() {
             return Err(refused(part));
         }
+    }
+    let mut parts = parts;
+    // The longest target that fits counts, wherever it stands.
+    let audit = format!("{}=info", audit::TARGET);
+    if !parts.iter().any(|part| part.starts_with(audit::TARGET)) {
+        parts.push(&audit);
     }
     EnvFilter::try_new(parts.join(",")).map_err(|_| refused(level))
 }
@@ -247,6 +256,59 @@ mod tests {
             tracing::trace!("ours");
         });
         assert!(out.contains("heard") && out.contains("ours"), "{out}");
+    }
+
+    #[test]
+    fn the_audit_log_is_written_at_any_level_unless_it_is_switched_off_by_name() {
+        use super::audit::{Act, Actor, Entry, Scope};
+        use crate::domain::identity::Subject;
+        let subject = Subject::new("ada@company.example");
+        let record = || {
+            tracing::info!("seen");
+            Entry {
+                client: Some("192.0.2.7".parse().unwrap()),
+                subject: Some(&subject),
+                session: Some("0123456789ab"),
+                scope: Some(Scope::Session),
+                sessions: Some(1),
+                ..Entry::new(Act::Ended, Actor::LocalUser(0), "abc")
+            }
+            .record();
+            Entry::new(Act::Listed, Actor::AdminListener, "def").record();
+        };
+        for level in [
+            "off",
+            "error",
+            "warn,headwarden=error",
+            "headwarden::ops=warn",
+        ] {
+            let out = logged(Format::Json, level, record);
+            let lines: Vec<serde_json::Value> = out
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            let [ended, listed] = lines.as_slice() else {
+                panic!("{level}: {out}")
+            };
+            for (field, value) in [
+                ("target", "headwarden::audit"),
+                ("message", "sessions ended"),
+                ("act", "sessions_ended"),
+                ("by", "uid:0"),
+                ("request_id", "abc"),
+                ("client", "192.0.2.7"),
+                ("session", "0123456789ab"),
+                ("scope", "session"),
+            ] {
+                assert_eq!(ended[field], value, "{field}: {out}");
+            }
+            assert_eq!(ended["sessions"], 1);
+            assert!(!out.contains("ada"), "{out}");
+            let fields = listed.as_object().unwrap();
+            assert!(!fields.contains_key("client") && !fields.contains_key("session"));
+        }
+        let out = logged(Format::Human, "off,headwarden::audit=off", record);
+        assert_eq!(out, "");
     }
 
     #[test]

@@ -4,12 +4,19 @@
 //! grow the number of series; and every series is there from the start, at zero. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 
 use self::label::{CLASSES, DOORS, TUNNELS};
-pub use self::label::{CallbackFailure, Direction, Limit, Rule, SignIn};
+pub use self::label::{
+    CallbackFailure, Direction, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn, StoreOperation,
+};
 use crate::domain::door::{Door, Tunnel};
 
 mod label;
@@ -17,18 +24,27 @@ mod label;
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
+/// Upper bounds in seconds: a store near by answers within one millisecond.
+const STORE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
 /// All counters of the process. Shared behind an `Arc`; every method may be called from any thread.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    requests_cut: IntCounterVec,
     sign_ins: IntCounterVec,
     callback_failures: IntCounterVec,
     denials: IntCounterVec,
+    logouts: IntCounterVec,
+    refreshes: IntCounterVec,
     tunnels_open: IntGaugeVec,
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
     limits: IntCounterVec,
+    store_up: IntGauge,
+    store_seconds: HistogramVec,
+    store_failures: IntCounterVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
 }
@@ -56,6 +72,13 @@ impl Metrics {
                 ),
                 &[("door", DOORS), ("status", CLASSES)],
             )?,
+            requests_cut: families.counters(
+                (
+                    "requests_cut_total",
+                    "Requests that ended with their session, by door.",
+                ),
+                &[("door", DOORS)],
+            )?,
             sign_ins: families.counters(
                 ("sign_ins_total", "Sign-ins completed, by purpose."),
                 &[("purpose", SignIn::ALL)],
@@ -70,6 +93,20 @@ impl Metrics {
             denials: families.counters(
                 ("denials_total", "People whom the rules refused, by rule."),
                 &[("rule", Rule::ALL)],
+            )?,
+            logouts: families.counters(
+                (
+                    "logouts_total",
+                    "Logouts, by the way they came and their outcome.",
+                ),
+                &[("kind", Logout::ALL), ("outcome", LogoutOutcome::ALL)],
+            )?,
+            refreshes: families.counters(
+                (
+                    "refreshes_total",
+                    "Re-checks of people at the provider, by outcome.",
+                ),
+                &[("outcome", Refresh::ALL)],
             )?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
@@ -89,6 +126,25 @@ impl Metrics {
                     "Bounds on a client address that were hit, by kind.",
                 ),
                 &[("kind", Limit::ALL)],
+            )?,
+            store_up: families.gauge(
+                "store_up",
+                "Whether the session store that replicas share answered when last asked.",
+            )?,
+            store_seconds: families.histograms(
+                (
+                    "store_seconds",
+                    "Time that the session store took to answer, by operation.",
+                ),
+                STORE_BUCKETS,
+                &[("operation", StoreOperation::ALL)],
+            )?,
+            store_failures: families.counters(
+                (
+                    "store_failures_total",
+                    "Operations that the session store did not answer, by operation.",
+                ),
+                &[("operation", StoreOperation::ALL)],
             )?,
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
@@ -110,6 +166,11 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts a request that ended with its session.
+    pub fn request_cut(&self, door: &Door) {
+        self.requests_cut.with_label_values(&[door.label()]).inc();
+    }
+
     /// Counts a sign-in that the provider and the rules let through.
     pub fn signed_in(&self, purpose: SignIn) {
         self.sign_ins.with_label_values(&[purpose.label()]).inc();
@@ -125,6 +186,18 @@ impl Metrics {
     /// Counts a person whom a rule refused.
     pub fn denied(&self, rule: Rule) {
         self.denials.with_label_values(&[rule.label()]).inc();
+    }
+
+    /// Counts a logout.
+    pub fn logout(&self, kind: Logout, outcome: LogoutOutcome) {
+        self.logouts
+            .with_label_values(&[kind.label(), outcome.label()])
+            .inc();
+    }
+
+    /// Counts a re-check that the provider was asked for.
+    pub fn refreshed(&self, outcome: Refresh) {
+        self.refreshes.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Counts a tunnel, as opened and as open until the returned value is dropped.
@@ -152,6 +225,22 @@ impl Metrics {
         match direction {
             Direction::Up => self.relayed_up.inc_by(bytes),
             Direction::Down => self.relayed_down.inc_by(bytes),
+        }
+    }
+
+    /// Notes whether the shared session store answers.
+    pub fn store_up(&self, answers: bool) {
+        self.store_up.set(i64::from(answers));
+    }
+
+    /// Counts an operation of the shared session store, and how long it took.
+    pub fn store_asked(&self, operation: StoreOperation, took: Duration, answered: bool) {
+        let labels = &[operation.label()];
+        if answered {
+            let seconds = self.store_seconds.with_label_values(labels);
+            seconds.observe(took.as_secs_f64());
+        } else {
+            self.store_failures.with_label_values(labels).inc();
         }
     }
 
@@ -200,6 +289,24 @@ impl Families {
         labels: &[Label],
     ) -> Result<IntGaugeVec, prometheus::Error> {
         let family = IntGaugeVec::new(Opts::new(name, help), &names(labels))?;
+        for values in combinations(labels) {
+            family.get_metric_with_label_values(&values)?;
+        }
+        self.registered(family)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.registered(IntGauge::new(name, help)?)
+    }
+
+    fn histograms(
+        &self,
+        (name, help): (&str, &str),
+        buckets: &[f64],
+        labels: &[Label],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let family = HistogramVec::new(options, &names(labels))?;
         for values in combinations(labels) {
             family.get_metric_with_label_values(&values)?;
         }

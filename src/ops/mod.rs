@@ -1,6 +1,7 @@
-//! What an operator looks at, and what belongs to the process rather than to a request: its clock,
+//! What an operator looks at (logs, the audit log, metrics, health), and what belongs to the process rather than to a request: its clock,
 //! its randomness, its bounds on a single client.
 
+pub mod audit;
 pub mod clock;
 pub mod entropy;
 pub mod health;

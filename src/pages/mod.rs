@@ -12,31 +12,39 @@ mod confirm;
 mod denied;
 mod json;
 mod notice;
+mod sessions;
 mod shell;
 mod sign_in;
 mod signed_out;
+mod step_up;
 mod text;
 
 pub use confirm::{Confirmation, confirm_register, confirm_ssh};
 pub use denied::{Refusal, denied};
-pub use json::json;
+pub use json::{json, oauth_error};
 pub use notice::{
     UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
 };
+pub use sessions::{OwnSession, OwnSessions, sessions};
 pub use shell::{Context, guard};
 pub use sign_in::{
     ProviderError, attempt_expired, attempt_used, cookies_needed, provider_refused,
-    provider_unavailable, sign_in_failed, step_up_refused,
+    provider_unavailable, sign_in_failed, signed_out_meanwhile,
 };
-pub use signed_out::{sign_out, signed_out};
+pub use signed_out::{AtTheProvider, sign_out, signed_out, signed_out_in_frame};
+pub use step_up::{StepUp, nothing_sent, step_up_needed, step_up_not_done, step_up_refused};
 
 /// Starts a sign-in.
 pub const SIGN_IN: &str = "/.headwarden/sign-in";
 /// Starts a sign-in at which the provider asks for the account again.
 pub const SWITCH_USER: &str = "/.headwarden/sign-in?switch=1";
+/// Proves more about the person of a session: for the page of `for`, and back to that of `back`.
+pub const STEP_UP: &str = "/.headwarden/step-up";
 /// Ends the session, by POST.
 pub const LOGOUT: &str = "/.headwarden/logout";
+/// A person's own sessions; ends them, by POST.
+pub const SESSIONS: &str = "/.headwarden/sessions";
 /// Takes the answer to [`confirm_register`], by POST.
 pub const CONFIRM_REGISTER: &str = "/.headwarden/confirm-register";
 /// Takes the answer to [`confirm_ssh`], by POST.

@@ -9,9 +9,9 @@ use super::text::tame;
 
 /// Where a page leads.
 #[derive(Clone, Copy)]
-pub(super) struct Link {
-    pub(super) href: &'static str,
-    pub(super) text: &'static str,
+pub(super) struct Link<'a> {
+    pub(super) href: &'a str,
+    pub(super) text: &'a str,
 }
 
 #[derive(Template)]
@@ -21,7 +21,7 @@ struct Notice<'a> {
     title: &'a str,
     sentence: &'a str,
     hint: Option<&'a str>,
-    links: &'a [Link],
+    links: &'a [Link<'a>],
 }
 
 /// A page of title, sentence, hint (may be empty) and links, the first of them prominent.
@@ -29,7 +29,7 @@ pub(super) fn notice(
     context: &Context<'_>,
     status: StatusCode,
     [title, sentence, hint]: [&str; 3],
-    links: &[Link],
+    links: &[Link<'_>],
 ) -> Response<Bytes> {
     let template = Notice {
         shell: Shell::new(context, status),

@@ -123,6 +123,28 @@ pub fn guard(headers: &mut HeaderMap) {
     }
 }
 
+/// A page that pages of these origins may frame, and nobody else. Anything that is no origin is left out
+/// of the policy; without any, nobody may.
+pub(super) fn framed_by(origins: &[String], html: String) -> Response<Bytes> {
+    let mut response = guarded(StatusCode::OK, "text/html; charset=utf-8", html);
+    let mut policy =
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors".to_owned();
+    let mut allowed = 0;
+    for origin in origins.iter().filter(|origin| is_origin(origin)) {
+        policy.push(' ');
+        policy.push_str(origin);
+        allowed += 1;
+    }
+    if allowed == 0 {
+        policy.push_str(" 'none'");
+    } else {
+        // It knows no origins, and would forbid all of them.
+        response.headers_mut().remove(X_FRAME_OPTIONS);
+    }
+    set(response.headers_mut(), CONTENT_SECURITY_POLICY, &policy);
+    response
+}
+
 /// Adds `Retry-After` in whole seconds (RFC 9110 section 10.2.3).
 pub(super) fn retry_after(mut response: Response<Bytes>, seconds: u32) -> Response<Bytes> {
     response

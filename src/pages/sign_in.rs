@@ -7,19 +7,19 @@ use super::notice::{Link, notice};
 use super::shell::{Context, retry_after};
 use super::{SIGN_IN, SWITCH_USER};
 
-const TRY_AGAIN: Link = Link {
+const TRY_AGAIN: Link<'static> = Link {
     href: SIGN_IN,
     text: "Try again",
 };
-const SIGN_IN_AGAIN: Link = Link {
+const SIGN_IN_AGAIN: Link<'static> = Link {
     href: SIGN_IN,
     text: "Sign in again",
 };
-const SOMEONE_ELSE: Link = Link {
+const SOMEONE_ELSE: Link<'static> = Link {
     href: SWITCH_USER,
     text: "Sign in as someone else",
 };
-const CONTINUE: Link = Link {
+const CONTINUE: Link<'static> = Link {
     href: "/",
     text: "Continue",
 };
@@ -150,14 +150,19 @@ pub fn provider_unavailable(context: &Context<'_>, retry_seconds: u32) -> Respon
     retry_after(response, retry_seconds)
 }
 
-/// 403: the sign-in for an SSH check was not fresh, or another person's.
-pub fn step_up_refused(context: &Context<'_>) -> Response<Bytes> {
+/// 403: the provider ended its session while the sign-in was on its way.
+pub fn signed_out_meanwhile(context: &Context<'_>) -> Response<Bytes> {
     let words = [
-        "The SSH check was not approved",
-        "It needs a fresh sign-in by the person who is signed in here.",
-        "Run ssh again, open its link, and sign in with the same account when you are asked.",
+        "You were signed out meanwhile",
+        "Your identity provider ended your session while this sign-in was on its way.",
+        "Sign in once more to go on.",
     ];
-    notice(context, StatusCode::FORBIDDEN, words, &[])
+    notice(
+        context,
+        StatusCode::FORBIDDEN,
+        words,
+        &[SIGN_IN_AGAIN, SOMEONE_ELSE],
+    )
 }
 
 /// 400: the browser came back from the provider without our cookie.

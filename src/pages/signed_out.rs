@@ -4,9 +4,9 @@ use askama::Template;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::shell::{Context, Form, Shell, page};
+use super::shell::{Context, Form, Shell, framed_by, page};
 use super::text::Person;
-use super::{LOGOUT, SIGN_IN, SWITCH_USER};
+use super::{LOGOUT, SESSIONS, SIGN_IN, SWITCH_USER};
 use crate::domain::identity::Identity;
 
 #[derive(Template)]
@@ -16,6 +16,7 @@ struct SignOut<'a> {
     who: Option<Person>,
     token: Option<&'a str>,
     logout: &'static str,
+    sessions: &'static str,
 }
 
 /// Asks whether to sign out, as a GET must not: the form POSTs to [`LOGOUT`] with `token` where
@@ -31,6 +32,7 @@ pub fn sign_out(
         who: who.map(Person::new),
         token,
         logout: LOGOUT,
+        sessions: SESSIONS,
     };
     page(context, StatusCode::OK, Form::Yes, &template)
 }
@@ -41,16 +43,34 @@ struct SignedOut<'a> {
     shell: Shell<'a>,
     sign_in: &'static str,
     switch_user: &'static str,
+    at_the_provider: AtTheProvider,
+}
+
+/// What is known about the provider's side of a sign-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtTheProvider {
+    /// It answered the sign-out that was begun in this browser. It may keep a session all the same.
+    Answered,
+    /// Nothing.
+    Unknown,
 }
 
 /// The session is over. Never leads back into a sign-in by itself: a provider that is still signed
 /// in would answer it silently.
-pub fn signed_out(context: &Context<'_>) -> Response<Bytes> {
+pub fn signed_out(context: &Context<'_>, at_the_provider: AtTheProvider) -> Response<Bytes> {
     let shell = Shell::new(context, StatusCode::OK);
     let template = SignedOut {
         shell,
         sign_in: SIGN_IN,
         switch_user: SWITCH_USER,
+        at_the_provider,
     };
     page(context, StatusCode::OK, Form::No, &template)
+}
+
+/// What stands in a frame of the provider's page that told us of a sign-out: as good as nothing, and no
+/// page of these origins alone may show it.
+pub fn signed_out_in_frame(origins: &[String]) -> Response<Bytes> {
+    let html = "<!doctype html>\n<html lang=\"en\"><title>Signed out</title></html>\n";
+    framed_by(origins, html.to_owned())
 }

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +14,8 @@ use super::*;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{Email, Identity, Issuer, Subject};
 use crate::domain::policy::Denial;
+use crate::domain::session::Browser;
+use crate::domain::time::Timestamp;
 use crate::domain::username::UsernameError;
 
 /// The one field that no stranger can fill: its parser admits no markup.
@@ -92,15 +96,55 @@ fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
             true,
             sign_out(context, None, None),
         ),
+        ("sessions", 200, true, own_sessions(context, text, false)),
+        ("refused", 400, true, own_sessions(context, text, true)),
         ("register", 200, true, confirm_register(context, asked)),
         ("ssh", 200, true, confirm_ssh(context, asked)),
     ]
 }
 
+fn own_sessions(context: &Context<'_>, text: &str, refused: bool) -> Response<Bytes> {
+    let browser = &Browser {
+        address: Ipv4Addr::LOCALHOST.into(),
+        agent: text.to_owned(),
+    };
+    let session = OwnSession {
+        id: text,
+        is_this: true,
+        browser,
+        started_at: Timestamp::from_unix(0),
+        last_used: Timestamp::from_unix(60),
+    };
+    let other = OwnSession {
+        is_this: false,
+        ..session
+    };
+    let own = OwnSessions {
+        who: &person(text),
+        list: &[session, other],
+        token: text,
+        now: Timestamp::from_unix(300),
+        refused,
+    };
+    sessions(context, &own)
+}
+
 fn sign_in_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
     let answered = |code: &str| provider_refused(context, ProviderError::parse(code));
     vec![
-        ("signed out", 200, false, signed_out(context)),
+        (
+            "signed out",
+            200,
+            false,
+            signed_out(context, AtTheProvider::Unknown),
+        ),
+        (
+            "signed out there",
+            200,
+            false,
+            signed_out(context, AtTheProvider::Answered),
+        ),
+        ("overtaken", 403, false, signed_out_meanwhile(context)),
         ("expired", 400, false, attempt_expired(context)),
         ("used", 400, false, attempt_used(context)),
         ("denied there", 403, false, answered("access_denied")),
@@ -139,6 +183,8 @@ fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
             newest_link(context, StatusCode::GONE),
         ),
         ("step-up", 403, false, step_up_refused(context)),
+        ("no step-up", 403, false, step_up_not_done(context)),
+        ("nothing sent", 403, false, nothing_sent(context, text)),
         ("not found", 404, false, not_found(context)),
         ("misdirected", 421, false, misdirected(context)),
         ("too many", 429, false, too_many_requests(context, 10)),
@@ -360,6 +406,19 @@ fn the_ways_out_lead_to_our_own_paths() {
                 "name=\"token\" value=\"tok\"",
             ],
         ),
+        ("sign out", vec!["href=\"/.headwarden/sessions\""]),
+        (
+            "sessions",
+            vec![
+                "<form method=\"post\" action=\"/.headwarden/logout\">",
+                "<form method=\"post\" action=\"/.headwarden/sessions\">",
+                "name=\"token\" value=\"tok\"",
+                "name=\"id\" value=\"tok\"",
+                "name=\"others\" value=\"yes\"",
+                "Last used 4 minutes ago",
+                "<time datetime=\"1970-01-01T00:00:00Z\">1 January 1970, 00:00 UTC</time>",
+            ],
+        ),
         (
             "register",
             vec![
@@ -384,6 +443,8 @@ fn the_ways_out_lead_to_our_own_paths() {
     }
     assert!(!page("sign out, unknown").contains("name=\"token\""));
     assert!(!page("sign out, unknown").contains("Signed in as"));
+    assert!(!page("sign out, unknown").contains("/.headwarden/sessions"));
+    assert!(page("refused").contains("Nothing was ended") && !page("sessions").contains("Nothing"));
 }
 
 #[test]
@@ -462,4 +523,67 @@ fn a_template_that_fails_becomes_a_plain_500() {
     let response = shell::page(&context, StatusCode::OK, shell::Form::No, &failing);
     assert_eq!(response.status(), 500);
     assert_eq!(html(&response), "internal error, support id k7rd2m9x\n");
+}
+
+#[test]
+fn what_stands_in_the_providers_frame_can_be_framed_by_the_provider_and_does_nothing() {
+    let policy = |origins: &[&str]| {
+        let origins: Vec<String> = origins.iter().map(|it| (*it).to_owned()).collect();
+        let response = signed_out_in_frame(&origins);
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, CACHE_CONTROL), "no-store");
+        assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert!(!html(&response).contains("<script") && !html(&response).contains("href"));
+        let policy = header(&response, CONTENT_SECURITY_POLICY).to_owned();
+        let ancestors = policy.rsplit_once("frame-ancestors").unwrap().1.to_owned();
+        assert!(policy.starts_with("default-src 'none'; base-uri 'none'; form-action 'none'; "));
+        (ancestors, header(&response, X_FRAME_OPTIONS).to_owned())
+    };
+    for (origins, ancestors, frame_options) in [
+        (&["https://a.example"][..], " https://a.example", ""),
+        (
+            &["https://a.example:8443", "http://127.0.0.1:1"],
+            " https://a.example:8443 http://127.0.0.1:1",
+            "",
+        ),
+        (
+            &["https://a.example", "null", "*"],
+            " https://a.example",
+            "",
+        ),
+        (
+            &["https://a.example; script-src *", "'self'"],
+            " 'none'",
+            "DENY",
+        ),
+        (&[], " 'none'", "DENY"),
+    ] {
+        let found = policy(origins);
+        assert_eq!(
+            found,
+            (ancestors.to_owned(), frame_options.to_owned()),
+            "{origins:?}"
+        );
+    }
+}
+
+#[test]
+fn the_signed_out_page_says_what_is_known_of_the_provider_and_no_more() {
+    let context = Context {
+        site: "x",
+        support_id: "x",
+        form_action: &[],
+    };
+    let text = |known| html(&signed_out(&context, known)).to_owned();
+    let (answered, unknown) = (text(AtTheProvider::Answered), text(AtTheProvider::Unknown));
+    for text in [&answered, &unknown] {
+        assert!(text.contains("Your session here has ended."), "{text}");
+        assert!(
+            text.contains(SIGN_IN) && text.contains(SWITCH_USER),
+            "{text}"
+        );
+    }
+    assert!(answered.contains("was told, and answered"), "{answered}");
+    assert!(unknown.contains("may still be signed in"), "{unknown}");
+    assert!(!unknown.contains("answered"), "{unknown}");
 }

@@ -20,12 +20,13 @@ use super::head::{Framing, Head, HeadError, Patience, read_head};
 use super::phases::Phases;
 use super::plain::{self, Status};
 use super::rates::{counted_as, whole_seconds};
+use super::reason;
 use super::slots::{Slot, Slots};
 use super::stream::Transport;
 use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
-use super::visit::Visit;
+use super::visit::{Follow, Porch, Visit};
 use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, OpenPath, Tunnel};
@@ -254,24 +255,55 @@ impl Front {
     /// Lends the connection to pingora for one request; it comes back when it may be used again. When
     /// not, it ends in good order: what the client is still sending would reset it, and take our last
     /// answer along.
+    ///
+    /// A request that was let through by a session ends with it, whatever it waits for: pingora is told
+    /// nothing, its work is dropped.
     async fn proxied(&self, connection: Connection, visit: Visit) -> Option<Connection> {
+        let visit = Arc::new(visit);
+        let (follow, followed) = Follow::new();
+        let porch = Porch {
+            visit: Arc::clone(&visit),
+            follow,
+        };
         let (lent, home) = connection.lend();
         let mut session = HttpSession::new(Box::new(lent));
-        session.set_connection_user_context(Some(Box::new(visit)));
+        session.set_connection_user_context(Some(Box::new(porch)));
         let stopping = self.drain.stopping();
         let session = ServerSession::H1(session);
-        let reusable = self
-            .proxy
-            .process_new_http(session, &stopping)
-            .await
-            .is_some();
+        let served = tokio::select! {
+            biased;
+            reusable = self.proxy.process_new_http(session, &stopping) => Some(reusable.is_some()),
+            () = followed.over() => None,
+        };
         let mut connection = home.await.ok()?;
-        if reusable {
-            return Some(connection);
+        match served {
+            Some(true) => return Some(connection),
+            Some(false) => {
+                connection.abandon_body();
+                plain::end(&mut connection).await;
+            }
+            None => self.cut(connection, &visit).await,
         }
-        connection.abandon_body();
-        plain::end(&mut connection).await;
         None
+    }
+
+    /// Ends a request whose session has ended. What was said of the answer must not pass for the whole;
+    /// where nothing was, and asking again changes nothing, the client hears why.
+    async fn cut(&self, mut connection: Connection, visit: &Visit) {
+        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id = visit.id, client = %visit.client, method = visit.head.method,
+            path = %reason::path(visit), door = visit.door.label(), duration_ms,
+            "request cut: its session has ended"
+        );
+        self.metrics.request_cut(&visit.door);
+        if connection.has_spoken() || !visit.is_safe() {
+            connection.cut();
+        } else {
+            connection.abandon_body();
+            let status = Status(401, "Unauthorized");
+            plain::answer(&mut connection, status, "", "your session has ended").await;
+        }
     }
 
     /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be

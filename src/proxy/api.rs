@@ -26,24 +26,26 @@ impl House {
     pub(super) async fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
         let proven = visit.is_same_origin(&self.settings.server_url.origin);
         let keyed = self.settings.headscale.api_key.is_some();
-        let found = match self.session(visit).await {
-            Ok(found) => found,
-            Err(away) => return Verdict::Answer(away),
+        let found = match self.known_session(visit).await {
+            Ok(Some(live)) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
+                self.checked(visit, live).await
+            }
+            Ok(_) => Ok(None),
+            Err(away) => Err(away),
         };
         match found {
-            Some(live) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
-                self.api_by_role(visit, &live)
-            }
-            _ => self.api_by_credentials(visit),
+            Ok(Some(live)) => self.api_by_role(visit, live),
+            Ok(None) => self.api_by_credentials(visit),
+            Err(answer) => Verdict::Answer(answer),
         }
     }
 
-    fn api_by_role(&self, visit: &Visit, live: &Live) -> Verdict {
-        let permit = match self.admit(visit, live) {
+    fn api_by_role(&self, visit: &Visit, live: Live) -> Verdict {
+        let permit = match self.admit(visit, &live) {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let allowed = match self.role(live) {
+        let allowed = match self.role(&live) {
             Role::Admin => true,
             Role::Viewer => visit.is_safe(),
             Role::None => false,
@@ -62,6 +64,9 @@ impl House {
                 &visit.id,
             ));
         }
+        if let Err(answer) = self.assured(visit, &live) {
+            return Verdict::Answer(answer);
+        }
         if !visit.is_safe() {
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
@@ -73,6 +78,7 @@ impl House {
             cookies: CookieRule::None,
             ..self.route_to_headscale(permit)
         }))
+        .while_alive(live)
     }
 
     fn api_by_credentials(&self, visit: &Visit) -> Verdict {
@@ -112,8 +118,11 @@ impl House {
         if let Err(refusal) = self.access_rule(visit, &live.session.identity) {
             return Verdict::Answer(refusal);
         }
+        if let Err(answer) = self.assured(visit, &live) {
+            return Verdict::Answer(answer);
+        }
         match self.role(&live) {
-            Role::Admin | Role::Viewer => self.forward_to_headscale(permit),
+            Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
             Role::None => {
                 self.metrics.denied(Rule::ApiRole);
                 let who = &live.session.identity;

@@ -12,10 +12,10 @@ use super::visit::Visit;
 use crate::config::SignIn;
 use crate::domain::identity::Identity;
 use crate::domain::username::UsernameError;
-use crate::issuer::Issuer;
+use crate::issuer::{IssueError, Issuer};
 use crate::ops::metrics::Rule;
 use crate::pages;
-use crate::session::State;
+use crate::session::{State, StoreAway};
 
 impl House {
     /// Answers Headscale's authorization request at once, from the session: only a request equal to
@@ -83,6 +83,7 @@ impl House {
                 );
                 see_other(&Issuer::callback_location(&request, &code))
             }
+            Err(IssueError::Unavailable(_)) => self.store_away(visit, StoreAway),
             Err(why) => {
                 tracing::warn!(request_id = visit.id, reason = %why, "no code issued");
                 let sentence = "Your sign-in cannot be passed on to the tailnet.";
@@ -164,5 +165,6 @@ impl House {
             cookies: CookieRule::HeadscaleSignIn,
             ..self.route_to_headscale(permit)
         }))
+        .while_alive(live)
     }
 }

@@ -4,8 +4,6 @@
 //! somebody else sent would be enough. So we ask first: a form of ours, answered by a POST with a
 //! same-origin proof and a one-time token bound to session and id, lets the link through once.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Response, StatusCode};
@@ -19,7 +17,6 @@ use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
 use crate::headscale::{Support, parse_authorize_redirect};
-use crate::oidc::id_token::SKEW;
 use crate::pages;
 use crate::session::{Live, Purpose as Question, State, StoreAway};
 
@@ -68,7 +65,7 @@ impl House {
         }
     }
 
-    /// `/auth/{id}`: a fresh sign-in, then our question, then Headscale.
+    /// `/auth/{id}`, behind a sign-in that is fresh ([`House::assured`]): our question, then Headscale.
     pub(super) async fn ssh_check(
         &self,
         visit: &Visit,
@@ -82,26 +79,11 @@ impl House {
         if visit.head.method != "GET" {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
-        if let SignIn::Issuer(issuer) = &self.settings.headscale.sign_in
-            && !self.is_fresh(&live, issuer.ssh_max_age)
-        {
-            return Verdict::Answer(self.step_up(visit, &live, issuer.ssh_max_age));
-        }
         match self.was_confirmed(Purpose::SshCheck, id, &live).await {
             Ok(true) => self.forward_leg(permit, LegKind::SshCheck(id.clone()), live),
             Ok(false) => Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live).await),
             Err(away) => Verdict::Answer(self.store_away(visit, away)),
         }
-    }
-
-    /// Whether the person proved who they are within `max_age`. Where the provider does not say when,
-    /// nothing is proven; nor by a proof from the future, which a clock that was set back makes of an
-    /// old one.
-    fn is_fresh(&self, live: &Live, max_age: Duration) -> bool {
-        let now = self.clock.now();
-        live.session
-            .auth_time
-            .is_some_and(|at| at <= now.plus(SKEW) && now.since(at) <= max_age)
     }
 
     /// Headscale before 0.26: what it does with a sign-in was never looked at, so it gets none.

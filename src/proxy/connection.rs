@@ -18,6 +18,7 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -37,6 +38,8 @@ pub struct Connection {
     /// The framing so far of a chunked body that is being read.
     body: Option<Chunks>,
     stall: Stall,
+    /// Something was said since it was lent.
+    spoken: bool,
     socket: Arc<SocketDigest>,
     peer: SocketAddr,
 }
@@ -44,7 +47,7 @@ pub struct Connection {
 impl Connection {
     /// Wraps a connection accepted from `peer`.
     pub fn new(transport: Transport, peer: SocketAddr) -> Self {
-        let socket = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
+        let socket = SocketDigest::from_raw_fd(transport.as_raw_fd());
         // The peer was known at accept; asking the kernel again would fail once it has gone.
         let _ = socket.peer_addr.set(Some(peer.into()));
         Self {
@@ -52,6 +55,7 @@ impl Connection {
             ahead: Bytes::new(),
             body: None,
             stall: Stall::default(),
+            spoken: false,
             socket: Arc::new(socket),
             peer,
         }
@@ -85,13 +89,26 @@ impl Connection {
         self.body = None;
     }
 
+    /// Whether the client was told anything since the connection was lent.
+    pub const fn has_spoken(&self) -> bool {
+        self.spoken
+    }
+
+    /// Ends the connection so that nobody takes what was said for all there is: with a reset, where an
+    /// orderly end could be the end of a message (RFC 9112 section 6.3), and over TLS without a farewell.
+    pub fn cut(self) {
+        // Where the kernel does not take it, closing is all that is left.
+        let _ = SockRef::from(&self.transport).set_linger(Some(Duration::ZERO));
+    }
+
     /// Takes the connection apart: the raw stream, and the bytes that were read ahead of it.
     pub fn into_parts(self) -> (Transport, Bytes) {
         (self.transport, self.ahead)
     }
 
     /// The connection as pingora may have it, and where it comes home to when pingora lets go of it.
-    pub fn lend(self) -> (Lent, oneshot::Receiver<Self>) {
+    pub fn lend(mut self) -> (Lent, oneshot::Receiver<Self>) {
+        self.spoken = false;
         let (home, back) = oneshot::channel();
         let lent = Lent {
             connection: Some(self),
@@ -176,6 +193,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let write = Pin::new(&mut this.transport).poll_write(cx, buf);
+        this.spoken |= write.is_ready();
         this.stall.watch(cx, write)
     }
 
@@ -198,6 +216,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let write = Pin::new(&mut this.transport).poll_write_vectored(cx, bufs);
+        this.spoken |= write.is_ready();
         this.stall.watch(cx, write)
     }
 
@@ -287,7 +306,7 @@ impl Shutdown for Lent {
 impl UniqueID for Lent {
     fn id(&self) -> UniqueIDType {
         let connection = self.connection.as_ref();
-        connection.map_or(-1, |connection| connection.transport.tcp().as_raw_fd())
+        connection.map_or(-1, |connection| connection.transport.as_raw_fd())
     }
 }
 

@@ -36,6 +36,19 @@ pub enum Verdict {
     Forward(Box<Route>),
 }
 
+impl Verdict {
+    /// What goes on by it ends with the session `live`.
+    pub(super) fn while_alive(self, live: Live) -> Self {
+        match self {
+            Self::Forward(route) => Self::Forward(Box::new(Route {
+                session: Some(live),
+                ..*route
+            })),
+            answer @ Self::Answer(_) => answer,
+        }
+    }
+}
+
 /// Where a request goes, and what goes with it.
 #[derive(Debug)]
 pub struct Route {
@@ -53,7 +66,7 @@ pub struct Route {
     pub cookies: CookieRule,
     /// Headscale's answer begins a leg that this session will be asked about.
     pub leg: Option<(LegKind, Live)>,
-    /// The session that lets it through, where that is one: a WebSocket ends with it.
+    /// The session that lets it through, where that is one: it ends when that does.
     pub session: Option<Live>,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
@@ -160,8 +173,12 @@ impl House {
             Own::Callback => self.callback(visit).await,
             Own::Authorize => Verdict::Answer(self.authorize(visit).await),
             Own::SignIn => Verdict::Answer(self.sign_in(visit)),
+            Own::StepUp => Verdict::Answer(self.step_up(visit).await),
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
+            Own::BackchannelLogout => Verdict::Answer(self.backchannel_logout(visit, body).await),
+            Own::FrontchannelLogout => Verdict::Answer(self.frontchannel_logout(visit).await),
             Own::ConfirmRegister => {
                 Verdict::Answer(self.confirm(visit, Purpose::Register, body).await)
             }
@@ -180,19 +197,21 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let who = &live.session.identity;
-        let rule = match self.access_rule(visit, who) {
+        let rule = match self.access_rule(visit, &live.session.identity) {
             Ok(rule) => rule,
             Err(refusal) => return Verdict::Answer(refusal),
         };
+        if let Err(answer) = self.assured(visit, &live) {
+            return Verdict::Answer(answer);
+        }
         if *guarded != Guarded::Page
             && let Some(answer) = self.held_back(visit, Rated::Registration)
         {
             return Verdict::Answer(answer);
         }
-        match guarded {
-            Guarded::Register(id) => self.register(visit, id, permit, live).await,
-            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live).await,
+        let verdict = match guarded {
+            Guarded::Register(id) => self.register(visit, id, permit, live.clone()).await,
+            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live.clone()).await,
             Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
                 Verdict::Answer(self.cross_site(visit))
             }
@@ -200,14 +219,9 @@ impl House {
                 Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
             Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
-            Guarded::Page => match self.page_behind(visit, permit, who, rule) {
-                Verdict::Forward(route) => Verdict::Forward(Box::new(Route {
-                    session: Some(live.clone()),
-                    ..*route
-                })),
-                answer @ Verdict::Answer(_) => answer,
-            },
-        }
+            Guarded::Page => self.page_behind(visit, permit, &live.session.identity, rule),
+        };
+        verdict.while_alive(live)
     }
 
     /// The permit of a session, or the page that says why there is none.

@@ -7,6 +7,7 @@ use http::header::{ALLOW, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::rates::Rates;
+use super::recheck::{Checked, Rechecks};
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Settings, SignIn};
@@ -17,10 +18,12 @@ use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::metrics::Metrics;
 use crate::pages;
-use crate::session::{Attempts, Cookies, Live, Sessions, StoreAway, UsedOnce};
+use crate::session::{
+    Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
+};
 
 /// When a browser may try again while the session store does not answer.
-const STORE_RETRY_SECONDS: &str = "5";
+pub(super) const STORE_RETRY_SECONDS: &str = "5";
 
 /// Everything a request may need.
 pub struct House {
@@ -30,10 +33,18 @@ pub struct House {
     pub provider: Arc<Provider>,
     /// Who is signed in.
     pub sessions: Arc<Sessions>,
+    /// Who is checked again.
+    pub rechecks: Arc<Rechecks>,
     /// Sign-ins on their way.
     pub attempts: Attempts,
     /// Login attempts that came back already.
     pub used: UsedOnce,
+    /// Logout tokens that counted already.
+    pub used_logouts: UsedOnce,
+    /// Who left lately, for the sign-ins on their way.
+    pub departures: Departures,
+    /// Sign-outs that are at the provider.
+    pub sign_outs: SignOuts,
     /// The issuer that Headscale trusts, in that mode.
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.
@@ -55,11 +66,46 @@ pub struct House {
 }
 
 impl House {
-    /// The session of a request's cookie, if it has one that is alive.
+    /// The session of a request's cookie, if it has one that is alive and may let something through:
+    /// where a re-check is due, that comes first.
+    ///
+    /// # Errors
+    /// The answer for a person whose session cannot be looked up, or not be checked again.
+    pub async fn session(&self, visit: &Visit) -> Result<Option<Live>, Response<Bytes>> {
+        match self.known_session(visit).await? {
+            Some(live) => self.checked(visit, live).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The session `live` if it may let something through. `None` if a re-check ended it.
+    ///
+    /// # Errors
+    /// The answer for a person who cannot be checked again.
+    pub async fn checked(
+        &self,
+        visit: &Visit,
+        live: Live,
+    ) -> Result<Option<Live>, Response<Bytes>> {
+        match self.rechecks.check(live, Some(&visit.id)).await {
+            Checked::Good(live) => Ok(Some(live)),
+            Checked::Over => Ok(None),
+            Checked::Unavailable(retry_seconds) => {
+                let page = |context: &pages::Context<'_>| {
+                    pages::provider_unavailable(context, retry_seconds)
+                };
+                let message = "your sign-in cannot be checked again at the moment";
+                Err(self.page_or_json(visit, page, "provider_unavailable", message))
+            }
+        }
+    }
+
+    /// The session of a request's cookie, if it has one that is alive; for what lets nothing through,
+    /// as signing out.
     ///
     /// # Errors
     /// The answer for a person whose session cannot be looked up.
-    pub async fn session(&self, visit: &Visit) -> Result<Option<Live>, Response<Bytes>> {
+    pub async fn known_session(&self, visit: &Visit) -> Result<Option<Live>, Response<Bytes>> {
         let Some(id) = self.cookies.session_id(&visit.head.headers) else {
             return Ok(None);
         };

@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 use http::Response;
+use url::Url;
 
 use super::house::{House, see_other, set_cookie};
 use super::visit::Visit;
-use crate::pages;
+use crate::domain::session::Session;
+use crate::ops::audit;
+use crate::ops::metrics::{Logout, LogoutOutcome};
+use crate::pages::{self, AtTheProvider};
 
 /// Where the provider sends a browser back to after signing it out; to be registered there.
 pub const SIGNED_OUT: &str = "/.headwarden/signed-out";
@@ -16,7 +20,7 @@ impl House {
     pub(super) async fn logout(&self, visit: &Visit) -> Response<Bytes> {
         match visit.head.method.as_str() {
             "GET" | "HEAD" => {
-                let live = match self.session(visit).await {
+                let live = match self.known_session(visit).await {
                     Ok(live) => live,
                     Err(away) => return away,
                 };
@@ -31,47 +35,87 @@ impl House {
         }
     }
 
-    async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
+    pub(super) async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
         // Where the cookie is there twice, nothing tells which is the person's: all of them end.
         let mut ended = None;
         for id in self.cookies.session_ids(&visit.head.headers) {
-            let session = match self.sessions.end(&id.key()).await {
+            let key = id.key();
+            let session = match self.sessions.end(&key).await {
                 Ok(Some(session)) => session,
                 Ok(None) => continue,
                 // Signed out only here is not signed out: the cookie stays, for another try.
-                Err(away) => return self.store_away(visit, away),
+                Err(away) => {
+                    self.metrics
+                        .logout(Logout::Person, LogoutOutcome::Unavailable);
+                    return self.store_away(visit, away);
+                }
             };
-            tracing::info!(
-                request_id = visit.id, subject = %session.identity.subject, "signed out"
-            );
+            audit::Entry {
+                client: Some(visit.client),
+                subject: Some(&session.identity.subject),
+                session: Some(&key.to_string()),
+                ..audit::Entry::new(audit::Act::SignedOut, audit::Actor::Person, &visit.id)
+            }
+            .record();
             ended = Some(session);
         }
-        let back = self.settings.server_url.join(SIGNED_OUT);
+        let outcome = match ended {
+            Some(_) => LogoutOutcome::Ended,
+            None => LogoutOutcome::Nothing,
+        };
+        self.metrics.logout(Logout::Person, outcome);
         // Without a session there is no ID token to hint with, and newer providers insist on one.
-        let location = ended.as_ref().and_then(|session| {
-            let state = self.random.token();
-            self.provider
-                .end_session_url(Some(&session.id_token), &back, &state)
-        });
-        let mut response = see_other(
-            location
-                .as_ref()
-                .map_or(SIGNED_OUT, |location| location.as_str()),
-        );
+        let there = ended.and_then(|session| self.way_out(&session));
+        let mut response = see_other(there.as_ref().map_or(SIGNED_OUT, |(url, _)| url.as_str()));
         set_cookie(&mut response, &self.cookies.delete_session());
+        // Without its state, the page at the end only knows less.
+        if let Some((_, state)) = there
+            && let Ok(cookie) = self.sign_outs.plant(&state, self.clock.now())
+        {
+            set_cookie(&mut response, &cookie);
+        }
         response
     }
 
-    /// Where a browser ends up. It does not sign in again by itself.
+    /// The provider's address for signing out, and the `state` that it sends the browser back with.
+    fn way_out(&self, session: &Session) -> Option<(Url, String)> {
+        let (state, back) = (
+            self.random.token(),
+            self.settings.server_url.join(SIGNED_OUT),
+        );
+        let hint = &session.id_token;
+        let url = self.provider.end_session_url(hint, &back, &state)?;
+        Some((url, state))
+    }
+
+    /// Where a browser ends up. It does not sign in again by itself. A `state` that is none, or not the
+    /// one that the browser left with, is no error: providers forget it, and people come here by
+    /// themselves. Only what the page says depends on it.
     pub(super) async fn signed_out(&self, visit: &Visit) -> Response<Bytes> {
         if !visit.is_safe() {
             return self.method_not_allowed(visit, "GET");
         }
-        let mut response = self.page(visit, pages::signed_out);
+        let states = visit.head.target.query_values("state");
+        let answered = match states.as_slice() {
+            [state] => {
+                let (headers, now) = (&visit.head.headers, self.clock.now());
+                self.sign_outs.is_answer(state, headers, now)
+            }
+            _ => false,
+        };
+        let known = if answered {
+            AtTheProvider::Answered
+        } else {
+            AtTheProvider::Unknown
+        };
+        let mut response = self.page(visit, |context| pages::signed_out(context, known));
+        if answered && visit.head.method == "GET" {
+            set_cookie(&mut response, &self.sign_outs.forget());
+        }
         // The provider may have sent the browser here on its own account; whoever comes here with a
         // session that lives keeps it, with one that is dead loses its cookie.
         if self.cookies.has_session_cookie(&visit.head.headers)
-            && matches!(self.session(visit).await, Ok(None))
+            && matches!(self.known_session(visit).await, Ok(None))
         {
             set_cookie(&mut response, &self.cookies.delete_session());
         }

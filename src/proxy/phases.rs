@@ -20,7 +20,7 @@ use super::house::House;
 use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::upload::Upload;
-use super::visit::Visit;
+use super::visit::{Follow, Porch, Visit};
 use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
@@ -40,8 +40,10 @@ impl Phases {
 /// What one request carries from phase to phase.
 #[derive(Default)]
 pub struct Context {
-    visit: Option<Box<Visit>>,
+    visit: Option<Arc<Visit>>,
     route: Option<Box<Route>>,
+    /// Tells the porch which session this hangs on.
+    follow: Option<Follow>,
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
@@ -75,7 +77,10 @@ impl ProxyHttp for Phases {
         ctx: &mut Context,
         porch: Box<dyn Any + Send + Sync>,
     ) {
-        ctx.visit = porch.downcast::<Visit>().ok();
+        if let Ok(porch) = porch.downcast::<Porch>() {
+            ctx.visit = Some(porch.visit);
+            ctx.follow = Some(porch.follow);
+        }
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
@@ -111,6 +116,9 @@ impl ProxyHttp for Phases {
                 // An upstream's interim answers end here, but for a 100 that was asked for: some
                 // clients take a `Set-Cookie`, or the whole answer, from them.
                 session.set_ignore_info_resp(true);
+                if let (Some(live), Some(follow)) = (&route.session, ctx.follow.take()) {
+                    follow.until(live);
+                }
                 ctx.route = Some(route);
                 Ok(false)
             }
@@ -131,8 +139,7 @@ impl ProxyHttp for Phases {
             Error::because(ErrorType::ConnectError, "cannot resolve the upstream", why)
         })?;
         if websocket {
-            let session = route.session.as_ref().ok_or_else(unseen)?;
-            websocket::prepare(&mut peer, session);
+            websocket::prepare(&mut peer);
         }
         Ok(Box::new(peer))
     }

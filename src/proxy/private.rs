@@ -1,8 +1,10 @@
-//! Small listeners that serve a function: the issuer's private one, and the operator's. HTTP/1.1,
-//! bounded in every direction, through the same porch as the public ones.
+//! Small listeners that serve a function: the issuer's private one, the operator's, and the operator's
+//! socket. HTTP/1.1, bounded in every direction, through the same porch as the public ones.
 
+use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -30,15 +32,76 @@ const PATIENCE: Patience = Patience {
 /// Pause after the kernel refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `handle` on `listener` until `stop` turns true, to at most `most` connections at a time.
-pub async fn serve<H, F>(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    most: usize,
-    stop: watch::Receiver<bool>,
-    handle: H,
-) where
-    H: Fn(Request<Bytes>, SocketAddr) -> F + Send + Sync + 'static,
+/// Where connections come from.
+pub enum Listening {
+    /// A port, with TLS where there is an acceptor.
+    Tcp(TcpListener, Option<TlsAcceptor>),
+    /// A Unix socket.
+    Local(UnixListener),
+}
+
+/// Who is at the other end of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A TCP peer.
+    Remote(SocketAddr),
+    /// A process of this user on this machine (`SO_PEERCRED`).
+    Local {
+        /// The user's id.
+        uid: u32,
+    },
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(address) => address.fmt(f),
+            Self::Local { uid } => write!(f, "uid:{uid}"),
+        }
+    }
+}
+
+/// A connection whose handshake is still to come.
+enum Arrived {
+    Tcp(TcpStream, Option<TlsAcceptor>),
+    Local(UnixStream),
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<(Arrived, Caller)> {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let (tcp, peer) = listener.accept().await?;
+                Ok((Arrived::Tcp(tcp, tls.clone()), Caller::Remote(peer)))
+            }
+            Self::Local(listener) => {
+                let (socket, _) = listener.accept().await?;
+                let uid = socket.peer_cred()?.uid();
+                Ok((Arrived::Local(socket), Caller::Local { uid }))
+            }
+        }
+    }
+}
+
+impl Arrived {
+    async fn connection(self, caller: Caller) -> io::Result<Connection> {
+        let transport = match self {
+            Self::Tcp(tcp, tls) => Transport::accept(tcp, tls).await?,
+            Self::Local(socket) => Transport::Local(socket),
+        };
+        let peer = match caller {
+            Caller::Remote(peer) => peer,
+            // There is none; pingora wants one.
+            Caller::Local { .. } => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        };
+        Ok(Connection::new(transport, peer))
+    }
+}
+
+/// Serves `handle` on `listening` until `stop` turns true, to at most `most` connections at a time.
+pub async fn serve<H, F>(listening: Listening, most: usize, stop: watch::Receiver<bool>, handle: H)
+where
+    H: Fn(Request<Bytes>, Caller) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Bytes>> + Send,
 {
     let handle = Arc::new(handle);
@@ -46,10 +109,10 @@ pub async fn serve<H, F>(
     let mut stopping = stop.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listening.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        let (tcp, peer) = match accepted {
+        let (arrived, caller) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -58,13 +121,13 @@ pub async fn serve<H, F>(
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(%peer, "too many connections on a private listener");
+            tracing::warn!(peer = %caller, "too many connections on a private listener");
             continue;
         };
-        let (handle, tls, mut stop) = (Arc::clone(&handle), tls.clone(), stop.clone());
+        let (handle, mut stop) = (Arc::clone(&handle), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(tcp, peer, tls, handle.as_ref()) => {}
+                () = connection(arrived, caller, handle.as_ref()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             drop(place);
@@ -72,15 +135,12 @@ pub async fn serve<H, F>(
     }
 }
 
-async fn connection<H, F>(tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, handle: &H)
+async fn connection<H, F>(arrived: Arrived, caller: Caller, handle: &H)
 where
-    H: Fn(Request<Bytes>, SocketAddr) -> F,
+    H: Fn(Request<Bytes>, Caller) -> F,
     F: Future<Output = Response<Bytes>>,
 {
-    let Ok(transport) = Transport::accept(tcp, tls).await else {
-        return;
-    };
-    let mut next = Some(Connection::new(transport, peer));
+    let mut next = arrived.connection(caller).await.ok();
     while let Some(mut connection) = next.take() {
         match read_head(&mut connection, PATIENCE).await {
             Ok((head, length, bytes)) => {
@@ -91,7 +151,7 @@ where
                 {
                     plain::answer(&mut connection, Status(400, "Bad Request"), "", why).await;
                 } else {
-                    next = exchange(connection, peer, has_body, handle).await;
+                    next = exchange(connection, caller, has_body, handle).await;
                 }
             }
             Err(HeadError::Gone | HeadError::Idle) => {}
@@ -106,16 +166,16 @@ where
 /// One request and its answer; the connection comes back when it may be used again.
 async fn exchange<H, F>(
     connection: Connection,
-    peer: SocketAddr,
+    caller: Caller,
     has_body: bool,
     handle: &H,
 ) -> Option<Connection>
 where
-    H: Fn(Request<Bytes>, SocketAddr) -> F,
+    H: Fn(Request<Bytes>, Caller) -> F,
     F: Future<Output = Response<Bytes>>,
 {
     let (lent, home) = connection.lend();
-    let again = answer(lent, peer, has_body, handle).await.is_some();
+    let again = answer(lent, caller, has_body, handle).await.is_some();
     let mut connection = home.await.ok()?;
     if again {
         return Some(connection);
@@ -126,9 +186,9 @@ where
 }
 
 /// `Some` when another request may follow on this connection.
-async fn answer<H, F>(lent: Lent, peer: SocketAddr, has_body: bool, handle: &H) -> Option<()>
+async fn answer<H, F>(lent: Lent, caller: Caller, has_body: bool, handle: &H) -> Option<()>
 where
-    H: Fn(Request<Bytes>, SocketAddr) -> F,
+    H: Fn(Request<Bytes>, Caller) -> F,
     F: Future<Output = Response<Bytes>>,
 {
     let mut session = ServerSession::H1(HttpSession::new(Box::new(lent)));
@@ -153,7 +213,7 @@ where
     *request.method_mut() = header.method.clone();
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
-    let response = handle(request, peer).await;
+    let response = handle(request, caller).await;
     reply::write(&mut session, response, is_head).await.ok()?;
     let (_, behind) = session.finish().await.ok()??.into_parts();
     behind.is_none().then_some(())

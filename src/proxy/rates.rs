@@ -30,6 +30,8 @@ pub enum Rated {
     Callback,
     /// A person's, about a device or an SSH check.
     Registration,
+    /// A logout from the provider's side.
+    Logout,
 }
 
 /// One bound for each [`Rated`].
@@ -40,6 +42,7 @@ pub struct Rates {
     sign_ins: RateLimiter,
     callbacks: RateLimiter,
     registrations: RateLimiter,
+    logouts: RateLimiter,
 }
 
 impl Rates {
@@ -52,6 +55,7 @@ impl Rates {
             sign_ins: rate(limits.sign_ins_per_minute),
             callbacks: rate(limits.callbacks_per_minute),
             registrations: rate(limits.registrations_per_minute),
+            logouts: rate(limits.logouts_per_minute),
         }
     }
 
@@ -62,6 +66,7 @@ impl Rates {
             Rated::SignIn => (&self.sign_ins, Limit::SignIns),
             Rated::Callback => (&self.callbacks, Limit::Callbacks),
             Rated::Registration => (&self.registrations, Limit::Registrations),
+            Rated::Logout => (&self.logouts, Limit::Logouts),
         }
     }
 }

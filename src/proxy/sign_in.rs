@@ -2,8 +2,6 @@
 //! of early returns. State, age and issuer are checked before the code is redeemed; a session begins
 //! only behind the rules.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -16,9 +14,10 @@ use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
+use crate::ops::audit;
 use crate::ops::metrics::CallbackFailure;
 use crate::pages;
-use crate::session::{AttemptError, Live, SessionId, SessionKey, StoreAway};
+use crate::session::{AttemptError, Live, Moment, SessionId, SessionKey, StoreAway};
 
 /// When a browser may try again while the provider is not known.
 const RETRY_SECONDS: u32 = 15;
@@ -63,32 +62,8 @@ impl House {
         self.begin(visit, ReturnTo::root(), kind, &options)
     }
 
-    /// Asks the provider for a fresh proof that the person of `live` is there.
-    pub(super) fn step_up(&self, visit: &Visit, live: &Live, max_age: Duration) -> Response<Bytes> {
-        if !visit.is_navigation() {
-            let message = "open this link in a browser";
-            return pages::json(
-                StatusCode::UNAUTHORIZED,
-                "step_up_needed",
-                message,
-                &visit.id,
-            );
-        }
-        let kind = AttemptKind::StepUp {
-            session: live.key.to_hex(),
-            subject: live.session.identity.subject.as_str().to_owned(),
-            since: self.clock.now(),
-        };
-        let return_to = ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
-        let options = AuthorizeOptions {
-            prompt_login: true,
-            max_age: Some(max_age),
-            ..AuthorizeOptions::default()
-        };
-        self.begin(visit, return_to, kind, &options)
-    }
-
-    fn begin(
+    /// Sends a browser to the provider.
+    pub(super) fn begin(
         &self,
         visit: &Visit,
         return_to: ReturnTo,
@@ -174,6 +149,11 @@ impl House {
             self.failed(visit, CallbackFailure::Issuer, &why);
             return self.finished(state, self.page(visit, pages::sign_in_failed));
         }
+        // Before anything is redeemed: whoever leaves from here on ends what is about to begin.
+        let moment = match self.departures.moment().await {
+            Ok(moment) => moment,
+            Err(away) => return self.store_away(visit, away),
+        };
         match self.used.first_use(state).await {
             Ok(true) => {}
             Ok(false) => {
@@ -203,33 +183,23 @@ impl House {
             iss,
         };
         let response = match self.provider.redeem(&attempt, &callback).await {
-            Ok(person) => self.welcome(visit, &attempt, person).await,
+            Ok(person) => self.welcome(visit, &attempt, person, moment).await,
             Err(why) => self.not_redeemed(visit, &why),
         };
         self.finished(state, response)
     }
 
     /// The provider vouches for a person: now the rules, and then a session under a new id.
-    async fn welcome(&self, visit: &Visit, attempt: &Attempt, person: SignedIn) -> Response<Bytes> {
+    async fn welcome(
+        &self,
+        visit: &Visit,
+        attempt: &Attempt,
+        person: SignedIn,
+        moment: Moment,
+    ) -> Response<Bytes> {
         let now = self.clock.now();
-        if let AttemptKind::StepUp {
-            session,
-            subject,
-            since,
-        } = &attempt.kind
-        {
-            let alive = match self.session(visit).await {
-                Ok(live) => live.is_some_and(|live| SessionKey::parse(session) == Ok(live.key)),
-                Err(away) => return away,
-            };
-            let proven = person.check_step_up(subject, *since);
-            if !alive || proven.is_err() {
-                let why = proven
-                    .err()
-                    .map_or("its session is over".to_owned(), |e| e.to_string());
-                self.failed(visit, CallbackFailure::StepUp, why);
-                return self.page(visit, pages::step_up_refused);
-            }
+        if let Err(refusal) = self.same_person(visit, &attempt.kind, &person).await {
+            return refusal;
         }
         if let Err(denial) = self.settings.rules.decide(&person.identity) {
             return self.denied(visit, &denial, &person.identity);
@@ -241,8 +211,14 @@ impl House {
             auth_time: match &attempt.kind {
                 // Proven at or after `since`, give or take the skew of the provider's clock; by our
                 // own clock it was not before we asked.
-                AttemptKind::StepUp { since, .. } => person.auth_time.max(Some(*since)),
-                AttemptKind::SignIn | AttemptKind::SwitchUser => person.auth_time,
+                AttemptKind::StepUp {
+                    since,
+                    afresh: true,
+                    ..
+                } => person.auth_time.max(Some(*since)),
+                AttemptKind::StepUp { .. } | AttemptKind::SignIn | AttemptKind::SwitchUser => {
+                    person.auth_time
+                }
             },
             id_token: person.id_token,
             token_expires_at: person.token_expires_at,
@@ -253,6 +229,9 @@ impl House {
             checked_at: now,
             browser: Browser::new(visit.client, visit.only("user-agent").unwrap_or_default()),
         };
+        if let Err(refusal) = self.stepped_up(visit, &attempt.kind, &session) {
+            return refusal;
+        }
         let (id, live) = match self.begin_session(visit, &attempt.kind, session).await {
             Ok(Some(begun)) => begun,
             Ok(None) => {
@@ -264,11 +243,49 @@ impl House {
                 return self.store_away(visit, away);
             }
         };
+        if let Some(answer) = self.left_meanwhile(visit, &live, moment).await {
+            return answer;
+        }
         self.metrics.signed_in((&attempt.kind).into());
-        tracing::info!(request_id = visit.id, %subject, session = %live.key, "signed in");
+        self.rechecks.begun(&live.session);
+        audit::Entry {
+            client: Some(visit.client),
+            subject: Some(&subject),
+            session: Some(&live.key.to_string()),
+            ..audit::Entry::new(audit::Act::SignedIn, audit::Actor::Person, &visit.id)
+        }
+        .record();
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
+    }
+
+    /// Ends a session that has just begun, where its person or its session at the provider left after
+    /// `moment`, or where nobody can tell.
+    async fn left_meanwhile(
+        &self,
+        visit: &Visit,
+        live: &Live,
+        moment: Moment,
+    ) -> Option<Response<Bytes>> {
+        let answer = match self.departures.ended_since(moment, &live.session).await {
+            Ok(false) => return None,
+            Ok(true) => {
+                self.failed(
+                    visit,
+                    CallbackFailure::SignedOut,
+                    "the provider ended its session meanwhile",
+                );
+                self.page(visit, pages::signed_out_meanwhile)
+            }
+            Err(away) => {
+                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                self.store_away(visit, away)
+            }
+        };
+        // Nobody has its id: where the store does not take this, it idles out.
+        let _ = self.sessions.end(&live.key).await;
+        Some(answer)
     }
 
     /// Under a new id, in place of whatever the browser brought. A step-up goes on with a session that
@@ -336,7 +353,12 @@ impl House {
         })
     }
 
-    fn failed(&self, visit: &Visit, failure: CallbackFailure, why: impl std::fmt::Display) {
+    pub(super) fn failed(
+        &self,
+        visit: &Visit,
+        failure: CallbackFailure,
+        why: impl std::fmt::Display,
+    ) {
         self.metrics.callback_failed(failure);
         tracing::info!(request_id = visit.id, reason = %why, "callback refused");
     }

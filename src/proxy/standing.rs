@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::recheck::{Checked, Rechecks};
 use crate::config::Settings;
 use crate::domain::identity::Identity;
 use crate::domain::session::Session;
@@ -15,6 +16,8 @@ use crate::session::{SessionKey, Sessions};
 pub struct Standings {
     /// Who is signed in.
     pub sessions: Arc<Sessions>,
+    /// Who is checked again.
+    pub rechecks: Arc<Rechecks>,
     /// The rules and the naming.
     pub settings: Arc<Settings>,
 }
@@ -25,6 +28,9 @@ impl Standing for Standings {
         let key = SessionKey::parse(holder).ok()?;
         // Where the store does not answer, nobody is vouched for.
         let live = self.sessions.find_by_key(&key).await.ok()??;
+        let Checked::Good(live) = self.rechecks.check(live, None).await else {
+            return None;
+        };
         self.settings.rules.decide(&live.session.identity).ok()?;
         claims(&self.settings, &live.session).ok()
     }

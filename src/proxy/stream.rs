@@ -1,18 +1,19 @@
-//! A byte stream over TCP, with or without TLS, accepted or opened.
+//! A byte stream: over TCP with or without TLS, accepted or opened; or over a Unix socket.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsAcceptor, client, server};
 
 /// Longest wait for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// A byte stream over TCP, with or without TLS.
+/// A byte stream.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP.
@@ -21,6 +22,8 @@ pub enum Transport {
     Accepted(Box<server::TlsStream<TcpStream>>),
     /// TLS that we opened.
     Opened(Box<client::TlsStream<TcpStream>>),
+    /// A Unix socket's, which we accepted.
+    Local(UnixStream),
 }
 
 impl Transport {
@@ -37,14 +40,23 @@ impl Transport {
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+}
 
-    /// The socket underneath.
-    pub fn tcp(&self) -> &TcpStream {
+/// The socket underneath.
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Accepted(tls) => tls.get_ref().0,
-            Self::Opened(tls) => tls.get_ref().0,
+            Self::Plain(tcp) => tcp.as_fd(),
+            Self::Accepted(tls) => tls.get_ref().0.as_fd(),
+            Self::Opened(tls) => tls.get_ref().0.as_fd(),
+            Self::Local(socket) => socket.as_fd(),
         }
+    }
+}
+
+impl AsRawFd for Transport {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 
@@ -61,6 +73,10 @@ macro_rules! delegate {
             }
             Transport::Opened(stream) => {
                 let $stream = Pin::new(stream.as_mut());
+                $call
+            }
+            Transport::Local(stream) => {
+                let $stream = Pin::new(stream);
                 $call
             }
         }
@@ -107,6 +123,7 @@ impl AsyncWrite for Transport {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Accepted(stream) => stream.is_write_vectored(),
             Self::Opened(stream) => stream.is_write_vectored(),
+            Self::Local(stream) => stream.is_write_vectored(),
         }
     }
 }

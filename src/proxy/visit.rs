@@ -2,10 +2,14 @@
 //! and what is sent upstream.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
+
+use tokio::sync::oneshot;
 
 use super::head::Head;
 use crate::domain::door::Door;
+use crate::session::Live;
 
 /// What is known about a request before anybody acts on it.
 #[derive(Debug)]
@@ -22,6 +26,47 @@ pub struct Visit {
     pub id: String,
     /// When its first byte was complete as a head.
     pub started: Instant,
+}
+
+/// What the porch gives along when it lends a connection.
+#[derive(Debug)]
+pub struct Porch {
+    /// The request.
+    pub visit: Arc<Visit>,
+    /// How it hears which session the request hangs on.
+    pub follow: Follow,
+}
+
+/// Tells the porch, at most once, which session must live for a request to go on.
+#[derive(Debug)]
+pub struct Follow(oneshot::Sender<oneshot::Receiver<()>>);
+
+/// The porch's side of a [`Follow`].
+#[derive(Debug)]
+pub struct Followed(oneshot::Receiver<oneshot::Receiver<()>>);
+
+impl Follow {
+    /// Both sides.
+    pub fn new() -> (Self, Followed) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), Followed(receiver))
+    }
+
+    /// The request goes on until `live` ends.
+    pub fn until(self, live: &Live) {
+        // Nobody there: then the request is over already.
+        drop(self.0.send(live.end()));
+    }
+}
+
+impl Followed {
+    /// Ready when the session has ended that the request hangs on; never when it hangs on none.
+    pub async fn over(self) {
+        match self.0.await {
+            Ok(end) => drop(end.await),
+            Err(_) => std::future::pending().await,
+        }
+    }
 }
 
 impl Visit {

@@ -2,11 +2,7 @@
 //! more than one worker (its issue 946): when the upstream's 101 is read before the loop has dealt with
 //! the request's empty body, it takes the request for finished. A socket whose first read after a
 //! write waits one turn of the scheduler lets the loop deal with the body first.
-//!
-//! A WebSocket ends with the session it was opened in: to the loop it looks as if the upstream had
-//! finished.
 
-use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,21 +17,21 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::upstream::keep_alive;
-use crate::session::Live;
 
-/// Makes `peer` fit for a WebSocket of the session `live`.
-pub fn prepare(peer: &mut HttpPeer, live: &Live) {
-    peer.options.custom_l4 = Some(Arc::new(Patient(live.clone())));
-    // Keeps its connections out of the pool of others: theirs end with another session, or with none.
-    peer.group_key = live.key.number() | 1;
+/// Connections for WebSockets are kept apart from others, whose sockets wait for nobody.
+const GROUP: u64 = 1;
+
+/// Makes `peer` fit for a WebSocket.
+pub fn prepare(peer: &mut HttpPeer) {
+    peer.options.custom_l4 = Some(Arc::new(Patient));
+    peer.group_key = GROUP;
 }
 
-/// Connects sockets that wait a turn, and end with a session.
+/// Connects sockets that wait a turn.
 #[derive(Debug)]
-struct Patient(Live);
+struct Patient;
 
 #[async_trait]
 impl Connect for Patient {
@@ -50,7 +46,6 @@ impl Connect for Patient {
         let socket = Socket {
             tcp,
             written: false,
-            session: Some(self.0.end()),
         };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
@@ -61,8 +56,6 @@ struct Socket {
     tcp: TcpStream,
     /// Something was written since the last read.
     written: bool,
-    /// Ready at the end of the session, and then none.
-    session: Option<oneshot::Receiver<()>>,
 }
 
 impl AsyncRead for Socket {
@@ -72,14 +65,6 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let over = match &mut this.session {
-            Some(session) => Pin::new(session).poll(cx).is_ready(),
-            None => true,
-        };
-        if over {
-            this.session = None;
-            return Poll::Ready(Ok(()));
-        }
         if std::mem::take(&mut this.written) {
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -6,14 +6,13 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 
 use super::cookie::{Cookies, LoginCookie};
-use super::keyring::{KeyRing, SealError};
+use super::keyring::{KeyRing, SealError, bound};
 use crate::domain::login::{self, Attempt};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::time::Timestamp;
@@ -63,10 +62,7 @@ impl Attempts {
     /// client id): another one with the same keys opens none of them.
     #[must_use]
     pub fn bound_to(mut self, deployment: &[&str]) -> Self {
-        for text in deployment {
-            // With its length, so that no two lists of texts are the same purpose.
-            let _ = write!(self.purpose, " {}:{text}", text.len());
-        }
+        self.purpose = bound(&self.purpose, deployment);
         self
     }
 

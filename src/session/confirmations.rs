@@ -1,4 +1,5 @@
-//! One-time tokens for the forms with which a person confirms a device or an SSH check. They live in
+//! One-time tokens for the forms with which a person confirms a device or an SSH check, or ends sessions
+//! of theirs. They live in
 //! the session that showed the form, so that a token is worth nothing in another one.
 
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ pub enum Purpose {
     Register,
     /// An SSH session that wants a person's presence.
     Ssh,
+    /// Sessions of the person, to be ended. A form about them names no id.
+    Sessions,
 }
 
 /// The open confirmation forms of one session.
@@ -40,7 +43,7 @@ const APPROVAL_LIFETIME: Duration = Duration::from_mins(1);
 #[derive(Serialize, Deserialize)]
 struct Open {
     purpose: Purpose,
-    id: AuthId,
+    id: Option<AuthId>,
     token: String,
     issued_at: Timestamp,
 }
@@ -52,11 +55,12 @@ impl std::fmt::Debug for Open {
 }
 
 impl Confirmations {
-    /// A new token for a form that asks about `id`: 43 characters of base64url.
-    pub fn issue(
+    /// A new token for a form that asks about `id`, where its purpose has one: 43 characters of
+    /// base64url.
+    pub fn issue<'a>(
         &mut self,
         purpose: Purpose,
-        id: &AuthId,
+        id: impl Into<Option<&'a AuthId>>,
         random: &dyn Random,
         now: Timestamp,
     ) -> String {
@@ -67,7 +71,7 @@ impl Confirmations {
         let token = random.token();
         self.open.push_back(Open {
             purpose,
-            id: id.clone(),
+            id: id.into().cloned(),
             token: token.clone(),
             issued_at: now,
         });
@@ -77,11 +81,18 @@ impl Confirmations {
     /// Whether `token` was issued for this very question within the last 15 minutes, and not taken
     /// yet; it is taken then. A wrong token takes nothing. The comparison does not tell by its time
     /// how much of a token was right.
-    pub fn take(&mut self, purpose: Purpose, id: &AuthId, token: &str, now: Timestamp) -> bool {
+    pub fn take<'a>(
+        &mut self,
+        purpose: Purpose,
+        id: impl Into<Option<&'a AuthId>>,
+        token: &str,
+        now: Timestamp,
+    ) -> bool {
+        let id = id.into();
         self.open.retain(|open| !open.expired(now));
         let asked = |open: &Open| {
             open.purpose == purpose
-                && open.id == *id
+                && open.id.as_ref() == id
                 && bool::from(open.token.as_bytes().ct_eq(token.as_bytes()))
         };
         let Some(at) = self.open.iter().position(asked) else {
@@ -160,6 +171,19 @@ mod tests {
             open.take(Purpose::Ssh, &id('a'), &token, NOW),
             "wrong guesses take nothing"
         );
+    }
+
+    #[test]
+    fn a_token_for_the_list_of_sessions_answers_no_question_and_none_of_them_ends_a_session() {
+        let mut open = Confirmations::default();
+        let list = open.issue(Purpose::Sessions, None, &SystemRandom::new(), NOW);
+        let device = issue(&mut open, Purpose::Register, 'a');
+        assert!(!open.take(Purpose::Register, &id('a'), &list, NOW));
+        assert!(!open.take(Purpose::Register, None, &device, NOW));
+        assert!(!open.take(Purpose::Sessions, None, &device, NOW));
+        assert!(!open.take(Purpose::Sessions, &id('a'), &list, NOW));
+        assert!(open.take(Purpose::Sessions, None, &list, NOW));
+        assert!(!open.take(Purpose::Sessions, None, &list, NOW), "once");
     }
 
     #[test]

@@ -60,6 +60,15 @@ impl Cookies {
         }
     }
 
+    /// The name of the cookie that holds the sign-out that is at the provider.
+    pub const fn sign_out_name(self) -> &'static str {
+        if self.secure {
+            "__Host-headwarden-sign-out"
+        } else {
+            "headwarden-sign-out"
+        }
+    }
+
     /// The session id that the browser brought. `None` also when the cookie occurs twice (somebody
     /// else planted one of them, and nothing tells which) or is not an id.
     pub fn session_id(self, headers: &HeaderMap) -> Option<SessionId> {
@@ -106,16 +115,27 @@ impl Cookies {
 
     /// `Set-Cookie` for the login attempt `tag`; `sealed` is base64url.
     pub fn set_login(self, tag: &str, sealed: &str, max_age: Duration) -> String {
-        let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
-        self.build(&self.login_name(tag), sealed)
-            .max_age(cookie::time::Duration::seconds(seconds))
-            .build()
-            .to_string()
+        self.set_for(&self.login_name(tag), sealed, max_age)
     }
 
     /// `Set-Cookie` that deletes the cookie of the login attempt `tag`.
     pub fn delete_login(self, tag: &str) -> String {
         self.delete(&self.login_name(tag))
+    }
+
+    /// The sealed sign-out that the browser brought; `None` also when the cookie occurs twice.
+    pub fn sign_out(self, headers: &HeaderMap) -> Option<&[u8]> {
+        only(headers, self.sign_out_name())
+    }
+
+    /// `Set-Cookie` for a sign-out; `sealed` is base64url.
+    pub fn set_sign_out(self, sealed: &str, max_age: Duration) -> String {
+        self.set_for(self.sign_out_name(), sealed, max_age)
+    }
+
+    /// `Set-Cookie` that deletes the cookie of a sign-out.
+    pub fn delete_sign_out(self) -> String {
+        self.delete(self.sign_out_name())
     }
 
     /// A `Cookie` header without our cookies, everything else as it was, byte for byte; `None` when
@@ -129,7 +149,10 @@ impl Cookies {
     /// lenient about both.
     pub fn is_ours(self, name: &[u8]) -> bool {
         let prefix = self.login_prefix().as_bytes();
-        name.eq_ignore_ascii_case(self.session_name().as_bytes())
+        let whole = [self.session_name(), self.sign_out_name()];
+        whole
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours.as_bytes()))
             || name
                 .get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
@@ -141,6 +164,14 @@ impl Cookies {
             .secure(self.secure)
             .same_site(SameSite::Lax)
             .path("/")
+    }
+
+    fn set_for(self, name: &str, value: &str, max_age: Duration) -> String {
+        let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+        self.build(name, value)
+            .max_age(cookie::time::Duration::seconds(seconds))
+            .build()
+            .to_string()
     }
 
     fn delete(self, name: &str) -> String {

@@ -69,6 +69,18 @@ pub struct SessionKey([u8; LENGTH]);
 pub struct NotAKey;
 
 impl SessionKey {
+    /// Its length in bytes.
+    pub(super) const LENGTH: usize = LENGTH;
+
+    pub(super) fn bytes(self) -> [u8; LENGTH] {
+        self.0
+    }
+
+    /// `None` unless there are 32 bytes.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// All 64 hex digits, for handing the key to another room as text.
     pub fn to_hex(self) -> String {
         hex(&self.0)

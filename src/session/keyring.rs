@@ -6,13 +6,14 @@
 //!
 //! Not here: the file the keys live in (`keyfile`), and what is sealed ([`super::attempts`]).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 
 use super::id::hex;
 use super::keyfile::{self, KEY_ID_LENGTH, StoredKey};
@@ -36,7 +37,9 @@ pub struct KeyRing {
 
 struct Key {
     id: [u8; KEY_ID_LENGTH],
-    key: LessSafeKey,
+    sealing: LessSafeKey,
+    /// Derived from the same bytes, and good for names only.
+    naming: hmac::Key,
 }
 
 /// Nothing may be sealed: the value is too long for AES-GCM, or not what belongs there.
@@ -71,16 +74,29 @@ impl KeyRing {
     /// # Errors
     /// [`SealError`] for a plaintext of many gigabytes.
     pub fn seal(&self, name: &str, purpose: &str, plaintext: &[u8]) -> Result<String, SealError> {
+        let sealed = self.seal_bytes(name, purpose, plaintext)?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The same as bytes, for what no browser keeps: of any length.
+    ///
+    /// # Errors
+    /// As [`KeyRing::seal`].
+    pub fn seal_bytes(
+        &self,
+        name: &str,
+        purpose: &str,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let key = &self.newest;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce);
         let mut sealed = plaintext.to_vec();
         let aad = Aad::from(associated(VERSION, &key.id, purpose, name));
-        key.key
+        key.sealing
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
             .map_err(|_| SealError)?;
-        let text = [&[VERSION], &key.id[..], &nonce, &sealed].concat();
-        Ok(URL_SAFE_NO_PAD.encode(text))
+        Ok([&[VERSION], &key.id[..], &nonce, &sealed].concat())
     }
 
     /// Opens what [`KeyRing::seal`] wrote for this very `name` and `purpose`, under any key of the
@@ -89,7 +105,11 @@ impl KeyRing {
         if text.len() > LONGEST_TEXT {
             return None;
         }
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        self.open_bytes(name, purpose, URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+
+    /// The same for what [`KeyRing::seal_bytes`] made.
+    pub fn open_bytes(&self, name: &str, purpose: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
         let version = *bytes.first()?;
         let id: [u8; KEY_ID_LENGTH] = bytes.get(ID_AT..NONCE_AT)?.try_into().ok()?;
         let nonce: [u8; NONCE_LEN] = bytes.get(NONCE_AT..CIPHERTEXT_AT)?.try_into().ok()?;
@@ -97,10 +117,28 @@ impl KeyRing {
         let aad = Aad::from(associated(version, &id, purpose, name));
         let sealed = bytes.get_mut(CIPHERTEXT_AT..)?;
         let opened = key
-            .key
+            .sealing
             .open_in_place(Nonce::assume_unique_for_key(nonce), aad, sealed)
             .ok()?;
         Some(opened.to_vec())
+    }
+
+    /// Whether the newest key sealed this; what an older one sealed is lost with it one day.
+    pub fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.get(ID_AT..NONCE_AT) == Some(&self.newest.id[..])
+    }
+
+    /// `what` under each key of the ring, newest first, so that only its holders can tell what a name
+    /// is about. The same in every process that has the key.
+    pub fn hashes(&self, what: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys().map(move |key| {
+            let mut hash = [0; 32];
+            let tag = hmac::sign(&key.naming, what);
+            for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
+                *to = *from;
+            }
+            hash
+        })
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -111,9 +149,12 @@ impl KeyRing {
 impl Key {
     fn new(stored: &StoredKey) -> Option<Self> {
         let key = UnboundKey::new(&AES_256_GCM, stored.key.expose()).ok()?;
+        let root = hmac::Key::new(hmac::HMAC_SHA256, stored.key.expose());
+        let naming = hmac::sign(&root, b"headwarden names in a shared store");
         Some(Self {
             id: stored.id,
-            key: LessSafeKey::new(key),
+            naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
+            sealing: LessSafeKey::new(key),
         })
     }
 }
@@ -125,6 +166,17 @@ impl fmt::Debug for KeyRing {
             .entries(self.keys().map(|key| hex(&key.id)))
             .finish()
     }
+}
+
+/// A purpose that belongs to one deployment, named by these texts (its origin, its provider, its client
+/// id): another one with the same keys opens nothing that was sealed for it.
+pub(super) fn bound(purpose: &str, deployment: &[&str]) -> String {
+    let mut bound = purpose.to_owned();
+    for text in deployment {
+        // With its length, so that no two lists of texts are the same purpose.
+        let _ = write!(bound, " {}:{text}", text.len());
+    }
+    bound
 }
 
 /// What is authenticated beside the ciphertext. Each field carries its length, so that no two

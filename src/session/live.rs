@@ -72,6 +72,14 @@ impl Live {
         ended
     }
 
+    /// Ends what is open and hangs on it, as the session's end would; the session goes on.
+    pub fn let_go(&self) {
+        if let Some(followers) = &mut *self.entry.followers() {
+            followers.clear();
+            lock(&self.entry.followed).remove(&self.key);
+        }
+    }
+
     /// Whether it has ended. Limits that nobody looked at since they were reached do not count.
     pub fn is_over(&self) -> bool {
         self.entry.followers().is_none()

@@ -4,11 +4,6 @@
 //! A session that was ended, evicted or outlived its limits is gone for every copy of its cookie:
 //! nothing about it can be rebuilt from what a browser holds.
 
-#![expect(
-    clippy::unused_async,
-    reason = "a store that replicas share answers over the network"
-)]
-
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +14,8 @@ use moka::sync::Cache;
 use super::id::{SessionId, SessionKey};
 use super::index::Index;
 use super::live::{Entry, Followed, Live, State, lock};
+use super::shared::{Held, SharedSessions};
+use super::snapshot::Kept;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::random::Random;
 use crate::domain::session::{Age, Limits, Session};
@@ -40,6 +37,7 @@ pub struct StoreAway;
 pub struct RefreshLock {
     key: SessionKey,
     held: Arc<Mutex<HashSet<SessionKey>>>,
+    everywhere: Option<Held>,
 }
 
 impl Drop for RefreshLock {
@@ -58,6 +56,8 @@ pub struct Sessions {
     refreshing: Arc<Mutex<HashSet<SessionKey>>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// Where they really are, when replicas share them; then nothing is in `live`.
+    shared: Option<Arc<SharedSessions>>,
 }
 
 impl Sessions {
@@ -94,6 +94,16 @@ impl Sessions {
             refreshing: Arc::default(),
             clock,
             random,
+            shared: None,
+        }
+    }
+
+    /// Sessions that replicas share.
+    #[must_use]
+    pub fn shared(self, shared: Arc<SharedSessions>) -> Self {
+        Self {
+            shared: Some(shared),
+            ..self
         }
     }
 
@@ -103,6 +113,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]; nobody is signed in then.
     pub async fn start(&self, session: Session) -> Result<(SessionId, Live), StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.start(session).await;
+        }
         self.begin(session, |_| ()).await
     }
 
@@ -162,6 +175,9 @@ impl Sessions {
         old: &SessionKey,
         session: Session,
     ) -> Result<Option<(SessionId, Live)>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.renew(old, session).await;
+        }
         let Some(before) = self.find_by_key(old).await? else {
             return Ok(None);
         };
@@ -180,6 +196,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: whether there is one is not known.
     pub async fn find(&self, id: &SessionId) -> Result<Option<Live>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.find(id).await;
+        }
         let now = self.clock.now();
         let Some(live) = self.fresh(&id.key(), now) else {
             return Ok(None);
@@ -194,6 +213,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: whether there is one is not known.
     pub async fn find_by_key(&self, key: &SessionKey) -> Result<Option<Live>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.find_by_key(key).await;
+        }
         Ok(self.fresh(key, self.clock.now()))
     }
 
@@ -203,6 +225,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: it is as it was.
     pub async fn update(&self, live: &Live, session: Session) -> Result<Option<Live>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.update(live, session).await;
+        }
         let Some(now) = self.fresh(&live.key, self.clock.now()) else {
             return Ok(None);
         };
@@ -222,6 +247,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: other replicas may not have heard of it.
     pub async fn end(&self, key: &SessionKey) -> Result<Option<Arc<Session>>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end(key).await;
+        }
         Ok(self.live.remove(key).map(|entry| entry.session.load_full()))
     }
 
@@ -230,6 +258,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: some may not have ended.
     pub async fn end_subject(&self, subject: &Subject) -> Result<usize, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end_subject(subject).await;
+        }
         self.end_all(&self.index.of_subject(subject)).await
     }
 
@@ -238,6 +269,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: some may not have ended.
     pub async fn end_provider_session(&self, sid: &ProviderSession) -> Result<usize, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end_provider_session(sid).await;
+        }
         self.end_all(&self.index.of_provider_session(sid)).await
     }
 
@@ -246,6 +280,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: some may not have ended.
     pub async fn end_every(&self) -> Result<usize, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end_every().await;
+        }
         let keys: Vec<SessionKey> = self.live.iter().map(|(key, _)| *key).collect();
         self.end_all(&keys).await
     }
@@ -255,6 +292,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: they are not known.
     pub async fn of_subject(&self, subject: &Subject) -> Result<Vec<Live>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.of_subject(subject).await;
+        }
         let now = self.clock.now();
         let keys = self.index.of_subject(subject);
         Ok(keys.iter().filter_map(|key| self.fresh(key, now)).collect())
@@ -265,6 +305,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: they are not known.
     pub async fn every(&self) -> Result<Vec<Live>, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.every().await;
+        }
         let now = self.clock.now();
         let keys: Vec<SessionKey> = self.live.iter().map(|(key, _)| *key).collect();
         Ok(keys.iter().filter_map(|key| self.fresh(key, now)).collect())
@@ -272,13 +315,24 @@ impl Sessions {
 
     /// The sessions that something open in this process hangs on, see [`Live::end`].
     pub fn followed(&self) -> Vec<Live> {
+        if let Some(shared) = &self.shared {
+            return shared.followed();
+        }
         let now = self.clock.now();
         let keys: Vec<SessionKey> = lock(&self.followed).iter().copied().collect();
         let mut followed = Vec::with_capacity(keys.len());
         for key in keys {
             match self.fresh(&key, now) {
                 Some(live) if live.entry.is_followed() => followed.push(live),
-                Some(_) | None => {
+                Some(live) => {
+                    lock(&self.followed).remove(&key);
+                    // Whoever came just now may have found its name still there.
+                    if live.entry.is_followed() {
+                        lock(&self.followed).insert(key);
+                        followed.push(live);
+                    }
+                }
+                None => {
                     lock(&self.followed).remove(&key);
                 }
             }
@@ -296,6 +350,9 @@ impl Sessions {
         live: &Live,
         mut change: impl FnMut(&mut State) -> R,
     ) -> Result<R, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.with_state(live, change).await;
+        }
         Ok(change(&mut lock(&live.entry.state)))
     }
 
@@ -304,15 +361,55 @@ impl Sessions {
     /// # Errors
     /// [`StoreAway`]: whether another has it is not known.
     pub async fn refresh_lock(&self, key: &SessionKey) -> Result<Option<RefreshLock>, StoreAway> {
-        let free = lock(&self.refreshing).insert(*key);
-        Ok(free.then(|| RefreshLock {
+        if !lock(&self.refreshing).insert(*key) {
+            return Ok(None);
+        }
+        let mut here = RefreshLock {
             key: *key,
             held: Arc::clone(&self.refreshing),
-        }))
+            everywhere: None,
+        };
+        if let Some(shared) = &self.shared {
+            here.everywhere = shared.hold_refresh(key).await?;
+            return Ok(here.everywhere.is_some().then_some(here));
+        }
+        Ok(Some(here))
     }
 
-    /// How many sessions are kept. Settles pending evictions first: for metrics, not for requests.
+    /// Puts sessions back that were here before the process was stopped, if their limits allow by now;
+    /// returns how many are kept. The least recently used go in first, and out first where there is not
+    /// enough room.
+    pub fn put_back(&self, mut all: Vec<Kept>) -> usize {
+        let now = self.clock.now();
+        all.sort_by_key(|kept| kept.last_used);
+        let mut count = 0;
+        for Kept {
+            key,
+            last_used,
+            session,
+        } in all
+        {
+            if self.limits.age(session.started_at, last_used, now) != Age::Fresh {
+                continue;
+            }
+            let session = Arc::unwrap_or_clone(session);
+            let entry = Entry::new(key, session, last_used, Arc::clone(&self.followed));
+            let live = entry.live();
+            self.live.insert(key, entry);
+            if let Some(oldest) = self.index.insert(key, &live.session, MOST_OF_ONE_PERSON) {
+                self.live.invalidate(&oldest);
+            }
+            self.forget_unless_kept(&live);
+            count += 1;
+        }
+        count
+    }
+
+    /// How many sessions are kept here. Settles pending evictions first: for metrics, not for requests.
     pub fn len(&self) -> u64 {
+        if let Some(shared) = &self.shared {
+            return shared.len() as u64;
+        }
         self.live.run_pending_tasks();
         self.live.entry_count()
     }

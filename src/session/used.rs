@@ -1,17 +1,14 @@
 //! What was used already and must not be used again: the `state` of a login attempt that came back.
 
-#![expect(
-    clippy::unused_async,
-    reason = "a store that replicas share answers over the network"
-)]
-
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use super::memory::StoreAway;
+use super::shared::SharedSessions;
 
 /// Remembers the `state` of each attempt that came back, so that a callback works once: the sealed
 /// cookie itself proves only that the attempt was ours.
@@ -23,6 +20,14 @@ use super::memory::StoreAway;
 pub struct UsedOnce {
     capacity: usize,
     seen: Mutex<Seen>,
+    shared: Option<Elsewhere>,
+}
+
+/// Where replicas remember together.
+struct Elsewhere {
+    sessions: Arc<SharedSessions>,
+    kind: &'static str,
+    life: Duration,
 }
 
 #[derive(Default)]
@@ -38,7 +43,20 @@ impl UsedOnce {
         Self {
             capacity: capacity.max(1),
             seen: Mutex::default(),
+            shared: None,
         }
+    }
+
+    /// Remembers where other replicas do, those of the same `kind`, for `life`: longer than a state can
+    /// come back.
+    #[must_use]
+    pub fn shared(self, sessions: Arc<SharedSessions>, kind: &'static str, life: Duration) -> Self {
+        let shared = Some(Elsewhere {
+            sessions,
+            kind,
+            life,
+        });
+        Self { shared, ..self }
     }
 
     /// True for the first caller with this `state`, false for every later one; of several at once,
@@ -47,7 +65,21 @@ impl UsedOnce {
     /// # Errors
     /// [`StoreAway`]: whether it was used is not known.
     pub async fn first_use(&self, state: &str) -> Result<bool, StoreAway> {
-        Ok(self.first_use_here(state))
+        let Some(there) = &self.shared else {
+            return Ok(self.first_use_here(state));
+        };
+        if self.was_used_here(state) {
+            return Ok(false);
+        }
+        let Elsewhere {
+            sessions,
+            kind,
+            life,
+        } = there;
+        // While nobody answers, it is not used up.
+        let first = sessions.first_use(kind, state, *life).await?;
+        self.first_use_here(state);
+        Ok(first)
     }
 
     fn first_use_here(&self, state: &str) -> bool {
@@ -70,7 +102,12 @@ impl UsedOnce {
     /// # Errors
     /// [`StoreAway`]: whether it was used is not known.
     pub async fn was_used(&self, state: &str) -> Result<bool, StoreAway> {
-        Ok(self.was_used_here(state))
+        match &self.shared {
+            Some(there) if !self.was_used_here(state) => {
+                there.sessions.was_used(there.kind, state).await
+            }
+            _ => Ok(self.was_used_here(state)),
+        }
     }
 
     fn was_used_here(&self, state: &str) -> bool {

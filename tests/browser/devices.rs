@@ -153,12 +153,7 @@ fn an_ssh_check_is_not_approved_by_somebody_elses_sign_in() {
         .open(&scene.url(&format!("/auth/{AUTH_ID}")));
     scene.is_asked_by_the_provider(&form);
     let told = visitor.browser.sign_in(ADMIN);
-    scene.shows(
-        &told,
-        "/oidc/callback",
-        403,
-        "The SSH check was not approved",
-    );
+    scene.shows(&told, "/oidc/callback", 403, "A fresh sign-in is needed");
     visitor.shoot("step-up-refused");
     // Who was signed in still is.
     let page = visitor.browser.open(&scene.url("/.headwarden/logout"));

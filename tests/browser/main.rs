@@ -13,7 +13,9 @@ mod faulty_provider;
 mod gallery;
 mod outages;
 mod scene;
+mod sessions;
 mod sign_in;
 mod sign_out;
+mod step_up;
 #[path = "../support/mod.rs"]
 mod support;

@@ -92,6 +92,13 @@ impl Bookkeeper {
         }
     }
 
+    /// Every session of somebody is over: the provider said so.
+    pub(crate) fn left(&self, who: Person) {
+        for entry in self.books().sessions.values_mut() {
+            entry.over |= entry.who == who;
+        }
+    }
+
     /// Every session is over: the process that knew them is gone.
     pub(crate) fn all_ended(&self) {
         for entry in self.books().sessions.values_mut() {

@@ -67,6 +67,11 @@ struct Serving {
 impl Inside {
     /// Starts at `now`, with room for `capacity` sessions.
     pub(crate) fn start(now: u64, capacity: u64) -> Self {
+        Self::start_with(now, capacity, |_| ())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn start_with(now: u64, capacity: u64, change: impl FnOnce(&mut Settings)) -> Self {
         let (hands, dice) = (Arc::new(Hands::at(now)), Arc::new(Dice::new()));
         let provider_runtime = runtime();
         let clock = Arc::clone(&hands);
@@ -82,7 +87,8 @@ impl Inside {
             files: files.path().to_owned(),
         };
         let held = hold(&plan);
-        let settings = settings(&plan, &wire.url(), &provider.issuer(), capacity);
+        let mut settings = settings(&plan, &wire.url(), &provider.issuer(), capacity);
+        change(&mut settings);
         headscale.configure(|options| {
             let trusted = plan.issuer_url();
             options.server_url = plan.origin();
@@ -107,6 +113,11 @@ impl Inside {
 
     pub(crate) fn public(&self) -> SocketAddr {
         self.plan.public
+    }
+
+    /// The issuer's private listener.
+    pub(crate) fn issuer(&self) -> SocketAddr {
+        self.plan.issuer
     }
 
     pub(crate) fn key_ring(&self) -> &std::path::Path {

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::json;
 use url::Url;
 
 use crate::bookkeeper::{Bookkeeper, Limits};
@@ -11,7 +12,7 @@ use crate::draw::{Confession, Draw};
 use crate::faulty_provider::{Fault, Key, Person};
 use crate::inside::Inside;
 use crate::support::headscale_standin::{Options, Script};
-use crate::support::raw::{Raw, Response};
+use crate::support::raw::{Raw, Response, request_to};
 use crate::visitor::{Asked, Ground, NAVIGATION, SAME_ORIGIN, Visitor, set_cookies};
 use crate::wire::Mood;
 
@@ -56,6 +57,16 @@ const LIES: &[Fault] = &[
     Fault::TokenIsHuge,
     Fault::TokenIsMissing,
     Fault::TokenRedirects,
+];
+/// Somebody else speaks for it: nobody may be signed out.
+const FORGED: &[Fault] = &[
+    Fault::AlgNone,
+    Fault::BadSignature,
+    Fault::SignedByForger,
+    Fault::Hs256WithPublicKey,
+    Fault::Hs256WithClientSecret,
+    Fault::Encrypted,
+    Fault::TwoParts,
 ];
 /// It fails in ways that a sign-in may survive.
 const TROUBLES: &[Fault] = &[
@@ -164,6 +175,7 @@ enum Step {
     Pair,
     Register,
     SignOut,
+    Departure,
     Clock,
     Provider,
     Headscale,
@@ -179,6 +191,7 @@ const WEIGHTS: &[(usize, Step)] = &[
     (8, Step::Pair),
     (8, Step::Register),
     (4, Step::SignOut),
+    (5, Step::Departure),
     (9, Step::Clock),
     (8, Step::Provider),
     (8, Step::Headscale),
@@ -197,6 +210,7 @@ struct Tally {
     restarts: usize,
     calm: usize,
     callbacks: usize,
+    departures: usize,
 }
 
 struct Walk {
@@ -210,6 +224,8 @@ struct Walk {
     /// The most sessions that lived at once since the house opened.
     crowd: usize,
     fault: Option<Fault>,
+    /// Logout tokens that counted.
+    told: Vec<String>,
     judged: usize,
     /// The latest time that the clock has shown when all was calm.
     latest: u64,
@@ -234,6 +250,7 @@ impl Walk {
             capacity,
             crowd: 0,
             fault: None,
+            told: Vec::new(),
             judged: 0,
             latest: MORNING,
             tally: Tally::default(),
@@ -249,6 +266,7 @@ impl Walk {
             Step::Pair => self.pair(),
             Step::Register => self.register(),
             Step::SignOut => self.sign_out(),
+            Step::Departure => self.departure(),
             Step::Clock => self.move_clock(),
             Step::Provider => self.bend_provider(),
             Step::Headscale => self.bend_headscale(),
@@ -465,6 +483,45 @@ impl Walk {
         }
     }
 
+    /// The provider says that somebody signed out there, in earnest, again, or forged.
+    fn departure(&mut self) {
+        let who = *self
+            .draw
+            .one(&[Person::Member, Person::Member, Person::Admin]);
+        let again = self.told.last().cloned();
+        let again = again.filter(|_| self.draw.percent(20));
+        let is_new = again.is_none();
+        let token = again.unwrap_or_else(|| {
+            let everywhere = json!({ "sid": null });
+            let provider = &self.house.provider;
+            provider.logout_token(who, &json!({}), &everywhere)
+        });
+        let url = self.ground.url("/.headwarden/backchannel-logout");
+        let form = ["Content-Type: application/x-www-form-urlencoded".to_owned()];
+        let body = format!("logout_token={token}");
+        let bytes = request_to("POST", &url, &form, body.as_bytes());
+        let answer = Raw::connect(self.ground.public).and_then(|mut raw| raw.exchange(&bytes));
+        let Ok(answer) = answer else {
+            // It may have been heard all the same.
+            if is_new {
+                self.ground.books.left(who);
+            }
+            return;
+        };
+        if answer.status() != 200 {
+            return;
+        }
+        let forged = self.fault.filter(|fault| FORGED.contains(fault));
+        assert_eq!(forged, None, "a forged token counted");
+        assert!(!self.told.contains(&token), "a token counted twice");
+        self.told.push(token);
+        self.ground.books.left(who);
+        self.tally.departures += 1;
+        for held in self.held.clone() {
+            self.ask_with(("GET", "/windows", &[], true), &[&held]);
+        }
+    }
+
     fn move_clock(&mut self) {
         let now = self.house.hands.seconds();
         let moved = match self.draw.below(30) {
@@ -562,6 +619,8 @@ impl Walk {
     fn restart(&mut self) {
         self.house.close();
         self.ground.books.all_ended();
+        // What counted is forgotten with the sessions.
+        self.told.clear();
         self.crowd = 0;
         self.fault = None;
         self.house.provider.mend();
@@ -640,7 +699,12 @@ fn walk(index: u64, capacity: usize) {
     walk.house.close();
     walk.judge();
     let tally = &walk.tally;
-    let shown = [tally.forwarded, tally.refused, tally.sessions];
+    let shown = [
+        tally.forwarded,
+        tally.refused,
+        tally.sessions,
+        tally.departures,
+    ];
     assert!(
         shown.iter().all(|count| *count > 0),
         "too quiet a walk: {tally:?}"

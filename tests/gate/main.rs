@@ -10,9 +10,13 @@ mod doors;
 mod faulty_provider;
 mod headers;
 mod outages;
+mod provider_logout;
+mod recheck;
+mod restarts;
 mod sessions;
 mod sign_in;
 mod sign_modes;
 mod stage;
+mod step_up;
 #[path = "../support/mod.rs"]
 mod support;

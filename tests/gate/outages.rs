@@ -15,7 +15,7 @@ const CONTROL: [&str; 3] = [
 ];
 
 /// What the operator's listener says.
-fn probe(plan: &Plan, method: &str, path: &str) -> Response {
+pub(crate) fn probe(plan: &Plan, method: &str, path: &str) -> Response {
     let text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     send(plan.admin, text.as_bytes())
 }

@@ -115,10 +115,19 @@ fn signing_out_ends_both_sessions_and_stays_signed_out() {
         "{}",
         back.text()
     );
+    assert!(
+        back.text().contains("was told, and answered"),
+        "{}",
+        back.text()
+    );
     // It stays there: nothing on it leads anywhere by itself, not even when it is read again.
     let before = tailnet.provider.requests().len();
     let again = person.open(back.url.as_str());
     assert_eq!((again.status(), again.hops.len()), (200, 1));
+    assert!(
+        again.text().contains("may still be signed in"),
+        "what is known once is not claimed again"
+    );
     assert!(!again.text().contains("http-equiv") && !again.text().contains("<script"));
     assert_eq!(again.header("refresh"), None);
     assert_eq!(tailnet.provider.requests().len(), before);

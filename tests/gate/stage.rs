@@ -78,9 +78,14 @@ impl Stage {
 
     /// Somebody with a session.
     pub(crate) fn somebody(&self, account: Account) -> Person {
+        self.somebody_at("/windows", account)
+    }
+
+    /// Somebody who got a session at `path`.
+    pub(crate) fn somebody_at(&self, path: &str, account: Account) -> Person {
         self.is_at_the_provider(account);
         let mut person = Person::new();
-        let page = person.open(&self.house.url("/windows"));
+        let page = person.open(&self.house.url(path));
         assert_eq!(page.status(), 200, "{}", page.text());
         person
     }

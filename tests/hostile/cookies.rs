@@ -614,6 +614,10 @@ fn every_answer(secure: &Secure) -> Vec<(Url, Response)> {
         person.jar.plant(kept);
     }
     person.get(&secure.url("/.headwarden/signed-out"));
+    let there = out.redirect().expect("the provider").clone();
+    let mut pairs = there.query_pairs();
+    let (_, state) = pairs.find(|(name, _)| name == "state").expect("a state");
+    person.get(&secure.url(&format!("/.headwarden/signed-out?state={state}")));
     assert_eq!(
         (&person.jar.refused, &outsider.jar.refused),
         (&vec![], &vec![])
@@ -638,33 +642,38 @@ fn every_cookie_that_is_set_or_deleted_belongs_to_this_host_over_tls_alone() {
                 .split_once('=')
                 .expect("a pair");
             let attributes: Vec<&str> = parts.collect();
-            let is_login = name.starts_with("__Host-headwarden-login-");
-            assert!(is_login || name == "__Host-headwarden", "{field}");
+            let kind = match name {
+                "__Host-headwarden" => "session",
+                "__Host-headwarden-sign-out" => "sign-out",
+                login if login.starts_with("__Host-headwarden-login-") => "login",
+                _ => panic!("{field}"),
+            };
             let always = ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"];
             let deletes = ["Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"];
-            let more: &[&str] = match (value, is_login) {
+            let more: &[&str] = match (value, kind) {
                 ("", _) => &deletes,
-                (_, true) => &["Max-Age=600"],
-                (_, false) => &[],
+                (_, "session") => &[],
+                _ => &["Max-Age=600"],
             };
             assert_eq!(attributes, [&always[..], more].concat(), "{url}: {field}");
             assert_eq!(answer.header("cache-control"), Some("no-store"), "{url}");
-            let prefix = if is_login { "login" } else { "session" };
             kinds.push(format!(
-                "{prefix} {}",
+                "{kind} {}",
                 if value.is_empty() { "deleted" } else { "set" }
             ));
         }
     }
     let count = |kind: &str| kinds.iter().filter(|it| *it == kind).count();
     assert!(kinds.len() > 20, "{kinds:?}");
-    for kind in [
-        "login set",
-        "login deleted",
-        "session set",
-        "session deleted",
+    for (kind, least) in [
+        ("login set", 2),
+        ("login deleted", 2),
+        ("session set", 2),
+        ("session deleted", 2),
+        ("sign-out set", 1),
+        ("sign-out deleted", 1),
     ] {
-        assert!(count(kind) > 1, "{kind}: {kinds:?}");
+        assert!(count(kind) >= least, "{kind}: {kinds:?}");
     }
     // Without its prefix, a cookie is anybody's.
     let mut person = secure.person();

@@ -74,10 +74,14 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/oidc/callback?state=hw1.x&code=a",
         "/.headwarden/authorize",
         "/.headwarden/sign-in",
+        "/.headwarden/step-up?for=/a",
         "/.headwarden/logout",
         "/.headwarden/signed-out",
+        "/.headwarden/backchannel-logout",
+        "/.headwarden/frontchannel-logout",
         "/.headwarden/confirm-register",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
         "/.headwarden/nothing",
     ] {
         for (lines, body) in [
@@ -128,8 +132,10 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
     let chunked = |length: usize| format!("{:x}\r\n{}\r\n0\r\n\r\n", length, "a".repeat(length));
     for target in [
         "/.headwarden/logout",
+        "/.headwarden/backchannel-logout",
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
     ] {
         for (framing, body, too_large) in [
             (format!("Content-Length: {most}"), "a".repeat(most), false),
@@ -191,6 +197,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
         "/.headwarden/logout",
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
+        "/.headwarden/sessions",
     ] {
         for (framing, body) in [
             ("Content-Length: 10", "a=b"),

@@ -1,12 +1,18 @@
 //! L: logout. Only a form of ours signs out; what was signed out is dead everywhere, at once and for
 //! good.
 //!
-//! Who may sign out, with what is left of a session, and what the provider is told: `gate::sessions`.
+//! Who may sign out, with what is left of a session, and what the provider is told: `gate::sessions`. What
+//! the provider tells us when all is well: `gate::provider_logout`.
+
+mod back_channel;
+mod front_channel;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::json;
 
 use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::stage::{
@@ -14,7 +20,7 @@ use crate::stage::{
 };
 use crate::support::house::More;
 use crate::support::person::Person;
-use crate::support::raw::{PATIENCE, Raw};
+use crate::support::raw::{PATIENCE, Raw, Response};
 use crate::support::tailnet::{AUTH_ID, Tailnet};
 
 const LOGOUT: &str = "/.headwarden/logout";
@@ -168,12 +174,24 @@ fn requests_that_race_with_a_logout_never_bring_the_session_back() {
             let racers: Vec<_> = (0..6)
                 .map(|_| {
                     scope.spawn(|| {
-                        let mut raw = Raw::connect(stage.house.plan.public).expect("a connection");
+                        let connect =
+                            || Raw::connect(stage.house.plan.public).expect("a connection");
+                        let mut raw = connect();
                         let mut after = 0;
                         while after < 5 {
                             // Looked at before it is sent: then it came after the logout's answer.
                             let is_late = over.load(Ordering::SeqCst);
-                            let status = raw.exchange(&asked).expect("an answer").status();
+                            let answer = raw.exchange(&asked);
+                            // What was on its way ends with its session, and so does its connection.
+                            let cut = answer.as_ref().map_or(true, |answer| {
+                                answer.header("connection") == Some("close")
+                            });
+                            if cut {
+                                assert!(!is_late, "{answer:?} after the logout");
+                                raw = connect();
+                                continue;
+                            }
+                            let status = answer.expect("an answer").status();
                             assert!(status == 401 || !is_late, "{status} after the logout");
                             after += usize::from(is_late);
                         }
@@ -212,7 +230,11 @@ fn a_step_up_whose_session_was_signed_out_meanwhile_begins_none() {
     // Its cookie is still in this browser.
     let page = person.follow(answered);
     assert_eq!(page.status(), 403, "{}", page.text());
-    assert!(page.text().contains("not approved"), "{}", page.text());
+    assert!(
+        page.text().contains("A fresh sign-in is needed"),
+        "{}",
+        page.text()
+    );
     assert_eq!(
         ask(&stage.house, "GET", "/windows", &[&session]).status(),
         401
@@ -254,6 +276,12 @@ fn web_ui() -> (SocketAddr, Receiver<()>) {
     (address, ends)
 }
 
+/// Whether nothing more comes, without an orderly end.
+fn is_cut(raw: &mut Raw) -> bool {
+    let end = raw.read_to_end();
+    end.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
 #[test]
 fn a_websocket_ends_with_its_session_and_no_other_does() {
     let (ui, ends) = web_ui();
@@ -289,7 +317,7 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
     let lines = [EMPTY, SAME_ORIGIN, &sessions[0]];
     assert_eq!(ask(&stage.house, "POST", LOGOUT, &lines).status(), 303);
     for ended in [&mut sockets[0], &mut second] {
-        assert_eq!(ended.read_to_end().expect("it ends"), b"");
+        assert!(is_cut(ended));
         ends.recv_timeout(PATIENCE)
             .expect("it ends on the other side");
     }
@@ -301,11 +329,18 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
         &format!("{}; Path=/", &sessions[1]["Cookie: ".len()..]),
     );
     person.open(&stage.house.url("/.headwarden/sign-in"));
-    assert_eq!(sockets[1].read_to_end().expect("it ends"), b"");
+    assert!(is_cut(&mut sockets[1]));
     ends.recv_timeout(PATIENCE)
         .expect("it ends on the other side");
     echoes(&mut sockets[2]);
     assert!(ends.try_recv().is_err(), "the third goes on");
+    // Until the provider says otherwise.
+    let changed = (&json!({}), &json!({}));
+    let answer = back_channel::tell(&stage, Account::Member, changed.0, changed.1);
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(sockets[2].read_to_end().expect("it ends"), b"");
+    ends.recv_timeout(PATIENCE)
+        .expect("it ends on the other side");
 }
 
 #[test]
@@ -342,6 +377,7 @@ fn the_way_back_from_the_provider_does_nothing_whoever_walks_it() {
         ask(&tailnet.house, "GET", "/windows", &[&session]).status(),
         200
     );
+    a_state_counts_in_its_own_browser_only(&tailnet);
     // What the provider is told: our client, where to come back to, and a new state each time.
     let mut states = Vec::new();
     for _ in 0..2 {
@@ -365,41 +401,58 @@ fn the_way_back_from_the_provider_does_nothing_whoever_walks_it() {
     );
 }
 
-#[test]
-fn logout_from_the_providers_side_is_not_offered_and_its_usual_places_are_empty() {
-    let stage = Stage::start();
-    let person = stage.somebody(Account::Member);
-    let session = session_line(&stage.house, &person);
-    let body = "logout_token=eyJhbGciOiJub25lIn0.e30.";
-    let length = format!("Content-Length: {}", body.len());
-    let form = "Content-Type: application/x-www-form-urlencoded";
-    for path in [
-        "/.headwarden/backchannel-logout",
-        "/.headwarden/back-channel-logout",
-        "/.headwarden/frontchannel-logout",
-        "/.headwarden/front-channel-logout",
-        "/.headwarden/logout/backchannel",
-        "/.headwarden/backchannel_logout",
-    ] {
-        for method in ["POST", "GET"] {
-            let target = format!("{path}?iss=a&sid=b");
-            let lines: &[&str] = if method == "POST" {
-                &[form, &length]
-            } else {
-                &[HTML]
-            };
-            let mut bytes = request(&stage.house, method, &target, lines);
-            if method == "POST" {
-                bytes.extend_from_slice(body.as_bytes());
-            }
-            let answer = crate::stage::send(stage.house.plan.public, &bytes);
-            assert_eq!(answer.status(), 404, "{method} {path}");
-        }
-    }
-    assert_eq!(
-        ask(&stage.house, "GET", "/windows", &[&session]).status(),
-        200
+/// Whether the page at the end says that the provider answered.
+fn says_answered(answer: &Response) -> bool {
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let text = answer.text();
+    assert!(text.contains("Your session here has ended"), "{text}");
+    let (answered, unknown) = (
+        text.contains("was told, and answered"),
+        text.contains("may still be signed in"),
     );
-    let mut nobody = Person::new();
-    assert_eq!(nobody.get(&stage.house.url(LOGOUT)).status(), 200);
+    assert_ne!(answered, unknown, "{text}");
+    answered
+}
+
+fn a_state_counts_in_its_own_browser_only(tailnet: &Tailnet) {
+    let mut person = member(tailnet);
+    let page = person.open(&tailnet.house.url(LOGOUT));
+    let out = person.submit(&page, "", &[]);
+    let location = out.redirect().expect("the provider").clone();
+    let mut pairs = location.query_pairs();
+    let (_, state) = pairs.find(|(name, _)| name == "state").expect("a state");
+    let kept = cookie(&tailnet.house, &person, "headwarden-sign-out").expect("it is kept");
+    assert!(!kept.contains(&*state), "it is sealed");
+    let right = format!("/.headwarden/signed-out?state={state}");
+    let twice = format!("{right}&state={state}");
+    let ours = format!("Cookie: headwarden-sign-out={kept}");
+    let planted = format!("Cookie: headwarden-sign-out={state}");
+    let both = format!("{ours}; headwarden-sign-out={kept}");
+    for (method, target, cookie, answered) in [
+        ("GET", right.as_str(), HTML, false),
+        ("GET", &right, &planted, false),
+        ("GET", &right, &both, false),
+        ("GET", "/.headwarden/signed-out", &ours, false),
+        ("GET", "/.headwarden/signed-out?state=", &ours, false),
+        ("GET", "/.headwarden/signed-out?state=forged", &ours, false),
+        ("GET", &twice, &ours, false),
+        ("GET", &right, &ours, true),
+    ] {
+        let answer = ask(&tailnet.house, method, target, &[cookie]);
+        assert_eq!(says_answered(&answer), answered, "{target} {cookie}");
+        let deleted = answer.header("set-cookie");
+        assert_eq!(
+            deleted.is_some(),
+            answered,
+            "{target} {cookie}: {deleted:?}"
+        );
+    }
+    // Looking ahead uses nothing up.
+    let head = ask(&tailnet.house, "HEAD", &right, &[&ours]);
+    assert_eq!((head.status(), head.header("set-cookie")), (200, None));
+    let back = person.open(&tailnet.house.url(&right));
+    assert!(says_answered(&back.response));
+    assert_eq!(cookie(&tailnet.house, &person, "headwarden-sign-out"), None);
+    let again = person.open(&tailnet.house.url(&right));
+    assert!(!says_answered(&again.response), "once");
 }

@@ -320,6 +320,7 @@ fn a_preflight_is_a_request_like_any_other_and_gets_no_permission() {
         ("/oidc/callback", 405, 405),
         ("/.headwarden/logout", 405, 405),
         ("/.headwarden/sign-in", 405, 405),
+        ("/.headwarden/step-up", 405, 405),
         ("/.headwarden/authorize", 405, 405),
         ("/.headwarden/confirm-ssh", 405, 405),
         ("/metrics", 404, 404),

@@ -30,5 +30,6 @@ mod peers;
 mod provider;
 mod redirects;
 mod rules;
+mod streams;
 mod targets;
 mod tokens;

@@ -89,6 +89,7 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         "/windows",
         "/.headwarden/sign-in",
         "/.headwarden/sign-in?switch=1",
+        "/.headwarden/sessions",
         "/swagger",
     ] {
         tour.ask(303, "GET", target, &NAVIGATION);
@@ -99,9 +100,14 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         (401, "GET", "/api/v1/user", &[]),
         (401, "GET", "/api/v2/tailnet", &[]),
         (405, "POST", "/.headwarden/sign-in", &[EMPTY]),
+        (405, "POST", "/.headwarden/step-up?for=/a", &[EMPTY]),
+        (303, "GET", "/.headwarden/step-up?for=/a", &NAVIGATION),
         (405, "POST", "/oidc/callback?state=hw1.a", &[EMPTY]),
         (405, "GET", "/.headwarden/confirm-ssh", &[]),
         (405, "PUT", "/.headwarden/logout", &[EMPTY]),
+        (405, "PUT", "/.headwarden/sessions", &[EMPTY]),
+        (403, "POST", "/.headwarden/sessions", &[EMPTY]),
+        (303, "POST", "/.headwarden/sessions", &[EMPTY, SAME_ORIGIN]),
         (405, "POST", "/.headwarden/signed-out", &[EMPTY]),
         (405, "POST", "/.headwarden/authorize", &[EMPTY]),
         (400, "GET", "/oidc/callback", &NAVIGATION),
@@ -124,6 +130,12 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         (303, "POST", "/.headwarden/logout", &[EMPTY, SAME_ORIGIN]),
         (200, "GET", "/.headwarden/logout", &NAVIGATION),
         (200, "GET", "/.headwarden/signed-out", &NAVIGATION),
+        (200, "GET", "/.headwarden/signed-out?state=x", &NAVIGATION),
+        (405, "GET", "/.headwarden/backchannel-logout", &NAVIGATION),
+        (400, "POST", "/.headwarden/backchannel-logout", &[EMPTY]),
+        (405, "POST", "/.headwarden/frontchannel-logout", &[EMPTY]),
+        (400, "GET", "/.headwarden/frontchannel-logout", &NAVIGATION),
+        (400, "GET", "/.headwarden/frontchannel-logout", &[]),
         (404, "GET", "/.headwarden/nothing", &NAVIGATION),
         (404, "GET", "/.headwarden/nothing", &[]),
         (404, "GET", "/metrics", &[]),
@@ -226,6 +238,10 @@ fn tour_with_sessions(stage: &Stage, tour: &mut Tour<'_>) {
     tour.ask(403, "GET", "/swagger", &[&line]);
     tour.ask(403, "GET", "/api/v1/user", &[SAME_ORIGIN, &line]);
     tour.ask(200, "GET", "/.headwarden/logout", &page);
+    tour.ask(200, "GET", "/.headwarden/sessions", &page);
+    let form = [SAME_ORIGIN, EMPTY, &line];
+    tour.ask(400, "POST", "/.headwarden/sessions", &form);
+    tour.ask(403, "GET", "/.headwarden/sessions", &[&line]);
     tour.ask(400, "GET", "/oidc/callback?state=foreign&code=b", &page);
     tour.ask(
         400,

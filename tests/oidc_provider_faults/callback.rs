@@ -9,6 +9,7 @@ async fn the_authorization_request_says_what_it_must_and_what_was_asked_for() {
     let options = AuthorizeOptions {
         prompt_login: true,
         max_age: Some(Duration::ZERO),
+        acr_values: vec!["gold".to_owned(), "silver".to_owned()],
         login_hint: Some("ada".to_owned()),
     };
     let query = |options| {
@@ -32,15 +33,24 @@ async fn the_authorization_request_says_what_it_must_and_what_was_asked_for() {
         plain[7],
         ("code_challenge_method".to_owned(), "S256".to_owned())
     );
+    assert_eq!(plain[8], ("acr_values".to_owned(), "bronze".to_owned()));
     assert_eq!(
-        plain[8],
+        plain[9],
         ("domain_hint".to_owned(), "company.example".to_owned())
     );
-    assert_eq!(plain.len(), 9);
+    assert_eq!(plain.len(), 10);
     assert!(!plain.iter().any(|(_, value)| *value == attempt.verifier));
 
     let asked = query(options);
-    for (name, value) in [("prompt", "login"), ("max_age", "1"), ("login_hint", "ada")] {
+    // Of the classes that the operator asks for at every sign-in, none is left.
+    for (name, value) in [
+        ("prompt", "login"),
+        ("max_age", "1"),
+        ("acr_values", "gold silver"),
+        ("login_hint", "ada"),
+    ] {
+        let times = asked.iter().filter(|(asked, _)| asked == name).count();
+        assert_eq!(times, 1, "{name}");
         assert!(
             asked.contains(&(name.to_owned(), value.to_owned())),
             "{name}"

@@ -121,10 +121,13 @@ async fn an_unknown_provider_sends_nobody_anywhere() {
     assert!(
         scene
             .rp
-            .end_session_url(None, "https://x.example/", "s")
+            .end_session_url(&Secret::new("hint".into()), "https://x.example/", "s")
             .is_none()
     );
     assert!(scene.rp.origins().is_empty());
+    assert_eq!(scene.rp.framing_origins(), [scene.idp.origin()]);
+    let refused = scene.rp.verify_logout_token("a.b.c").await.unwrap_err();
+    assert!(matches!(refused, LogoutRefused::ProviderUnknown(_)));
     let callback = Callback {
         state: attempt.state.clone(),
         code: Secret::new("c".into()),

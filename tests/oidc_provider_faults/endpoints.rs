@@ -49,7 +49,7 @@ fn not_json(kind: &str) -> HttpError {
     HttpError::NotJson(kind.to_owned())
 }
 
-fn ills() -> Vec<(Ill, HttpError)> {
+pub(super) fn ills() -> Vec<(Ill, HttpError)> {
     let json = || not_json("application/json");
     vec![
         (Ill::BreaksOff, HttpError::Failed(String::new())),

@@ -408,7 +408,7 @@ async fn the_skew_is_sixty_seconds_for_every_date() {
         }
         let signed_in = scene.sign_in().await.unwrap();
         let asked = Timestamp::from_unix(START + off);
-        let fresh = signed_in.check_step_up(&Person::Member.subject(), asked);
+        let fresh = signed_in.check_step_up(&Person::Member.subject(), Some(asked));
         assert_eq!(fresh.is_ok(), tolerated, "a step-up {off} s later");
     }
 }

@@ -27,7 +27,7 @@ use headwarden::oidc::http::HttpError;
 use headwarden::oidc::id_token::TokenFault;
 use headwarden::oidc::{
     AnswerFault, AuthorizeOptions, Callback, CallbackError, Endpoint as Answering, IssMismatch,
-    Provider, SignedIn, StepUpError,
+    LogoutRefused, Provider, SignedIn, StepUpError,
 };
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
@@ -37,6 +37,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use url::Url;
 
+#[expect(dead_code, reason = "another test crate uses the rest of it")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 
@@ -46,7 +47,11 @@ mod endpoints;
 mod forgeries;
 mod id_token;
 mod keys;
+mod logout;
+mod orders;
 mod person;
+mod recheck;
+mod refresh;
 
 use faulty_provider::{
     CLIENT_ID, CLIENT_SECRET, Endpoint, Fault, FaultyProvider, Ill, Key, Person,
@@ -61,6 +66,10 @@ struct TestClock(AtomicU64);
 impl TestClock {
     fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn set(&self, seconds: u64) {
+        self.0.store(seconds, Ordering::SeqCst);
     }
 }
 
@@ -87,7 +96,10 @@ fn settings(issuer: String) -> Oidc {
         client_id: CLIENT_ID.to_owned(),
         client_secret: Secret::new(CLIENT_SECRET.to_owned()),
         scope: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
-        extra_params: BTreeMap::from([("domain_hint".to_owned(), "company.example".to_owned())]),
+        extra_params: BTreeMap::from(
+            [("acr_values", "bronze"), ("domain_hint", "company.example")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        ),
         pkce: Pkce::S256,
         allow_hs256: false,
         username_claim: "preferred_username".to_owned(),

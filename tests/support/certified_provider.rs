@@ -25,7 +25,8 @@ impl CertifiedProvider {
     }
 
     /// Starts it on a free port. Settings: `host`, `email_verified`, `claims_in_id_token`,
-    /// `refresh_tokens`, `id_token_ttl`, `logout_ends_session`, `clients`.
+    /// `refresh_tokens`, `id_token_ttl`, `logout_ends_session`, `clients`, `acr_values` (those of
+    /// `silver` and `gold` that it does when it is asked for them), `amr` (of every sign-in).
     pub(crate) fn start_with(settings: &Value) -> Self {
         let environment = [("PROVIDER_CONFIG", settings.to_string())];
         let mut child = JsonChild::node("provider/provider.mjs", &environment);
@@ -97,6 +98,20 @@ impl CertifiedProvider {
             .child
             .ask(&json!({ "do": "end_sessions", "username": username }));
         answer["told"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What tokens for this client call somebody's sessions.
+    pub(crate) fn sids(&mut self, username: &str, client: &str) -> Vec<String> {
+        let asked = json!({ "do": "sids", "username": username, "client_id": client });
+        serde_json::from_value(self.child.ask(&asked)["sids"].clone()).unwrap_or_default()
+    }
+
+    /// The address of a page of its own that shows `url` in a frame.
+    pub(crate) fn framing(&self, url: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("src", url)
+            .finish();
+        format!("{}/frames/?{query}", self.origin)
     }
 
     /// Every request it got so far, as `METHOD /path`.

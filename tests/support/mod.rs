@@ -18,6 +18,7 @@ pub(crate) mod navigation;
 pub(crate) mod person;
 pub(crate) mod raw;
 pub(crate) mod real_tailnet;
+pub(crate) mod streams;
 pub(crate) mod tailnet;
 pub(crate) mod tls;
 

@@ -59,6 +59,7 @@ impl Tailnet {
             "client_secret": CLIENT_SECRET,
             "redirect_uris": [house.url("/oidc/callback")],
             "post_logout_redirect_uris": [house.url("/.headwarden/signed-out")],
+            "backchannel_logout_uri": house.url("/.headwarden/backchannel-logout"),
             "id_token_signed_response_alg": "RS256",
         }));
         let (origin, trusted) = (house.plan.origin(), house.plan.issuer_url());

@@ -3,6 +3,7 @@
 use super::super::file::{self, List};
 use super::super::report::Report;
 use super::super::settings::{Access, IdentityHeaders, Settings};
+use super::assurance::{self, assurance};
 use super::headscale::path_if;
 use super::values::{self, choice, texts};
 use super::{Checks, Reported};
@@ -13,8 +14,6 @@ use crate::domain::path::Target;
 /// What a rule cannot govern: other doors decide there, before any rule is looked at.
 const NOT_OURS: &[&str] = &[
     "/.headwarden",
-    "/api/v1",
-    "/api/v2",
     "/bootstrap-dns",
     "/debug",
     "/derp",
@@ -27,6 +26,10 @@ const NOT_OURS: &[&str] = &[
     "/ts2021",
     "/verify",
 ];
+
+/// Where a role decides, or a key of one's own. A rule can ask a session there for a recent or a
+/// stronger sign-in, and for nothing else.
+const APIS: &[&str] = &["/api/v1", "/api/v2"];
 
 /// What only Headscale can answer.
 const HEADSCALES: &[&str] = &["/auth", "/register"];
@@ -105,10 +108,28 @@ fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Acces
     let upstream_key = format!("{key}.upstream");
     let ca_path = path_if(&format!("{key}.ca_path"), entry.ca_path, checks);
     let report = &mut checks.report;
-    let path = path(
-        &format!("{key}.path"),
-        entry.path,
-        entry.upstream.is_some(),
+    let written = assurance::Written {
+        max_age: entry.max_auth_age,
+        acr: entry.acr,
+        amr: entry.amr,
+    };
+    let asks = written.max_age.is_some() || written.acr.is_some() || written.amr.is_some();
+    let means = Means {
+        elsewhere: entry.upstream.is_some(),
+        a_sign_in_alone: asks
+            && entry.upstream.is_none()
+            && entry.groups.is_none()
+            && entry.users.is_none()
+            && entry.identity_headers.is_none(),
+    };
+    let path = path(&format!("{key}.path"), entry.path, means, report);
+    let asked = assurance(
+        written,
+        &assurance::Keys {
+            max_age: &format!("{key}.max_auth_age"),
+            acr: &format!("{key}.acr"),
+            amr: &format!("{key}.amr"),
+        },
         report,
     );
     let upstream = match (entry.upstream, ca_path) {
@@ -142,11 +163,21 @@ fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Acces
         upstream: upstream?,
         groups: groups?,
         users: users?,
+        assurance: asked?,
         identity_headers: identity_headers?,
     })
 }
 
-fn path(key: &str, text: Option<String>, elsewhere: bool, report: &mut Report) -> Option<String> {
+/// What else a rule says.
+#[derive(Clone, Copy)]
+struct Means {
+    /// It has an upstream of its own.
+    elsewhere: bool,
+    /// It asks for a sign-in of some kind, and says nothing else.
+    a_sign_in_alone: bool,
+}
+
+fn path(key: &str, text: Option<String>, means: Means, report: &mut Report) -> Option<String> {
     let Some(text) = text else {
         report.refuse_with(key, "is required", "for example /admin/**");
         return None;
@@ -166,12 +197,19 @@ fn path(key: &str, text: Option<String>, elsewhere: bool, report: &mut Report) -
         report.refuse_with(
             key,
             "no rule is looked at for this path",
-            "machines, APIs and Headwarden's own pages have fixed doors; see the api section for \
-             /api",
+            "machines and Headwarden's own pages have fixed doors",
         );
         return None;
     }
-    if elsewhere && below(HEADSCALES) {
+    if below(APIS) && !means.a_sign_in_alone {
+        report.refuse_with(
+            key,
+            "on the API a rule can ask for max_auth_age, acr and amr only",
+            "who may use it is in the api section",
+        );
+        return None;
+    }
+    if means.elsewhere && below(HEADSCALES) {
         report.refuse_with(
             key,
             "only Headscale can answer here",
@@ -254,18 +292,21 @@ fn warn_covered(rules: &[Access], report: &mut Report) {
     }
 }
 
-/// An opened path below a rule with groups: whoever wrote the groups may have forgotten it.
+/// An opened path below a rule that asks for something: whoever wrote it may have forgotten that.
 pub(super) fn warn_opened(settings: &Settings, report: &mut Report) {
     for open in &settings.open {
         let rule = settings
             .access
             .iter()
             .find(|rule| path_matches(&rule.path, &open.path));
-        if let Some(rule) = rule.filter(|it| !it.groups.is_empty() || !it.users.is_empty()) {
+        let asks = |it: &&Access| {
+            !it.groups.is_empty() || !it.users.is_empty() || !it.assurance.asks_nothing()
+        };
+        if let Some(rule) = rule.filter(asks) {
             report.warn(
                 "open",
                 format!(
-                    "{} needs no session, although the access rule for {} names who may pass",
+                    "{} needs no session, although the access rule for {} asks for more than one",
                     open.path, rule.path
                 ),
             );

@@ -7,7 +7,7 @@ use super::super::file;
 use super::super::report::Report;
 use super::super::settings::{Headscale, IssuerSettings, Settings, SignIn};
 use super::values::{self, DAY, MINUTE, SECOND, duration};
-use super::{Checks, Reported, listeners, secrets};
+use super::{Checks, Reported, assurance, listeners, secrets};
 use crate::domain::identity::Issuer;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -158,13 +158,12 @@ fn issuer(file: file::Issuer, checks: &mut Checks<'_>) -> Option<IssuerSettings>
         let bounds = (5 * MINUTE, 3650 * DAY);
         duration(expiry_key, Some(&text), DAY, bounds, &mut checks.report)
     });
-    let ssh_max_age = duration(
-        "headscale.issuer.ssh_max_age",
-        file.ssh_max_age.as_deref(),
-        5 * MINUTE,
-        (30 * SECOND, DAY),
-        &mut checks.report,
-    );
+    let ssh = assurance::Written {
+        max_age: file.ssh_max_age,
+        acr: file.ssh_acr,
+        amr: file.ssh_amr,
+    };
+    let ssh = assurance::of_ssh(ssh, &mut checks.report);
     let settings = IssuerSettings {
         url: url?,
         address: address?,
@@ -173,7 +172,7 @@ fn issuer(file: file::Issuer, checks: &mut Checks<'_>) -> Option<IssuerSettings>
         client_secret: secret?,
         key_path: key_path?,
         node_expiry: node_expiry.map_or(Some(None), |found| found.map(Some))?,
-        ssh_max_age: ssh_max_age?,
+        ssh: ssh?,
     };
     check_privacy(
         &settings,

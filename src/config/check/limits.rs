@@ -5,42 +5,34 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::super::file;
-use super::super::settings::{ClientLimits, Log, SessionSettings};
+use super::super::report::Report;
+use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn};
+use super::headscale::path_if;
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
-use super::{Checks, Reported};
-use crate::domain::session::Limits;
+use super::{Checks, Reported, store};
+use crate::domain::session::{Limits, Recheck};
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
+    let store = store::store(
+        file.store.as_deref(),
+        file.store_grace.as_deref(),
+        file.redis,
+        checks,
+    );
+    let snapshot_path = path_if("session.snapshot_path", file.snapshot_path, checks);
     let report = &mut checks.report;
-    let store = match file.store.as_deref() {
-        None | Some("memory") => Some(()),
-        Some("redis") => {
-            report.refuse_with(
-                "session.store",
-                "redis is not there yet: this version keeps sessions in memory only",
-                "write memory, and run one replica",
-            );
-            None
-        }
-        Some(_) => {
-            report.refuse_with("session.store", "no such store", "write memory");
-            None
-        }
-    };
     let mut limit = |key: &str, text: Option<String>, default: Duration| {
         duration(key, text.as_deref(), default, (MINUTE, 365 * DAY), report)
     };
     let idle = limit("session.idle_timeout", file.idle_timeout, DAY / 3);
     let lifetime = limit("session.lifetime", file.lifetime, 7 * DAY);
-    let recheck = file.recheck.is_none()
-        || limit("session.recheck", file.recheck.clone(), 5 * MINUTE).is_some();
-    if file.recheck.is_some() {
-        report.warn(
-            "session.recheck",
-            "not yet in effect: this version does not re-check people",
-        );
-    }
+    let recheck = recheck(
+        file.recheck.as_deref(),
+        file.recheck_grace.as_deref(),
+        lifetime,
+        report,
+    );
     if let (Some(idle), Some(lifetime)) = (idle, lifetime)
         && idle > lifetime
     {
@@ -53,14 +45,63 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
     }
     let bounds = (100, 10_000_000);
     let capacity = number("session.capacity", file.capacity, 100_000, bounds, report);
-    store.filter(|()| recheck)?;
     Some(SessionSettings {
+        store: store?,
         limits: Limits {
             idle: idle?,
             lifetime: lifetime?,
         },
+        recheck: recheck?,
         capacity: capacity?,
+        snapshot_path: snapshot_path.ok()?,
     })
+}
+
+/// `session.recheck` and `session.recheck_grace`.
+fn recheck(
+    every: Option<&str>,
+    grace: Option<&str>,
+    lifetime: Option<Duration>,
+    report: &mut Report,
+) -> Option<Recheck> {
+    let (key, bounds) = ("session.recheck", (SECOND, 365 * DAY));
+    let found = duration(key, every, 5 * MINUTE, bounds, report);
+    if every.is_some() && found.zip(lifetime).is_some_and(|(it, most)| it > most) {
+        report.refuse_with(
+            key,
+            "longer than session.lifetime, which would always come first",
+            "shorten it; 5m is the default",
+        );
+        return None;
+    }
+    if found.is_some_and(|every| every < MINUTE / 2) {
+        report.warn(key, "asks the provider this often for each person");
+    }
+    let bounds = (Duration::ZERO, 7 * DAY);
+    let grace = duration("session.recheck_grace", grace, 15 * MINUTE, bounds, report);
+    Some(Recheck {
+        every: found?,
+        grace: grace?,
+    })
+}
+
+/// The snapshot takes the place of whatever has its name.
+pub(super) fn check_snapshot(settings: &Settings, report: &mut Report) {
+    const KEY: &str = "session.snapshot_path";
+    let Some(path) = &settings.session.snapshot_path else {
+        return;
+    };
+    let issuer_key = match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Some(&issuer.key_path),
+        SignIn::Own | SignIn::None => None,
+    };
+    if *path == settings.keys_path || Some(path) == issuer_key {
+        report.refuse_with(
+            KEY,
+            "the same file as a key of ours",
+            "a file of its own: /var/lib/headwarden/sessions",
+        );
+    }
 }
 
 /// The `limits` section.
@@ -96,6 +137,7 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         file.registrations_per_minute,
         300,
     );
+    let logouts = count("limits.logouts_per_minute", file.logouts_per_minute, 600);
     let mut wait = |key: &str, text: Option<String>, default: u64, most: Duration| {
         duration(
             key,
@@ -120,6 +162,7 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
         sign_ins_per_minute: sign_ins?,
         callbacks_per_minute: callbacks?,
         registrations_per_minute: registrations?,
+        logouts_per_minute: logouts?,
         header_timeout: header?,
         keepalive_timeout: keepalive?,
     })

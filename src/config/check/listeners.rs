@@ -1,4 +1,4 @@
-//! Our own addresses: the public name, the listeners, the admin listener, whom to believe.
+//! Our own addresses: the public name, the listeners, whom to believe.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,6 @@ use super::{Checks, Reported, secrets};
 
 /// Plaintext, and therefore on loopback: something else on this host terminates TLS.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
-const DEFAULT_ADMIN: &str = "127.0.0.1:9181";
 
 /// The public origin.
 pub(super) fn server_url(
@@ -143,26 +142,6 @@ pub(super) fn tls(
     }))
 }
 
-/// The admin listener; none when it is switched off.
-pub(super) fn admin(
-    admin: file::Admin,
-    checks: &mut Checks<'_>,
-) -> Result<Option<SocketAddr>, Reported> {
-    const KEY: &str = "admin.address";
-    if admin.enabled == Some(false) {
-        return Ok(None);
-    }
-    let text = admin.address.unwrap_or_else(|| DEFAULT_ADMIN.to_owned());
-    let address = address(KEY, &text, &mut checks.report).ok_or(Reported)?;
-    if !address.ip().to_canonical().is_loopback() {
-        checks.report.warn(
-            KEY,
-            "not loopback: whoever reaches it reads metrics and health",
-        );
-    }
-    Ok(Some(address))
-}
-
 /// Peers whose forwarding headers count.
 pub(super) fn trusted_proxies(list: List<String>, checks: &mut Checks<'_>) -> Option<Vec<IpNet>> {
     const KEY: &str = "trusted_proxies";
@@ -187,6 +166,7 @@ pub(super) fn check_addresses(settings: &Settings, report: &mut Report) {
     };
     let admin = settings
         .admin
+        .address
         .map(|address| ("admin.address".to_owned(), address));
     let listen = settings
         .listen

@@ -293,7 +293,10 @@ impl Urls {
         Self {
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(default),
-            listeners: listeners.chain(issuer).chain(settings.admin).collect(),
+            listeners: listeners
+                .chain(issuer)
+                .chain(settings.admin.address)
+                .collect(),
         }
     }
 

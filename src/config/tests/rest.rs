@@ -6,21 +6,25 @@ use super::*;
 fn sessions_have_limits_and_live_in_memory() {
     refused(
         r#"
-        session | {"store": "redis"} | session.store | not there yet
-        session | {"store": "disk"} | session.store | write memory
+        session | {"store": "disk"} | session.store | write memory or redis
+        session | {"store": "redis"} | session.redis.url | is required
         session | {"idle_timeout": "8"} | session.idle_timeout | not a duration
         session | {"idle_timeout": "1s"} | session.idle_timeout | between 1m and
         session | {"idle_timeout": "8d"} | session.idle_timeout | longer than session.lifetime
         session | {"lifetime": "-1h"} | session.lifetime | not a duration
         session | {"recheck": "often"} | session.recheck | not a duration
+        session | {"recheck": "0s"} | session.recheck | between 1s and
+        session | {"recheck": "8d"} | session.recheck | longer than session.lifetime
+        session | {"recheck_grace": "-1s"} | session.recheck_grace | not a duration
+        session | {"recheck_grace": "8d"} | session.recheck_grace | between 0s and 7days
         session | {"capacity": 0} | session.capacity | between 100 and
         session | {"capacity": -5} | session.capacity | whole number
         session | {"capacity": 1.5} | session.capacity | whole number
         "#,
     );
     warned(
-        &[("session", json!({"store": "memory", "recheck": "5m"}))],
-        "not yet in effect",
+        &[("session", json!({"store": "memory", "recheck": "29s"}))],
+        "asks the provider this often",
     );
     let session = good(&[(
         "session",
@@ -28,6 +32,179 @@ fn sessions_have_limits_and_live_in_memory() {
     )])
     .session;
     assert_eq!(session.limits.lifetime, Duration::from_hours(36));
+    let minutes = Duration::from_mins;
+    for (written, every, grace) in [
+        (json!({}), minutes(5), minutes(15)),
+        // Where people stay for less than the default, nobody is checked again.
+        (
+            json!({"lifetime": "1m", "idle_timeout": "1m"}),
+            minutes(5),
+            minutes(15),
+        ),
+        (
+            json!({"recheck": "30s", "recheck_grace": "0s"}),
+            Duration::from_secs(30),
+            Duration::ZERO,
+        ),
+        (
+            json!({"recheck": "7d", "recheck_grace": "7d"}),
+            Duration::from_hours(168),
+            Duration::from_hours(168),
+        ),
+    ] {
+        let found = good(&[("session", written.clone())]).session.recheck;
+        assert_eq!((found.every, found.grace), (every, grace), "{written}");
+    }
+}
+
+#[test]
+fn a_store_for_many_replicas_has_a_place_and_bounds() {
+    let base = |more: Value| {
+        let mut session = json!({"store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}});
+        for (key, value) in more.as_object().unwrap() {
+            if key == "store_grace" {
+                session[key] = value.clone();
+            } else {
+                session["redis"][key] = value.clone();
+            }
+        }
+        session
+    };
+    for (more, key, words) in [
+        (json!({"url": "127.0.0.1:6379"}), "url", "not a valid URL"),
+        (
+            json!({"url": "http://127.0.0.1"}),
+            "url",
+            "must begin with redis://",
+        ),
+        (json!({"url": "redis://"}), "url", "session.redis.url"),
+        (
+            json!({"url": "redis://:canary@127.0.0.1"}),
+            "url",
+            "password_path",
+        ),
+        (
+            json!({"url": "redis://canary:canary@h"}),
+            "url",
+            "password_path",
+        ),
+        (
+            json!({"url": "rediss://h/#insecure"}),
+            "url",
+            "query or a fragment",
+        ),
+        (
+            json!({"url": "rediss://h/?a=b"}),
+            "url",
+            "query or a fragment",
+        ),
+        (
+            json!({"url": "redis://127.0.0.1/x"}),
+            "url",
+            "number of a database",
+        ),
+        (
+            json!({"url": "redis://127.0.0.1/-1"}),
+            "url",
+            "number of a database",
+        ),
+        (
+            json!({"topology": "ring"}),
+            "topology",
+            "one, sentinel or cluster",
+        ),
+        (
+            json!({"topology": "sentinel"}),
+            "sentinel_name",
+            "is required",
+        ),
+        (
+            json!({"sentinel_name": "primary"}),
+            "sentinel_name",
+            "topology sentinel only",
+        ),
+        (
+            json!({"nodes": ["b:6379"]}),
+            "nodes",
+            "topology: sentinel or",
+        ),
+        (
+            json!({"topology": "cluster", "nodes": ["redis://b"]}),
+            "nodes[0]",
+            "host and a port",
+        ),
+        (
+            json!({"topology": "cluster", "nodes": ["u@b:1"]}),
+            "nodes[0]",
+            "host and a port",
+        ),
+        (
+            json!({"topology": "cluster", "url": "redis://127.0.0.1/3"}),
+            "url",
+            "database 0 only",
+        ),
+        (json!({"ca_path": "/ca.pem"}), "ca_path", "not rediss://"),
+        (json!({"password": "changeme"}), "password", "placeholder"),
+        (
+            json!({"password_path": "/run/nothing"}),
+            "password_path",
+            "cannot be read",
+        ),
+        (json!({"prefix": ""}), "prefix", "1 to 64"),
+        (json!({"prefix": "a b"}), "prefix", "1 to 64"),
+        (json!({"timeout": "1m"}), "timeout", "between 50ms and 10s"),
+        (json!({"store_grace": "2h"}), "", "between 0s and 1h"),
+    ] {
+        let problems = bad(&[("session", base(more.clone()))]);
+        let text = Problems(&problems).to_string();
+        assert_eq!(problems.len(), 1, "{more}:\n{text}");
+        let at = match key {
+            "" => "session.store_grace".to_owned(),
+            key => format!("session.redis.{key}"),
+        };
+        assert_eq!(problems[0].key, at, "{more}:\n{text}");
+        assert!(text.contains(words), "{more}: {words:?} is not in\n{text}");
+    }
+    let session = good(&[(
+        "session",
+        json!({"store": "redis", "store_grace": "30s", "redis": {
+            "url": "rediss://[2001:db8::1]/2", "username": "hw", "password_path": "/run/good",
+            "topology": "sentinel", "sentinel_name": "primary", "nodes": ["b", "c:26380"],
+            "prefix": "hw:staging", "timeout": "200ms", "ca_path": "/ca.pem"}}),
+    )])
+    .session;
+    let Store::Redis(redis) = session.store else {
+        panic!("{session:?}")
+    };
+    let node = |host: &str, port| (host.to_owned(), port);
+    assert_eq!(
+        redis.nodes,
+        [node("2001:db8::1", 6379), node("b", 6379), node("c", 26380)]
+    );
+    assert!(redis.tls && redis.database == 2 && redis.password.is_some());
+    assert_eq!(redis.grace, Duration::from_secs(30));
+    for (url, words) in [
+        ("redis://redis.internal", "can be read on the way"),
+        ("rediss://redis.internal", "can end sessions"),
+    ] {
+        warned(&[("session", base(json!({"url": url})))], words);
+    }
+    warned(
+        &[("session", json!({"store": "memory", "store_grace": "1m"}))],
+        "mean nothing with the store memory",
+    );
+    for local in [
+        "redis://127.0.0.1",
+        "redis://localhost:1",
+        "redis://[::1]/1",
+    ] {
+        let settings = good(&[("session", base(json!({"url": local})))]);
+        assert!(
+            settings.warnings.is_empty(),
+            "{local}: {:?}",
+            settings.warnings
+        );
+    }
 }
 
 #[test]
@@ -58,7 +235,9 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a*"}] | access[0].path | last segment
         access | [{"path": "/a/../b"}] | access[0].path | never match
         access | [{"path": "/a?b"}] | access[0].path | not plain
-        access | [{"path": "/api/v1/**"}] | access[0].path | see the api section
+        access | [{"path": "/api/v1/**"}] | access[0].path | in the api section
+        access | [{"path": "/api/v2/device", "acr": ["a"], "groups": ["x"]}] | access[0].path | in the api section
+        access | [{"path": "/api/v1/**", "max_auth_age": "1h", "upstream": "http://127.0.0.1:3000"}] | access[0].path | in the api section
         access | [{"path": "/.headwarden/*"}] | access[0].path | no rule is looked at
         access | [{"path": "/ts2021"}] | access[0].path | no rule is looked at
         access | [{"path": "/register/**", "upstream": "http://127.0.0.1:3000"}] | access[0].path | only Headscale
@@ -72,6 +251,7 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a", "groups": "x"}] | access[0].groups | must be a list
         "#,
     );
+    asked_for_a_sign_in();
     let rules = good(&[(
         "access",
         json!([
@@ -110,6 +290,82 @@ fn access_rules_name_paths_and_origins() {
             settings.warnings
         );
     }
+}
+
+fn asked_for_a_sign_in() {
+    refused(
+        r#"
+        access | [{"path": "/a", "max_auth_age": "0s"}] | access[0].max_auth_age | between 1m and
+        access | [{"path": "/a", "max_auth_age": "59s"}] | access[0].max_auth_age | between 1m and
+        access | [{"path": "/a", "max_auth_age": "soon"}] | access[0].max_auth_age | not a duration
+        access | [{"path": "/a", "max_auth_age": 300}] | access[0].max_auth_age | 30s, 5m
+        access | [{"path": "/a", "acr": []}] | access[0].acr | delete the line
+        access | [{"path": "/a", "amr": []}] | access[0].amr | delete the line
+        access | [{"path": "/a", "acr": ["a b"]}] | access[0].acr[0] | has a blank
+        access | [{"path": "/a", "amr": ["mfa", ""]}] | access[0].amr[1] | an empty entry
+        access | [{"path": "/a", "amr": "mfa"}] | access[0].amr | must be a list
+        access | [{"path": "/a", "max_auth_age": "8d"}] | access[0].max_auth_age | longer than session.lifetime
+        headscale.issuer.ssh_acr | [] | headscale.issuer.ssh_acr | delete the line
+        headscale.issuer.ssh_amr | ["a\tb"] | headscale.issuer.ssh_amr[0] | control character
+        "#,
+    );
+    let long = "a".repeat(101);
+    let many: Vec<String> = (0..17).map(|n| n.to_string()).collect();
+    for list in [json!([long]), json!(many)] {
+        let problems = bad(&[("access", json!([{"path": "/a", "acr": list}]))]);
+        assert_eq!(problems.len(), 1, "{}", Problems(&problems));
+    }
+    let settings = good(&[
+        (
+            "access",
+            json!([
+                {"path": "/a", "max_auth_age": "10m", "acr": ["x", "y"], "amr": ["mfa"]},
+                {"path": "/api/v1/**", "max_auth_age": "1h"},
+                {"path": "/b"},
+            ]),
+        ),
+        ("headscale.issuer.ssh_amr", json!(["mfa"])),
+    ]);
+    let ages = settings.access.iter().map(|rule| rule.assurance.max_age);
+    let ages: Vec<_> = ages.collect();
+    assert_eq!(
+        ages,
+        [
+            Some(Duration::from_mins(10)),
+            Some(Duration::from_hours(1)),
+            None
+        ]
+    );
+    assert_eq!(settings.access[0].assurance.acr_values(), ["x", "y"]);
+    assert_eq!(settings.access[0].assurance.amr_values(), ["mfa"]);
+    assert!(settings.access[2].assurance.asks_nothing());
+    let SignIn::Issuer(issuer) = settings.headscale.sign_in else {
+        panic!("issuer mode")
+    };
+    assert_eq!(issuer.ssh.max_age, Some(Duration::from_mins(5)));
+    assert_eq!(issuer.ssh.amr_values(), ["mfa"]);
+    warned(
+        &[
+            ("open", json!(["GET /a/logo.png"])),
+            ("access", json!([{"path": "/a/**", "amr": ["mfa"]}])),
+        ],
+        "/a/logo.png needs no session",
+    );
+}
+
+#[test]
+fn a_snapshot_has_a_file_of_its_own() {
+    refused(
+        r#"
+        session | {"snapshot_path": ""} | session.snapshot_path | is empty
+        session | {"snapshot_path": "/var/lib/headwarden/keys.json"} | session.snapshot_path | a key of ours
+        session | {"snapshot_path": "/var/lib/headwarden/issuer_key.json"} | session.snapshot_path | a key of ours
+        "#,
+    );
+    let path = "/var/lib/headwarden/sessions";
+    let session = good(&[("session", json!({"snapshot_path": path}))]).session;
+    assert_eq!(session.snapshot_path, Some(path.into()));
+    assert_eq!(good(&[]).session.snapshot_path, None);
 }
 
 #[test]
@@ -152,6 +408,7 @@ fn numbers_and_logging_have_bounds() {
         limits | {"sign_ins_per_minute": 0} | limits.sign_ins_per_minute | between 1 and
         limits | {"callbacks_per_minute": -1} | limits.callbacks_per_minute | whole number
         limits | {"registrations_per_minute": "10/s"} | limits.registrations_per_minute | whole number
+        limits | {"logouts_per_minute": 0} | limits.logouts_per_minute | between 1 and
         limits | {"header_timeout": "1h"} | limits.header_timeout | between 1s and 2m
         limits | {"keepalive_timeout": "0s"} | limits.keepalive_timeout | between 1s and 1h
         log | {"format": "xml"} | log.format | human or json

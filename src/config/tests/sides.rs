@@ -96,13 +96,66 @@ fn listeners_are_addresses_of_their_own() {
     .listen;
     assert_eq!(listen[0].tls.as_ref().unwrap().cert_path, Path::new("/c"));
     assert!(listen[1].tls.is_none());
-    assert_eq!(good(&[("admin", json!({"enabled": false}))]).admin, None);
+    assert_eq!(
+        good(&[("admin", json!({"enabled": false}))]).admin.address,
+        None
+    );
     let any = json!([{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0"}]);
     assert_eq!(good(&[("listen", any)]).listen.len(), 2);
     warned(
         &[("admin", json!({"address": "0.0.0.0:9181"}))],
         "not loopback",
     );
+}
+
+#[test]
+fn what_an_operator_may_ask_is_switched_on_by_name() {
+    let long = format!("/{}", "x".repeat(100));
+    refused(&format!(
+        r#"
+        admin | {{"socket_path": "admin.sock"}} | admin.socket_path | not the absolute path
+        admin | {{"socket_path": "/"}} | admin.socket_path | not the absolute path
+        admin | {{"socket_path": "/run/x/.."}} | admin.socket_path | not the absolute path
+        admin | {{"socket_path": " "}} | admin.socket_path | the path is empty
+        admin | {{"socket_path": "${{NO_SUCH}}/a"}} | admin.socket_path | is not set
+        admin | {{"socket_path": "{long}"}} | admin.socket_path | longer than 100 bytes
+        admin | {{"socket_path": 5}} | admin.socket_path | text
+        admin | {{"socket_path": "/a", "socket_access": "everybody"}} | admin.socket_access | owner or group
+        admin | {{"socket_path": "/a", "socket_access": 660}} | admin.socket_access | text
+        admin | {{"sessions": "yes"}} | admin.sessions | true or false
+        "#
+    ));
+    let admin = |value| good(&[("admin", value)]).admin;
+    let off = admin(json!({}));
+    assert_eq!((off.socket, off.sessions), (None, false));
+    for (access, group) in [
+        (json!({}), false),
+        (json!({"socket_access": "owner"}), false),
+        (json!({"socket_access": "group"}), true),
+    ] {
+        let mut value = access;
+        value["socket_path"] = json!("/run/headwarden/admin.sock");
+        let socket = admin(value).socket.unwrap();
+        assert_eq!(socket.path, Path::new("/run/headwarden/admin.sock"));
+        assert_eq!(socket.group, group);
+    }
+    assert!(admin(json!({"sessions": true})).sessions);
+    for (value, told) in [
+        (
+            json!({"sessions": true, "address": "0.0.0.0:9181"}),
+            "can sign everybody out",
+        ),
+        (
+            json!({"sessions": true, "enabled": false}),
+            "means nothing while admin.enabled is false",
+        ),
+        (
+            json!({"socket_access": "group"}),
+            "means nothing without admin.socket_path",
+        ),
+    ] {
+        warned(&[("admin", value)], told);
+    }
 }
 
 #[test]

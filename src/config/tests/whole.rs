@@ -13,7 +13,11 @@ fn defaults_are_what_the_documentation_says() {
     let settings = good(&[]);
     assert_eq!(settings.listen.len(), 1);
     assert_eq!(settings.listen[0].address.to_string(), "127.0.0.1:8000");
-    assert_eq!(settings.admin.unwrap().to_string(), "127.0.0.1:9181");
+    assert_eq!(
+        settings.admin.address.unwrap().to_string(),
+        "127.0.0.1:9181"
+    );
+    assert!(settings.admin.socket.is_none() && !settings.admin.sessions);
     assert_eq!(
         settings.keys_path,
         Path::new("/var/lib/headwarden/keys.json")
@@ -31,7 +35,7 @@ fn defaults_are_what_the_documentation_says() {
         Path::new("/var/lib/headwarden/issuer_key.json")
     );
     assert_eq!(issuer.node_expiry, None);
-    assert_eq!(issuer.ssh_max_age, Duration::from_mins(5));
+    assert_eq!(issuer.ssh.max_age, Some(Duration::from_mins(5)));
     let oidc = &settings.oidc;
     assert!(oidc.only_start_if_available && !oidc.allow_hs256 && !oidc.use_expiry_from_token);
     assert_eq!(oidc.scope, ["openid", "profile", "email"]);
@@ -63,6 +67,7 @@ fn defaults_are_what_the_documentation_says() {
     assert_eq!(settings.limits.sign_ins_per_minute, 300);
     assert_eq!(settings.limits.callbacks_per_minute, 600);
     assert_eq!(settings.limits.registrations_per_minute, 300);
+    assert_eq!(settings.limits.logouts_per_minute, 600);
     assert_eq!(settings.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(settings.limits.keepalive_timeout, Duration::from_secs(75));
     assert!(settings.api.bearer && settings.access.is_empty());

@@ -1,8 +1,8 @@
-//! Why an ID token is not believed.
+//! Why an ID token, or a logout token, is not believed.
 
 use thiserror::Error;
 
-/// Why an ID token is refused.
+/// Why a token is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant's message says what it is")]
 pub enum TokenFault {
@@ -50,6 +50,16 @@ pub enum TokenFault {
     Nonce,
     #[error("its at_hash does not belong to the access token")]
     AccessTokenHash,
+    #[error("it has a nonce, which a logout token must not have")]
+    NonceForbidden,
+    #[error("its events do not say that it is a logout token")]
+    NoLogoutEvent,
+    #[error("it has neither sub nor sid")]
+    NobodyNamed,
+    #[error("it has no jti")]
+    IdentifierMissing,
+    #[error("it was issued {seconds} s ago, which is too long for a logout token")]
+    Stale { seconds: u64 },
 }
 
 impl TokenFault {

@@ -7,19 +7,19 @@ use openidconnect::{ClaimsVerificationError, SignatureVerificationError};
 use serde_json::{Map, Value};
 
 use super::super::json::{self, JsonFault};
-use super::{Expected, SKEW, TokenFault, Verified};
+use super::{SKEW, TokenFault, Trust, Verified};
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::text::shortened;
 use crate::domain::time::Timestamp;
 
 /// The decoded halves of a token, unverified until [`verify`] is through with them.
-pub(super) struct Parts {
+pub(in crate::oidc) struct Parts {
     header: Map<String, Value>,
     payload: Map<String, Value>,
 }
 
 impl Parts {
-    pub(super) fn decode(raw: &str) -> Result<Self, TokenFault> {
+    pub(in crate::oidc) fn decode(raw: &str) -> Result<Self, TokenFault> {
         let parts: Vec<&str> = raw.split('.').collect();
         match parts.as_slice() {
             [header, payload, signature] => {
@@ -43,7 +43,18 @@ impl Parts {
         }
     }
 
-    fn text(&self, claim: &str) -> Option<&str> {
+    /// A claim, as it is; null counts as absent.
+    pub(in crate::oidc) fn claim(&self, name: &str) -> Option<&Value> {
+        self.payload.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether a claim is there at all, null or not.
+    pub(in crate::oidc) fn has(&self, name: &str) -> bool {
+        self.payload.contains_key(name)
+    }
+
+    /// A claim that is a text with something in it.
+    pub(in crate::oidc) fn text(&self, claim: &str) -> Option<&str> {
         self.payload
             .get(claim)
             .and_then(Value::as_str)
@@ -57,28 +68,42 @@ impl Parts {
             .map(shortened)
     }
 
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.payload
+    }
+
     /// Required claims (section 2), so that a missing one is called by its name.
-    pub(super) fn check_presence(&self) -> Result<(), TokenFault> {
-        let has = |claim| self.payload.get(claim).is_some_and(|it| !it.is_null());
+    pub(in crate::oidc) fn check_presence(&self, with_nonce: bool) -> Result<(), TokenFault> {
         if self.text("sub").is_none() {
             return Err(TokenFault::SubjectMissing);
         }
-        if !has("exp") {
-            return Err(TokenFault::ExpiryMissing);
-        }
-        if !has("iat") {
-            return Err(TokenFault::IssuedAtMissing);
-        }
-        if !has("nonce") {
+        self.check_dates()?;
+        if with_nonce && self.claim("nonce").is_none() {
             return Err(TokenFault::NonceMissing);
         }
         Ok(())
     }
 
+    /// The two dates that every token has.
+    pub(in crate::oidc) fn check_dates(&self) -> Result<(), TokenFault> {
+        if self.claim("exp").is_none() {
+            return Err(TokenFault::ExpiryMissing);
+        }
+        if self.claim("iat").is_none() {
+            return Err(TokenFault::IssuedAtMissing);
+        }
+        Ok(())
+    }
+
+    /// The `NumericDate` of a claim.
+    pub(in crate::oidc) fn date(&self, claim: &str) -> Option<Timestamp> {
+        self.claim(claim).and_then(numeric_date)
+    }
+
     /// What the verifier leaves alone and would mean something to another reader: a payload that is
     /// not base64url (RFC 7797 section 3), and dates that are no numbers, which would escape the
     /// judgement of [`Parts::check_times`].
-    pub(super) fn check_form(&self) -> Result<(), TokenFault> {
+    pub(in crate::oidc) fn check_form(&self) -> Result<(), TokenFault> {
         if self.header.contains_key("b64") {
             return Err(TokenFault::Header("b64 is not supported".to_owned()));
         }
@@ -95,7 +120,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
+    pub(in crate::oidc) fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
         let ahead = |claim| {
             let at = numeric_date(self.payload.get(claim)?)?;
             let seconds = at.since(now);
@@ -114,15 +139,15 @@ impl Parts {
     }
 
     /// Our name for what the verifier said.
-    pub(super) fn fault(
+    pub(in crate::oidc) fn fault(
         &self,
         error: &ClaimsVerificationError,
-        expected: &Expected<'_>,
+        trust: &Trust<'_>,
     ) -> TokenFault {
         match error {
             ClaimsVerificationError::Expired(_) => {
                 let exp = self.payload.get("exp").and_then(numeric_date);
-                let seconds = exp.map_or(0, |exp| expected.now.since(exp).as_secs());
+                let seconds = exp.map_or(0, |exp| trust.now.since(exp).as_secs());
                 TokenFault::Expired { seconds }
             }
             ClaimsVerificationError::InvalidAudience(_) => {
@@ -136,7 +161,7 @@ impl Parts {
                 }
             }
             ClaimsVerificationError::InvalidIssuer(_) => TokenFault::Issuer {
-                expected: expected.issuer.as_str().to_owned(),
+                expected: trust.issuer.as_str().to_owned(),
                 found: shortened(self.text("iss").unwrap_or_default()),
             },
             ClaimsVerificationError::InvalidNonce(_) => TokenFault::Nonce,
@@ -146,7 +171,10 @@ impl Parts {
         }
     }
 
-    fn signature_fault(&self, error: &SignatureVerificationError) -> TokenFault {
+    pub(in crate::oidc) fn signature_fault(
+        &self,
+        error: &SignatureVerificationError,
+    ) -> TokenFault {
         match error {
             SignatureVerificationError::AmbiguousKeyId(_) => TokenFault::AmbiguousKey,
             SignatureVerificationError::CryptoError(_) => TokenFault::Signature { kid: self.kid() },
@@ -167,7 +195,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn into_verified(self) -> Result<Verified, TokenFault> {
+    pub(in crate::oidc) fn into_verified(self) -> Result<Verified, TokenFault> {
         let subject = self
             .text("sub")
             .map(Subject::new)
@@ -199,7 +227,7 @@ fn object(part: &str, name: &str) -> Result<Map<String, Value>, TokenFault> {
 }
 
 /// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
+pub(in crate::oidc) fn numeric_date(value: &Value) -> Option<Timestamp> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -13,13 +13,13 @@ use super::*;
 const ISSUER: &str = "https://idp.example/application/o/headscale/";
 const NOW: u64 = 1_800_000_000;
 
-type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+pub(in crate::oidc) type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// A key of a provider: what signs, and what is published.
-struct Signer {
-    alg: &'static str,
-    jwk: Value,
-    sign: Sign,
+pub(in crate::oidc) struct Signer {
+    pub(in crate::oidc) alg: &'static str,
+    pub(in crate::oidc) jwk: Value,
+    pub(in crate::oidc) sign: Sign,
 }
 
 impl Signer {
@@ -41,15 +41,15 @@ impl Signer {
         }
     }
 
-    fn es256() -> Self {
+    pub(in crate::oidc) fn es256() -> Self {
         Self::ec("ES256", "P-256", &ECDSA_P256_SHA256_FIXED_SIGNING)
     }
 
-    fn es384() -> Self {
+    pub(in crate::oidc) fn es384() -> Self {
         Self::ec("ES384", "P-384", &ECDSA_P384_SHA384_FIXED_SIGNING)
     }
 
-    fn ed25519() -> Self {
+    pub(in crate::oidc) fn ed25519() -> Self {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
@@ -61,7 +61,7 @@ impl Signer {
         }
     }
 
-    fn keys(&self) -> KeySet {
+    pub(in crate::oidc) fn keys(&self) -> KeySet {
         KeySet::from_json(json!({ "keys": [self.jwk] }).as_object().unwrap())
     }
 
@@ -72,7 +72,7 @@ impl Signer {
         )
     }
 
-    fn token_with(&self, header: &Value, claims: &Value) -> String {
+    pub(in crate::oidc) fn token_with(&self, header: &Value, claims: &Value) -> String {
         let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let input = format!("{}.{}", encode(header), encode(claims));
         let signature = (self.sign)(input.as_bytes());
@@ -103,7 +103,7 @@ fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
             client_id: "headwarden",
             hs256_secret: None,
             algorithms: &accepted_algorithms(false),
-            nonce: "nonce",
+            nonce: ExpectedNonce::Equal("nonce"),
             access_token: &Secret::new("access".to_owned()),
             now: Timestamp::from_unix(NOW),
         },

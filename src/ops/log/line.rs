@@ -1,14 +1,13 @@
 //! One event, one line: bounded, and without a character that could end it, move a cursor or turn
 //! text around. What a client or the provider sent may hold all of these.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Format;
-use crate::domain::text::draws;
+use crate::domain::text::{draws, escaped_json};
 
 /// Longest line in bytes.
 pub(super) const LONGEST_LINE: usize = 16 * 1024;
@@ -74,13 +73,15 @@ fn for_people(text: &str) -> String {
 /// fields, their texts cut; if that does not help, only those that say what it is about.
 fn as_json(text: &str) -> String {
     if text.len() <= LONGEST_LINE {
-        return escaped(text);
+        return escaped_json(text);
     }
     let Ok(Value::Object(mut event)) = serde_json::from_str(text) else {
-        return escaped("{\"level\":\"ERROR\",\"message\":\"a log line could not be bounded\"}");
+        return escaped_json(
+            "{\"level\":\"ERROR\",\"message\":\"a log line could not be bounded\"}",
+        );
     };
     event.values_mut().for_each(shorten);
-    let line = escaped(&Value::Object(event.clone()).to_string());
+    let line = escaped_json(&Value::Object(event.clone()).to_string());
     if line.len() <= LONGEST_LINE {
         return line;
     }
@@ -89,7 +90,7 @@ fn as_json(text: &str) -> String {
         .into_iter()
         .filter(|(name, _)| kept.contains(&name.as_str()))
         .collect();
-    escaped(&Value::Object(event).to_string())
+    escaped_json(&Value::Object(event).to_string())
 }
 
 fn shorten(value: &mut Value) {
@@ -104,19 +105,4 @@ fn shorten(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(shorten),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Such characters stand in a JSON text within strings only, where an escape means the same.
-fn escaped(json: &str) -> String {
-    let mut line = String::with_capacity(json.len());
-    for c in json.chars() {
-        if draws(c) {
-            line.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(line, "\\u{unit:04x}");
-            }
-        }
-    }
-    line
 }

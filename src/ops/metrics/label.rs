@@ -70,6 +70,34 @@ label! {
         Token = "token",
         /// A step-up by another person, or not fresh.
         StepUp = "step_up",
+        /// The provider ended its session while it was on its way.
+        SignedOut = "signed_out",
+    }
+}
+
+label! {
+    /// Which way a logout came.
+    Logout {
+        /// A person's, by our own form.
+        Person = "person",
+        /// The provider's, by a logout token.
+        BackChannel = "back_channel",
+        /// The provider's, through a browser.
+        FrontChannel = "front_channel",
+    }
+}
+
+label! {
+    /// What became of a logout.
+    LogoutOutcome {
+        /// A session ended, or several.
+        Ended = "ended",
+        /// There was none to end.
+        Nothing = "nothing",
+        /// It was not the provider's word, or not for the first time.
+        Refused = "refused",
+        /// Keys or sessions could not be looked up.
+        Unavailable = "unavailable",
     }
 }
 
@@ -105,6 +133,24 @@ impl From<&Denial> for Rule {
 }
 
 label! {
+    /// How a re-check of a person at the provider ended.
+    Refresh {
+        /// The person may still pass.
+        Confirmed = "confirmed",
+        /// A rule refuses the person now.
+        LostRight = "lost_right",
+        /// The provider refused.
+        Refused = "refused",
+        /// The provider's answer cannot be believed.
+        Misbehaving = "misbehaving",
+        /// No usable answer.
+        Unavailable = "unavailable",
+        /// Another replica was faster.
+        Elsewhere = "elsewhere",
+    }
+}
+
+label! {
     /// A bound on one client address that was hit.
     Limit {
         /// Concurrent connections.
@@ -121,10 +167,28 @@ label! {
         Callbacks = "callbacks",
         /// Requests a minute about a device or an SSH check.
         Registrations = "registrations",
+        /// Logouts a minute from the provider's side.
+        Logouts = "logouts",
         /// Failed client authentication at the issuer.
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.
         HeaderTimeout = "header_timeout",
+    }
+}
+
+label! {
+    /// What the shared session store was asked for.
+    StoreOperation {
+        /// A value.
+        Read = "read",
+        /// To write, take or remove one.
+        Write = "write",
+        /// About the lists of sessions.
+        Index = "index",
+        /// To tell the other replicas something.
+        Publish = "publish",
+        /// To be told.
+        Subscribe = "subscribe",
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::door::{ApiKind, Guarded, Own};
@@ -20,7 +21,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 3 + 10 + 7 + 3 * 4 + 9 + 2 + 1,
+        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2),
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -39,13 +40,20 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         &Door::Machine(Tunnel::Control),
         StatusCode::SWITCHING_PROTOCOLS,
     );
+    metrics.request_cut(&Door::Api(ApiKind::V1));
     metrics.signed_in(SignIn::StepUp);
     metrics.callback_failed(CallbackFailure::Issuer);
     metrics.denied(Rule::from(&Denial::UnverifiedEmail {
         email: "a@b".to_owned(),
     }));
+    metrics.logout(Logout::BackChannel, LogoutOutcome::Nothing);
+    metrics.refreshed(Refresh::LostRight);
     metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
+    metrics.store_up(true);
+    metrics.store_asked(StoreOperation::Read, Duration::from_millis(3), true);
+    metrics.store_asked(StoreOperation::Read, Duration::from_millis(30), true);
+    metrics.store_asked(StoreOperation::Publish, Duration::from_secs(1), false);
     metrics.relayed(Direction::Up, 7);
     metrics.relayed(Direction::Up, 3);
     metrics.relayed(Direction::Down, 1 << 40);
@@ -62,13 +70,33 @@ fn each_event_counts_in_its_own_series_and_no_other() {
             "headwarden_requests_total{door=\"guarded\",status=\"2xx\"}",
             0,
         ),
+        ("headwarden_requests_cut_total{door=\"api\"}", 1),
+        ("headwarden_requests_cut_total{door=\"guarded\"}", 0),
         ("headwarden_sign_ins_total{purpose=\"step_up\"}", 1),
         ("headwarden_sign_ins_total{purpose=\"session\"}", 0),
         ("headwarden_callback_failures_total{reason=\"issuer\"}", 1),
         ("headwarden_denials_total{rule=\"unverified_email\"}", 1),
+        (
+            "headwarden_logouts_total{kind=\"back_channel\",outcome=\"nothing\"}",
+            1,
+        ),
+        (
+            "headwarden_logouts_total{kind=\"front_channel\",outcome=\"nothing\"}",
+            0,
+        ),
+        ("headwarden_refreshes_total{outcome=\"lost_right\"}", 1),
+        ("headwarden_refreshes_total{outcome=\"refused\"}", 0),
         ("headwarden_tunnels_refused_total{kind=\"derp\"}", 1),
         ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
+        ("headwarden_store_up", 1),
+        (
+            "headwarden_store_seconds_bucket{operation=\"read\",le=\"0.005\"}",
+            1,
+        ),
+        ("headwarden_store_seconds_count{operation=\"read\"}", 2),
+        ("headwarden_store_seconds_count{operation=\"publish\"}", 0),
+        ("headwarden_store_failures_total{operation=\"publish\"}", 1),
         (
             "headwarden_relayed_bytes_total{direction=\"down\"}",
             1 << 40,
@@ -152,7 +180,14 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
     assert!(!families.is_empty());
     assert_eq!(documented, families);
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (family, labels) = line.split_once('{').unwrap();
+        let (name, _) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
+        let part = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|part| name.strip_suffix(part));
+        let family = part
+            .filter(|family| families.contains(family))
+            .unwrap_or(name);
         let row = rows
             .iter()
             .find(|row| row.contains(&format!("`{family}`")))
@@ -160,7 +195,9 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
         let (labels, _) = labels.split_once('}').unwrap();
         for label in labels
             .split(',')
-            .filter(|label| !label.starts_with("version="))
+            .filter(|label| !label.is_empty() && !label.starts_with("version="))
+            // Of a histogram.
+            .filter(|label| !label.starts_with("le="))
         {
             let (name, value) = label.split_once('=').unwrap();
             let value = value.trim_matches('"');

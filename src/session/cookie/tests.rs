@@ -43,6 +43,18 @@ fn every_cookie_of_ours_has_the_same_attributes_whether_set_or_deleted() {
             TLS.delete_login("Ab-_1234"),
             "__Host-headwarden-login-Ab-_1234=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT".into(),
         ),
+        (
+            TLS.set_sign_out("sealed", ten_minutes),
+            "__Host-headwarden-sign-out=sealed; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600".into(),
+        ),
+        (
+            TLS.delete_sign_out(),
+            "__Host-headwarden-sign-out=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT".into(),
+        ),
+        (
+            PLAIN.set_sign_out("sealed", ten_minutes),
+            "headwarden-sign-out=sealed; HttpOnly; SameSite=Lax; Path=/; Max-Age=600".into(),
+        ),
         (PLAIN.set_session(&id), format!("headwarden={value}; HttpOnly; SameSite=Lax; Path=/")),
         (
             PLAIN.delete_session(),
@@ -292,7 +304,7 @@ fn foreign() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn ours() -> impl Strategy<Value = Vec<u8>> {
-    "(__Host-headwarden|__Host-headwarden-login-[a-z]{0,8})=[A-Za-z0-9_-]{0,60}"
+    "(__Host-headwarden|__Host-headwarden-sign-out|__Host-headwarden-login-[a-z]{0,8})=[A-Za-z0-9_-]{0,60}"
         .prop_map(String::into_bytes)
 }
 

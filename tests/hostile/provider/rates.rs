@@ -15,7 +15,7 @@ use super::stage_with;
 /// Three of each a minute: the next is due after twenty seconds at the latest.
 const LIMITS: &str = "limits:\n  open_requests_per_minute: 3\n  api_requests_per_minute: 3\n  \
     sign_ins_per_minute: 3\n  callbacks_per_minute: 3\n  registrations_per_minute: 3\n  \
-    tunnels_per_minute: 3\ntrusted_proxies: [127.0.0.0/8]\n";
+    logouts_per_minute: 3\n  tunnels_per_minute: 3\ntrusted_proxies: [127.0.0.0/8]\n";
 const LONGEST_WAIT: u64 = 20;
 
 fn stage() -> Stage {
@@ -75,6 +75,9 @@ fn authorize(house: &House) -> String {
         .finish();
     format!("/.headwarden/authorize?{query}")
 }
+
+const BACK_CHANNEL: &str = "/.headwarden/backchannel-logout";
+const FRONT_CHANNEL: &str = "/.headwarden/frontchannel-logout?iss=a&sid=b";
 
 /// One kind of request: what it is counted as, and how it is made.
 struct Kind {
@@ -189,6 +192,8 @@ fn kinds(stage: &Stage, session: &str) -> Vec<Kind> {
             &authorize(&stage.house),
             &[HTML, session],
         ),
+        kind("logouts", "a token", BACK_CHANNEL, &[FORM]).posted("logout_token=a.b.c"),
+        kind("logouts", "a frame", FRONT_CHANNEL, &[HTML]),
     ]
 }
 
@@ -376,7 +381,7 @@ fn kinds_do_not_use_each_other_up() {
             );
         }
     }
-    assert_eq!(used.len(), 5);
+    assert_eq!(used.len(), 6);
 }
 
 #[test]

@@ -589,10 +589,13 @@ pub(crate) const HOSTILE: &[&str] = &[
     "/.headwarden/",
     "/.headwarden/sign-in",
     "/.headwarden/sign-in?switch=1",
+    "/.headwarden/step-up?for=/a&back=/b",
     "/.headwarden/logout",
     "/.headwarden/signed-out",
     "/.headwarden/authorize?client_id=x",
     "/.headwarden/confirm-ssh",
+    "/.headwarden/sessions?x",
+    "/.headwarden/sessions/",
     "/.headwarden/nothing",
     "/.headwarden%3F/logout",
 ];

@@ -24,6 +24,8 @@ ${endsSession ? '<input type="hidden" name="logout" value="yes">' : ''}
 <button type="submit">Sign out</button></form>`)}
 <script>document.forms[0].submit()</script>`);
 
+export const frame = (src) => page('Frames', `<iframe src="${escaped(src)}"></iframe>`);
+
 export const signedOut = () => page('You have been logged out', '<p>The session at the provider has ended.</p>');
 
 export const problem = (out) => page('Request failed', `<p role="alert">${escaped(out.error)}: ${escaped(out.error_description ?? '')}</p>`);

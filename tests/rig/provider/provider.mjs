@@ -5,12 +5,12 @@
 //
 // PROVIDER_CONFIG (JSON): port (0: any free one), host (what the issuer names; the socket is on
 // loopback), clients [..], email_verified, claims_in_id_token, refresh_tokens, id_token_ttl,
-// logout_ends_session.
+// logout_ends_session, acr_values (what it does when it is asked for it), amr (of every sign-in).
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
-import Provider from 'oidc-provider';
+import Provider, { interactionPolicy } from 'oidc-provider';
 
 import * as pages from './pages.mjs';
 import { claimsOf, initialPeople, subjectOf } from './people.mjs';
@@ -19,6 +19,7 @@ import { Store } from './store.mjs';
 const MOUNT = '/application/o';
 const DISCOVERY = '/.well-known/openid-configuration';
 const LOGIN = '/if/flow/default-authentication-flow/';
+const FRAMES = '/frames/';
 // What authentik says of every sign-in.
 const ACR = 'goauthentik.io/providers/oauth2/default';
 const SCOPES = ['openid', 'profile', 'email', 'offline_access'];
@@ -32,6 +33,9 @@ const settings = {
   refresh_tokens: false,
   id_token_ttl: 300,
   logout_ends_session: true,
+  // authentik does whatever its flow says, whichever class it is asked for.
+  acr_values: [],
+  amr: ['pwd'],
   ...JSON.parse(process.env.PROVIDER_CONFIG ?? '{}'),
 };
 const people = initialPeople();
@@ -52,6 +56,7 @@ async function answer(request, response) {
   const { pathname } = new URL(request.url, 'http://any');
   seen.push(`${request.method} ${pathname}`);
   if (pathname.startsWith(LOGIN)) return signIn(request, response);
+  if (pathname === FRAMES) return frames(request, response);
   if (pathname === `${MOUNT}/headscale/ignored/`) return void response.writeHead(200).end();
   const inside = pathname === `${MOUNT}/headscale${DISCOVERY}` ? DISCOVERY : request.url.slice(MOUNT.length);
   if (!request.url.startsWith(`${MOUNT}/`)) return void response.writeHead(404).end();
@@ -59,6 +64,12 @@ async function answer(request, response) {
   request.originalUrl = MOUNT + inside;
   request.url = inside;
   return provider.callback()(request, response);
+}
+
+// What a provider with front-channel logout shows: a page with somebody else's in a frame.
+function frames(request, response) {
+  const { searchParams } = new URL(request.url, 'http://any');
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(pages.frame(searchParams.get('src')));
 }
 
 async function signIn(request, response) {
@@ -77,7 +88,25 @@ async function signIn(request, response) {
   }
   const username = form.get('username') ?? '';
   if (!people.has(username)) return html(401, pages.login(action, username, 'Nobody here has this user name.'));
-  return provider.interactionFinished(request, response, { login: { accountId: subjectOf(username), amr: ['pwd'], acr: ACR } });
+  return provider.interactionFinished(request, response, {
+    login: { accountId: subjectOf(username), amr: settings.amr, acr: wanted(details.params)[0] ?? ACR },
+  });
+}
+
+// The classes that a request asks for, and that can be had here.
+function wanted({ acr_values: values }) {
+  return (values ?? '').split(' ').filter((value) => settings.acr_values.includes(value));
+}
+
+// Asks again whoever signed in another way than the request wants.
+function policy() {
+  const { Check, base } = interactionPolicy;
+  const prompts = base();
+  prompts.get('login').checks.add(new Check('acr_wanted', 'another class is asked for', 'login_required', (ctx) => {
+    const classes = wanted(ctx.oidc.params);
+    return classes.length > 0 && !classes.includes(ctx.oidc.acr) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT;
+  }));
+  return prompts;
 }
 
 async function text(request) {
@@ -158,7 +187,8 @@ function build() {
     rotateRefreshToken: true,
     pkce: { required: () => false },
     extraParams: ['domain_hint', 'access_type'],
-    interactions: { url: (_ctx, { uid }) => LOGIN + uid },
+    acrValues: [ACR, 'silver', 'gold'],
+    interactions: { policy: policy(), url: (_ctx, { uid }) => LOGIN + uid },
     cookies: { keys: ['rig'] },
     ttl: {
       AccessToken: 3600, AuthorizationCode: 60, IdToken: settings.id_token_ttl, RefreshToken: 86400, Interaction: 600, Session: 86400, Grant: 86400,
@@ -197,6 +227,7 @@ const commands = {
   age: ({ username, seconds }) => store.age(subjectOf(username), seconds),
   end_sessions: async ({ username }) => ({ told: await tellClients(username) }),
   requests: () => ({ requests: seen }),
+  sids: ({ username, client_id }) => ({ sids: store.sids(subjectOf(username), client_id) }),
 };
 
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);

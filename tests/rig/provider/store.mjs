@@ -41,6 +41,14 @@ export class Store {
     return ended;
   }
 
+  // What tokens for this client call the sessions of one subject.
+  sids(subject, clientId) {
+    return [...this.rows]
+      .filter(([key, row]) => key.startsWith('Session:') && row.accountId === subject)
+      .map(([, row]) => row.authorizations?.[clientId]?.sid)
+      .filter(Boolean);
+  }
+
   // Somebody signed in so many seconds earlier than they did.
   age(subject, seconds) {
     for (const [key, row] of this.rows) if (key.startsWith('Session:') && row.accountId === subject) row.loginTs -= seconds;

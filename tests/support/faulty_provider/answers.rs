@@ -34,6 +34,11 @@ pub(super) async fn answer(
     let endpoint = endpoint(parts.uri.path());
     shared.hits[endpoint as usize].fetch_add(1, Ordering::SeqCst);
     let query = fields(parts.uri.query().unwrap_or_default().as_bytes());
+    let held = shared.knobs().held.clone();
+    if let Some((_, mut held)) = held.filter(|(at, _)| *at == endpoint) {
+        // An error is a release too.
+        let _ = held.wait_for(|released| *released).await;
+    }
     let fault = shared.knobs().fault;
     if hangs(endpoint, fault) {
         return std::future::pending().await;
@@ -330,6 +335,7 @@ fn grant(shared: &Shared, query: &Fields) -> Grant {
         challenge,
         auth_time: session.0,
         sid: session.1.clone(),
+        refreshed: false,
     }
 }
 
@@ -338,36 +344,90 @@ fn token(shared: &Shared, form: &Fields, authorization: Option<&str>) -> Answer 
     if !is_client(form, authorization) || shared.has(Fault::InvalidClient) {
         return refusal("invalid_client", "Client authentication failed");
     }
-    if get("grant_type") != "authorization_code" {
-        return refusal(
+    match get("grant_type") {
+        "authorization_code" => match code_grant(shared, form) {
+            Ok(grant) => {
+                let refresh = shared.knobs().refresh_tokens;
+                tokens_for(shared, &grant, refresh)
+            }
+            Err(refused) => refused,
+        },
+        "refresh_token" => refresh(shared, form),
+        _ => refusal(
             "unsupported_grant_type",
             "The authorization grant type is not supported",
-        );
+        ),
     }
-    let Some(grant) = shared.memory().codes.get(get("code")).cloned() else {
-        return refusal(
+}
+
+fn code_grant(shared: &Shared, form: &Fields) -> Result<Grant, Answer> {
+    let get = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    let invalid = || {
+        refusal(
             "invalid_grant",
             "The provided authorization grant is invalid",
-        );
+        )
+    };
+    let Some(grant) = shared.memory().codes.get(get("code")).cloned() else {
+        return Err(invalid());
     };
     if grant.redirect_uri != get("redirect_uri") {
         // Misleading, but that is what authentik says.
-        return refusal("invalid_client", "Client authentication failed");
+        return Err(refusal("invalid_client", "Client authentication failed"));
     }
     if !verifies(grant.challenge.as_ref(), form.get("code_verifier")) {
-        return refusal(
-            "invalid_grant",
-            "The provided authorization grant is invalid",
-        );
+        return Err(invalid());
     }
     shared.memory().codes.remove(get("code"));
     shared.note("verifier", get("code_verifier"));
+    Ok(grant)
+}
+
+/// As in authentik: no other scope than before, no nonce in the new ID token, and neither `sid` nor
+/// `amr` once the person has signed out. A refresh token that was used is refused, and those that
+/// came after it stay good.
+fn refresh(shared: &Shared, form: &Fields) -> Answer {
+    let invalid = || {
+        refusal(
+            "invalid_grant",
+            "The provided authorization grant is invalid",
+        )
+    };
+    if form.contains_key("scope") {
+        return refusal("invalid_scope", "The requested scope is invalid");
+    }
+    let token = form
+        .get("refresh_token")
+        .map(String::as_str)
+        .unwrap_or_default();
+    let stays = shared.knobs().refresh_tokens_stay;
+    let grant = {
+        let mut memory = shared.memory();
+        if stays {
+            memory.refresh_tokens.get(token).cloned()
+        } else {
+            memory.refresh_tokens.remove(token)
+        }
+    };
+    let Some(grant) = grant else { return invalid() };
+    if shared.knobs().deactivated.contains(&grant.person) {
+        return invalid();
+    }
+    let grant = Grant {
+        nonce: None,
+        refreshed: true,
+        ..grant
+    };
+    tokens_for(shared, &grant, !stays)
+}
+
+fn tokens_for(shared: &Shared, grant: &Grant, with_refresh_token: bool) -> Answer {
     let access_token = shared.fresh("access");
     shared
         .memory()
         .access_tokens
         .insert(access_token.clone(), grant.clone());
-    let id_token = tokens::id_token(shared, &grant, &access_token);
+    let id_token = tokens::id_token(shared, grant, &access_token);
     shared.note("id token", &id_token);
     let mut answer = json!({
         "access_token": access_token,
@@ -376,8 +436,11 @@ fn token(shared: &Shared, form: &Fields, authorization: Option<&str>) -> Answer 
         "expires_in": 300,
         "id_token": id_token,
     });
-    if shared.knobs().refresh_tokens {
-        answer["refresh_token"] = shared.fresh("refresh").into();
+    if with_refresh_token {
+        let token = shared.fresh("refresh");
+        let mut memory = shared.memory();
+        memory.refresh_tokens.insert(token.clone(), grant.clone());
+        answer["refresh_token"] = token.into();
     }
     match shared.knobs().fault {
         Some(Fault::NoIdToken) => drop(answer.as_object_mut().unwrap().remove("id_token")),

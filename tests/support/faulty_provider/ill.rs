@@ -41,6 +41,8 @@ pub(crate) enum Ill {
     Brotli,
     /// This status, with an object.
     Status(u16),
+    /// This status, with this object.
+    StatusSays(u16, &'static str),
     /// A redirect to there.
     Redirect(&'static str),
     /// A redirect to itself.
@@ -127,8 +129,9 @@ pub(super) fn answer(ill: Ill, path: &str) -> Option<Answer> {
         Ill::GzipUnsaid => json(bomb()),
         Ill::GzipClaimed => encoded("gzip", Bytes::from_static(b"{}")),
         Ill::Brotli => encoded("br", Bytes::from_static(b"{}")),
-        Ill::Status(status) => {
-            let mut answer = json(Bytes::from_static(b"{}"));
+        Ill::Status(status) => return self::answer(Ill::StatusSays(status, "{}"), path),
+        Ill::StatusSays(status, body) => {
+            let mut answer = json(Bytes::from_static(body.as_bytes()));
             *answer.status_mut() = status.try_into().unwrap();
             answer
         }

@@ -27,6 +27,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -90,6 +91,13 @@ pub(crate) struct Knobs {
     pub(crate) at_hash: bool,
     /// Whether the token answer has a refresh token.
     pub(crate) refresh_tokens: bool,
+    /// Whether a refresh token stays what it is, as in authentik below `refresh_token_threshold`; else
+    /// each works once.
+    pub(crate) refresh_tokens_stay: bool,
+    /// Accounts that are not active any more: what was given out for them is refused.
+    pub(crate) deactivated: Vec<Person>,
+    /// An endpoint that answers when this is true.
+    held: Option<(Endpoint, watch::Receiver<bool>)>,
     /// Claims that replace or join those of the person, as a property mapping would.
     pub(crate) extra_claims: Map<String, Value>,
     /// Authorization requests are answered with this error.
@@ -122,6 +130,9 @@ impl Default for Knobs {
             claims_in_id_token: true,
             at_hash: false,
             refresh_tokens: false,
+            refresh_tokens_stay: false,
+            deactivated: Vec::new(),
+            held: None,
             extra_claims: Map::new(),
             authorize_error: None,
             redirect_uris: Vec::new(),
@@ -140,12 +151,15 @@ struct Grant {
     challenge: Option<(String, String)>,
     auth_time: u64,
     sid: String,
+    /// Not of a sign-in, but of a refresh token.
+    refreshed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
     codes: HashMap<String, Grant>,
     access_tokens: HashMap<String, Grant>,
+    refresh_tokens: HashMap<String, Grant>,
     /// When each person last proved who they are, and the session of it.
     sessions: HashMap<Person, (u64, String)>,
     serial: u64,
@@ -244,6 +258,11 @@ impl FaultyProvider {
         Self { shared, server }
     }
 
+    /// The present, where nobody says otherwise, in Unix seconds.
+    pub(crate) fn now() -> u64 {
+        present()
+    }
+
     /// The issuer, with its trailing slash.
     pub(crate) fn issuer(&self) -> String {
         self.shared.issuer()
@@ -292,9 +311,38 @@ impl FaultyProvider {
         });
     }
 
+    /// A logout token about somebody, and about their session if there is one, bent by the fault of the
+    /// moment; members of its header and its claims are put in, or taken out where null.
+    pub(crate) fn logout_token(&self, person: Person, header: &Value, claims: &Value) -> String {
+        tokens::logout_token(&self.shared, person, header, claims)
+    }
+
+    /// The session of somebody, as tokens name it, if they signed in.
+    pub(crate) fn sid(&self, person: Person) -> Option<String> {
+        let memory = self.shared.memory();
+        memory.sessions.get(&person).map(|it| it.1.clone())
+    }
+
+    /// Lets an endpoint wait with its answers until what is returned is dropped.
+    pub(crate) fn hold(&self, endpoint: Endpoint) -> Held {
+        let (release, held) = watch::channel(false);
+        self.set(|knobs| knobs.held = Some((endpoint, held)));
+        Held(release)
+    }
+
     /// How often an endpoint was asked.
     pub(crate) fn hits(&self, endpoint: Endpoint) -> usize {
         self.shared.hits[endpoint as usize].load(Ordering::SeqCst)
+    }
+}
+
+/// An endpoint that waits with its answers.
+#[must_use = "it answers when this is dropped"]
+pub(crate) struct Held(watch::Sender<bool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 

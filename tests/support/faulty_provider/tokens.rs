@@ -1,4 +1,4 @@
-//! ID tokens: authentik's claims, the faults that bend them, and the signature.
+//! ID tokens and logout tokens: authentik's claims, the faults that bend them, and the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use super::signing::{self, Key};
-use super::{CLIENT_ID, CLIENT_SECRET, Grant, Shared, answers};
+use super::{CLIENT_ID, CLIENT_SECRET, Grant, Person, Shared, answers};
 
 /// How long tokens are valid: what authentik's web interface fills in.
 const VALIDITY: u64 = 5 * 60;
@@ -38,6 +38,44 @@ pub(super) fn id_token(shared: &Shared, grant: &Grant, access_token: &str) -> St
     assemble(&header, &claims, before, key, fault)
 }
 
+/// What is posted to clients when a session ends (OpenID Connect Back-Channel Logout section 2.4), with
+/// these changes: put in, or taken out where null.
+pub(super) fn logout_token(
+    shared: &Shared,
+    person: Person,
+    changed_header: &Value,
+    changed: &Value,
+) -> String {
+    let sid = shared.memory().sessions.get(&person).map(|it| it.1.clone());
+    let (fault, key) = {
+        let knobs = shared.knobs();
+        (knobs.fault, knobs.signing_key)
+    };
+    let now = shared.now();
+    let mut claims = json!({
+        "iss": shared.issuer(),
+        "sub": person.subject(),
+        "sid": sid,
+        "aud": CLIENT_ID,
+        "iat": now,
+        "exp": now + VALIDITY,
+        "jti": signing::random_text(),
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    let mut header = json!({ "alg": key.alg(), "kid": key.kid(), "typ": "logout+jwt" });
+    for object in [&mut claims, &mut header] {
+        let object = object.as_object_mut().unwrap();
+        object.retain(|_, value| !value.is_null());
+    }
+    if let Some(fault) = fault {
+        bend_header(&mut header, fault);
+    }
+    let members = |object: &Value| object.as_object().unwrap().clone();
+    answers::patch(header.as_object_mut().unwrap(), &members(changed_header));
+    answers::patch(claims.as_object_mut().unwrap(), &members(changed));
+    assemble(&header, &members(&claims), "", key, fault)
+}
+
 fn protocol_claims(shared: &Shared, grant: &Grant) -> Map<String, Value> {
     let now = shared.now();
     let claims = json!({
@@ -57,7 +95,20 @@ fn protocol_claims(shared: &Shared, grant: &Grant) -> Map<String, Value> {
         unreachable!()
     };
     claims.retain(|_, value| !value.is_null());
+    if grant.refreshed && !is_signed_in(shared, grant) {
+        claims.remove("sid");
+        claims.remove("amr");
+    }
     claims
+}
+
+/// Whether the session at the provider that somebody signed in with is still there.
+fn is_signed_in(shared: &Shared, grant: &Grant) -> bool {
+    let memory = shared.memory();
+    memory
+        .sessions
+        .get(&grant.person)
+        .is_some_and(|(_, sid)| *sid == grant.sid)
 }
 
 /// OpenID Connect Core section 3.1.3.6, for the two algorithms here, which both hash with SHA-256.

@@ -1,0 +1,346 @@
+//! The operator's Unix socket. Whoever may connect to it may do everything there, so its permissions
+//! are the wall: it never exists under its name with others than those it is to have, it is made in a
+//! directory where nobody else could put one of theirs in its place, and no link is followed.
+//!
+//! A socket that a dead process left is replaced; that of a running one is not. A lock that the kernel
+//! takes back with the process tells the two apart, also where both start at once.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
+};
+use std::os::unix::net as std_unix;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::config::AdminSocket;
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody answers there.
+    #[error("{} is in use by a process that runs", .0.display())]
+    InUse(PathBuf),
+    /// Whatever it is, it is not ours to remove.
+    #[error("{} is there already, and is no socket", .0.display())]
+    NotASocket(PathBuf),
+    /// Somebody else could put another socket in its place.
+    #[error(
+        "the directory {} {reason}: whoever may write there could put a socket of theirs in the place \
+         of ours", directory.display()
+    )]
+    Directory {
+        /// Where the socket would be.
+        directory: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refuses.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A socket's name in the file system; removed when dropped, if it still is that socket's.
+#[derive(Debug)]
+pub struct Name {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+    _lock: File,
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let ours = |file: &fs::Metadata| (file.dev(), file.ino()) == self.file;
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| ours(&file)) {
+            // A socket that stays is replaced at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens at the path of `settings`, for as long as the name is kept.
+///
+/// # Errors
+/// [`SocketError`].
+pub fn listen(settings: &AdminSocket) -> Result<(UnixListener, Name), SocketError> {
+    let path = settings.path.as_path();
+    check_directory(path)?;
+    let lock = lock(path)?;
+    check_place(path)?;
+    let mode = if settings.group { 0o660 } else { 0o600 };
+    let (listener, file) = bind(path, mode)?;
+    let name = Name {
+        path: path.to_owned(),
+        file,
+        _lock: lock,
+    };
+    let listener = listener
+        .set_nonblocking(true)
+        .and_then(|()| UnixListener::from_std(listener))
+        .map_err(failed("listen at", path))?;
+    Ok((listener, name))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+    let path = path.to_owned();
+    move |source| SocketError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Nobody but us and root may write where the socket is to be.
+fn check_directory(path: &Path) -> Result<(), SocketError> {
+    let directory = path.parent().unwrap_or(path);
+    let found = fs::metadata(directory).map_err(failed("use the directory", directory))?;
+    let us = own_user().map_err(failed("find out who owns", directory))?;
+    let refused = |reason| SocketError::Directory {
+        directory: directory.to_owned(),
+        reason,
+    };
+    if ![0, us].contains(&found.uid()) {
+        return Err(refused(format!("belongs to user {}", found.uid())));
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(refused(format!(
+            "is open for others to write to (mode {mode:04o})"
+        )));
+    }
+    Ok(())
+}
+
+/// The user we run as: who the kernel says is at the other end of a pair of our own.
+fn own_user() -> io::Result<u32> {
+    let (ours, _other) = UnixStream::pair()?;
+    Ok(ours.peer_cred()?.uid())
+}
+
+/// Beside the socket, and left there: its owner's alone, so that nobody else can hold it.
+fn lock(path: &Path) -> Result<File, SocketError> {
+    let beside = beside(path, ".lock");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(failed("open", &beside))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(SocketError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed("lock", &beside)(source)),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// Nothing is there, or a socket that nobody listens at.
+fn check_place(path: &Path) -> Result<(), SocketError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(failed("look at", path)(why)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(SocketError::NotASocket(path.to_owned()));
+    }
+    match knock(path) {
+        Err(why) if why.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        // Also where it cannot be told: another's socket is not replaced.
+        Ok(()) | Err(_) => Err(SocketError::InUse(path.to_owned())),
+    }
+}
+
+/// Connects, without waiting for anybody to have a place.
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
+}
+
+/// The socket begins in a directory of ours alone, gets its permissions there, and is then moved to
+/// its name: `bind` itself would open it as wide as the umask lets it.
+fn bind(path: &Path, mode: u32) -> Result<(std_unix::UnixListener, (u64, u64)), SocketError> {
+    let directory = beside(path, ".new");
+    let inside = directory.join("s");
+    if directory.symlink_metadata().is_ok() {
+        // Of a process that died in the middle of this: the lock says that none is at it now.
+        let _ = fs::remove_file(&inside);
+        fs::remove_dir(&directory).map_err(failed("remove", &directory))?;
+    }
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&directory)
+        .map_err(failed("make", &directory))?;
+    let bound = bind_inside(&inside, path, mode);
+    if bound.is_err() {
+        let _ = fs::remove_file(&inside);
+    }
+    let _ = fs::remove_dir(&directory);
+    bound
+}
+
+fn bind_inside(
+    inside: &Path,
+    path: &Path,
+    mode: u32,
+) -> Result<(std_unix::UnixListener, (u64, u64)), SocketError> {
+    let listener = std_unix::UnixListener::bind(inside).map_err(failed("listen at", inside))?;
+    fs::set_permissions(inside, Permissions::from_mode(mode))
+        .map_err(failed("set the mode of", inside))?;
+    let file = fs::symlink_metadata(inside).map_err(failed("look at", inside))?;
+    fs::rename(inside, path).map_err(failed("move the socket to", path))?;
+    Ok((listener, (file.dev(), file.ino())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(path: &Path, group: bool) -> AdminSocket {
+        AdminSocket {
+            path: path.to_owned(),
+            group,
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_its_owners_or_its_groups_and_goes_with_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        for (group, expected) in [(false, 0o600), (true, 0o660)] {
+            let (listener, name) = listen(&settings(&path, group)).unwrap();
+            assert_eq!(mode(&path), expected);
+            assert_eq!(mode(&beside(&path, ".lock")), 0o600);
+            assert_eq!(names(directory.path()), ["admin.sock", "admin.sock.lock"]);
+            let (client, server) = tokio::join!(UnixStream::connect(&path), listener.accept());
+            let uid = server.unwrap().0.peer_cred().unwrap().uid();
+            assert_eq!(uid, own_user().unwrap());
+            drop((client, name));
+            assert_eq!(names(directory.path()), ["admin.sock.lock"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_running_process_is_left_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let (_listener, name) = listen(&settings(&path, false)).unwrap();
+        let refused = listen(&settings(&path, false)).unwrap_err();
+        assert!(matches!(refused, SocketError::InUse(_)), "{refused}");
+        assert!(UnixStream::connect(&path).await.is_ok());
+        drop(name);
+        // Somebody else's, who knows no lock of ours.
+        let _other = std_unix::UnixListener::bind(&path).unwrap();
+        let refused = listen(&settings(&path, false)).unwrap_err();
+        assert!(matches!(refused, SocketError::InUse(_)), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_process_left_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        drop(std_unix::UnixListener::bind(&path).unwrap());
+        // It died between two steps.
+        fs::create_dir(beside(&path, ".new")).unwrap();
+        drop(std_unix::UnixListener::bind(beside(&path, ".new").join("s")).unwrap());
+        let (_listener, _name) = listen(&settings(&path, false)).unwrap();
+        assert!(UnixStream::connect(&path).await.is_ok());
+        assert_eq!(names(directory.path()), ["admin.sock", "admin.sock.lock"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_left_alone_and_no_link_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        fs::write(&elsewhere, "precious").unwrap();
+        let path = directory.path().join("admin.sock");
+        let refused = || listen(&settings(&path, false)).unwrap_err();
+        fs::write(&path, "a file").unwrap();
+        assert!(matches!(refused(), SocketError::NotASocket(_)));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(refused(), SocketError::NotASocket(_)));
+        fs::remove_dir(&path).unwrap();
+        for target in [elsewhere.as_path(), Path::new("/nowhere")] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            assert!(matches!(refused(), SocketError::NotASocket(_)));
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+        assert_eq!(
+            names(directory.path()),
+            ["admin.sock.lock", "elsewhere"],
+            "nothing is left behind"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_others_may_write_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        for (mode, fine) in [
+            (0o700, true),
+            (0o750, true),
+            (0o755, true),
+            (0o770, false),
+            (0o777, false),
+            (0o1777, false),
+        ] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            let found = listen(&settings(&path, false));
+            assert_eq!(found.is_ok(), fine, "{mode:o}: {found:?}");
+            if let Err(why) = found {
+                assert!(matches!(why, SocketError::Directory { .. }), "{why}");
+                assert!(why.to_string().contains(&format!("{mode:04o}")), "{why}");
+            }
+        }
+        let nowhere = directory.path().join("no/admin.sock");
+        let refused = listen(&settings(&nowhere, false)).unwrap_err();
+        assert!(matches!(refused, SocketError::Io { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_somebody_elses_by_now_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let (_listener, name) = listen(&settings(&path, false)).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another").unwrap();
+        drop(name);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another");
+    }
+}

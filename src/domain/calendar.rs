@@ -1,0 +1,144 @@
+//! Times as people and programs read them. Always UTC: nothing here knows where somebody is.
+
+use std::time::Duration;
+
+use super::time::Timestamp;
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// The last second that has four digits for its year.
+const LAST: u64 = 253_402_300_799;
+
+struct Parts {
+    year: u64,
+    /// 1 to 12.
+    month: u64,
+    day: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+}
+
+/// The civil date of a time, in the Gregorian calendar; of one beyond the year 9999, its last second.
+fn parts(at: Timestamp) -> Parts {
+    let seconds = at.unix().min(LAST);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March have their odd day at the end. Day 0 of such a count is 1 March 0000.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let month = if march_based < 10 {
+        march_based + 3
+    } else {
+        march_based - 9
+    };
+    Parts {
+        year: era * 400 + year_of_era + u64::from(month <= 2),
+        month,
+        day: of_year - (153 * march_based + 2) / 5 + 1,
+        hour: of_day / 3600,
+        minute: of_day % 3600 / 60,
+        second: of_day % 60,
+    }
+}
+
+/// `2026-11-26T01:05:09Z` (RFC 3339 section 5.6).
+pub fn rfc3339(at: Timestamp) -> String {
+    let Parts {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = parts(at);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// `26 November 2026, 01:05 UTC`.
+pub fn in_words(at: Timestamp) -> String {
+    let Parts {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        ..
+    } = parts(at);
+    let month = usize::try_from(month)
+        .ok()
+        .and_then(|month| month.checked_sub(1));
+    let month = month.and_then(|month| MONTHS.get(month)).unwrap_or(&"");
+    format!("{day} {month} {year}, {hour:02}:{minute:02} UTC")
+}
+
+/// `just now`, `5 minutes ago`, `1 day ago`.
+pub fn ago(since: Duration) -> String {
+    let minutes = since.as_secs() / 60;
+    let (count, unit) = match minutes {
+        0 => return "just now".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..1440 => (minutes / 60, "hour"),
+        _ => (minutes / 1440, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_735_689_600, "2025-01-01T00:00:00Z"),
+            (1_795_655_109, "2026-11-26T01:05:09Z"),
+            (2_147_483_648, "2038-01-19T03:14:08Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (LAST, "9999-12-31T23:59:59Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(Timestamp::from_unix(unix)), text, "{unix}");
+        }
+        let at = Timestamp::from_unix(1_795_655_109);
+        assert_eq!(in_words(at), "26 November 2026, 01:05 UTC");
+    }
+
+    #[test]
+    fn what_is_past_is_told_in_whole_units() {
+        for (seconds, told) in [
+            (0, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (3599, "59 minutes ago"),
+            (3600, "1 hour ago"),
+            (86_399, "23 hours ago"),
+            (86_400, "1 day ago"),
+            (604_800, "7 days ago"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), told, "{seconds}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a sign-in and a re-check have in common: whether to believe an ID token, with newer keys where
+//! those might change the verdict, and who the claims say it is.
+
+use std::sync::Arc;
+
+use super::claims::{self, Claims, Names};
+use super::id_token::{self, Expected, ExpectedNonce, TokenFault, Verified};
+use super::provider::{Provider, Snapshot};
+use crate::domain::identity::{Identity, Subject};
+use crate::domain::secret::Secret;
+
+/// An ID token that is not believed.
+#[derive(Debug)]
+pub(super) struct Unverified {
+    pub(super) fault: TokenFault,
+    /// Newer keys might change the verdict, and could not be had now.
+    pub(super) for_want_of_keys: bool,
+}
+
+impl From<TokenFault> for Unverified {
+    fn from(fault: TokenFault) -> Self {
+        Self {
+            fault,
+            for_want_of_keys: false,
+        }
+    }
+}
+
+impl Provider {
+    /// Verifies an ID token that came with `access_token`; once more with newer keys, where those
+    /// might change the verdict.
+    pub(super) async fn verify(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        id_token: &Secret<String>,
+        nonce: ExpectedNonce<'_>,
+        access_token: &Secret<String>,
+    ) -> Result<Verified, Unverified> {
+        let fault = match self.verify_with(snapshot, id_token, nonce, access_token) {
+            Ok(verified) => return Ok(verified),
+            Err(fault) if !fault.may_be_rotation() => return Err(fault.into()),
+            Err(fault) => fault,
+        };
+        match self.newer_than(snapshot).await {
+            Some(newer) => Ok(self.verify_with(&newer, id_token, nonce, access_token)?),
+            None => Err(Unverified {
+                fault,
+                for_want_of_keys: true,
+            }),
+        }
+    }
+
+    fn verify_with(
+        &self,
+        snapshot: &Snapshot,
+        id_token: &Secret<String>,
+        nonce: ExpectedNonce<'_>,
+        access_token: &Secret<String>,
+    ) -> Result<Verified, TokenFault> {
+        let settings = self.settings();
+        let expected = Expected {
+            issuer: &settings.issuer,
+            client_id: &settings.client_id,
+            hs256_secret: settings.allow_hs256.then_some(&settings.client_secret),
+            algorithms: &snapshot.metadata().algorithms,
+            nonce,
+            access_token,
+            now: self.now(),
+        };
+        id_token::verify(id_token.expose(), snapshot.keys(), &expected)
+    }
+
+    /// Who it is: userinfo over the ID token's claims.
+    pub(super) fn identity(
+        &self,
+        id_token: Claims,
+        userinfo: Claims,
+        subject: Subject,
+    ) -> Identity {
+        let settings = self.settings();
+        let names = Names {
+            username: &settings.username_claim,
+            groups: &settings.groups_claim,
+        };
+        let merged = claims::merge(id_token, userinfo);
+        claims::identity(&merged, &settings.issuer, subject, names)
+    }
+}

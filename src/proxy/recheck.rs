@@ -1,0 +1,218 @@
+//! People are checked again at the provider while their sessions live, where it gave refresh tokens:
+//! who is refused there, or has lost a right here, is signed out.
+//!
+//! One refresh of a session at a time, in this process and over all replicas. It is a task of its own;
+//! a request waits a bounded time for it, and is then answered from the session, as long as the grace
+//! lasts. While the provider is away, nobody is signed out, and nobody is let through for longer than
+//! that.
+
+mod errand;
+mod pauses;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use self::pauses::Pauses;
+use super::flights::{Flight, Flights};
+use crate::domain::policy::Rules;
+use crate::domain::session::{Due, Recheck, Session};
+use crate::domain::time::{Clock, Timestamp};
+use crate::oidc::Provider;
+use crate::ops::metrics::Metrics;
+use crate::session::{Live, SessionKey, Sessions};
+
+/// Longest that a request waits for a re-check, counted from the beginning of that.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Refreshes at a time, of all sessions of this process: the provider is not run down when many are
+/// due at once.
+const MOST_AT_ONCE: usize = 32;
+
+/// What a re-check says of a session that is wanted now.
+#[derive(Clone, Debug)]
+pub enum Checked {
+    /// It is good, as it is here.
+    Good(Live),
+    /// It has ended.
+    Over,
+    /// It is not good until the provider answers; worth another try in so many seconds.
+    Unavailable(u32),
+}
+
+/// How one flight ended.
+#[derive(Clone, Debug)]
+enum Landed {
+    Confirmed(Live),
+    Over,
+    /// Nothing was decided.
+    Away,
+}
+
+/// Whom a line in the log is about.
+#[derive(Clone, Debug)]
+struct Cause {
+    /// `None` for what nobody asked for.
+    request: Option<String>,
+    session: SessionKey,
+}
+
+/// Re-checks people.
+#[derive(Debug)]
+pub struct Rechecks {
+    recheck: Recheck,
+    rules: Rules,
+    provider: Arc<Provider>,
+    sessions: Arc<Sessions>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    flights: Flights<SessionKey, Landed>,
+    pauses: Pauses<SessionKey>,
+    places: Semaphore,
+    /// When an outage was last complained about.
+    complained: AtomicU64,
+    /// Whether it was said that the provider gives no refresh tokens.
+    said: AtomicBool,
+}
+
+impl Rechecks {
+    /// Nobody is checked yet.
+    pub fn new(
+        recheck: Recheck,
+        rules: Rules,
+        provider: Arc<Provider>,
+        sessions: Arc<Sessions>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            recheck,
+            rules,
+            provider,
+            sessions,
+            metrics,
+            clock,
+            flights: Flights::new(),
+            pauses: Pauses::new(),
+            places: Semaphore::new(MOST_AT_ONCE),
+            complained: AtomicU64::new(0),
+            said: AtomicBool::new(false),
+        }
+    }
+
+    /// Says once that nobody can be checked again, when the first session shows it.
+    pub fn begun(&self, session: &Session) {
+        if session.refresh_token.is_none() && !self.said.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                "the provider gave no refresh token: people are not checked again, and sessions \
+                 live to their limits; is offline_access in oidc.scope, and does the provider \
+                 grant it?"
+            );
+        }
+    }
+
+    /// Whether `live` is good for something that is asked for now, on behalf of `request`. Asks the
+    /// provider where that is due; takes no longer than [`LONGEST_WAIT`].
+    pub async fn check(self: &Arc<Self>, live: Live, request: Option<&str>) -> Checked {
+        if self.due(&live.session) == Due::Later {
+            return Checked::Good(live);
+        }
+        if let Some(flight) = self.take_off(&live, request) {
+            match flight.outcome(LONGEST_WAIT).await {
+                Some(Landed::Confirmed(live)) => return Checked::Good(live),
+                Some(Landed::Over) => return Checked::Over,
+                Some(Landed::Away) | None => {}
+            }
+        }
+        match self.due(&live.session) {
+            _ if live.is_over() => Checked::Over,
+            Due::Later | Due::Now => Checked::Good(live),
+            Due::Overdue => {
+                let pause = self.pauses.left(&live.key, self.clock.now());
+                Checked::Unavailable(u32::try_from(pause.max(1)).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// Checks sessions that something open hangs on, without end: there, nobody asks.
+    pub async fn watch_over_what_is_open(self: Arc<Self>) {
+        let every = self.recheck.every / 4;
+        let every = every.clamp(Duration::from_secs(1), Duration::from_secs(5));
+        let mut looks = tokio::time::interval(every);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.pauses.forget_old(self.clock.now());
+            for live in self.sessions.followed() {
+                if self.due(&live.session) != Due::Later {
+                    self.take_off(&live, None);
+                }
+            }
+        }
+    }
+
+    /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
+    pub async fn settled(&self) {
+        while self.flights.len() > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn due(&self, session: &Session) -> Due {
+        match session.refresh_token {
+            Some(_) => self.recheck.due(session.checked_at, self.clock.now()),
+            None => Due::Later,
+        }
+    }
+
+    /// The flight of this session; `None` while it pauses after a failure.
+    fn take_off(self: &Arc<Self>, live: &Live, request: Option<&str>) -> Option<Flight<Landed>> {
+        if self.pauses.left(&live.key, self.clock.now()) > 0 {
+            return None;
+        }
+        Some(self.flights.join(live.key, || {
+            let cause = Cause {
+                request: request.map(str::to_owned),
+                session: live.key,
+            };
+            let (this, live) = (Arc::clone(self), live.clone());
+            async move { this.fly(live, &cause).await }
+        }))
+    }
+
+    async fn fly(&self, live: Live, cause: &Cause) -> Landed {
+        let mut crash = Crash(Some((self, live.key, self.clock.now())));
+        let landed = self.turn(&live, cause).await.unwrap_or_else(|away| {
+            tracing::warn!(
+                request_id = cause.request, session = %cause.session, reason = %away,
+                "not checked again"
+            );
+            Landed::Away
+        });
+        crash.0 = None;
+        match landed {
+            Landed::Confirmed(_) | Landed::Over => self.pauses.over(&live.key),
+            Landed::Away => {
+                self.pauses.failed(live.key, self.clock.now());
+                // What hangs on it is let through no longer than a request.
+                if self.due(&live.session) == Due::Overdue {
+                    live.let_go();
+                }
+            }
+        }
+        landed
+    }
+}
+
+/// A flight that is not over, and when it began: if it never is, that was a failure.
+struct Crash<'a>(Option<(&'a Rechecks, SessionKey, Timestamp)>);
+
+impl Drop for Crash<'_> {
+    fn drop(&mut self) {
+        if let Some((rechecks, key, began)) = self.0 {
+            rechecks.pauses.failed(key, began);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! One re-check: the session's turn, the provider's word, and what becomes of the session.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Cause, Landed, Rechecks};
+use crate::domain::secret::Secret;
+use crate::domain::session::{Due, Session};
+use crate::domain::time::Timestamp;
+use crate::oidc::{Known, Outage, RefreshError, Refreshed};
+use crate::ops::audit;
+use crate::ops::metrics::Refresh;
+use crate::session::{Live, StoreAway};
+
+/// Longest wait for one of the places.
+const IN_LINE: Duration = Duration::from_secs(5);
+/// Longest wait for the refresh of another replica, and the pause between two looks at it.
+const ELSEWHERE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_millis(100));
+/// Pauses before each look at whether another replica was faster, when a refresh was refused.
+const SECOND_LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(300)];
+/// Pauses before each try to store what a refresh brought.
+const TRIES_TO_STORE: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+/// Between two complaints about an outage, in seconds: each session would have one.
+const COMPLAINTS: u64 = 10;
+
+impl Rechecks {
+    /// Waits for a place and for the session's lock, and looks whether it is still due.
+    pub(super) async fn turn(&self, live: &Live, cause: &Cause) -> Result<Landed, StoreAway> {
+        let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
+            tracing::debug!(session = %cause.session, "not checked again: many others are");
+            return Ok(Landed::Away);
+        };
+        let (longest, pause) = ELSEWHERE;
+        let began = Instant::now();
+        loop {
+            let lock = self.sessions.refresh_lock(&live.key).await?;
+            let Some(now) = self.sessions.find_by_key(&live.key).await? else {
+                return Ok(Landed::Over);
+            };
+            let newer = now.session.checked_at > live.session.checked_at;
+            match (self.due(&now.session), lock) {
+                (Due::Later, _) => return Ok(Landed::Confirmed(now)),
+                (Due::Now, _) if newer => return Ok(Landed::Confirmed(now)),
+                (Due::Now | Due::Overdue, Some(_lock)) => return self.ask(now, cause).await,
+                (Due::Now | Due::Overdue, None) if began.elapsed() >= longest => {
+                    tracing::debug!(session = %cause.session, "not checked again: another replica is slow");
+                    return Ok(Landed::Away);
+                }
+                (Due::Now | Due::Overdue, None) => sleep(pause).await,
+            }
+        }
+    }
+
+    /// Asks the provider. The caller has the session's lock.
+    async fn ask(&self, live: Live, cause: &Cause) -> Result<Landed, StoreAway> {
+        let Some(refresh_token) = &live.session.refresh_token else {
+            return Ok(Landed::Confirmed(live));
+        };
+        let known = Known {
+            issuer: &live.session.identity.issuer,
+            subject: &live.session.identity.subject,
+            id_token: &live.session.id_token,
+            refresh_token,
+        };
+        match self.provider.recheck(known).await {
+            Ok(news) => self.vouched_for(&live, news, cause).await,
+            Err(why @ RefreshError::Refused { .. }) => self.refused(&live, &why, cause).await,
+            Err(why @ RefreshError::Misbehaved(_)) => {
+                self.metrics.refreshed(Refresh::Misbehaving);
+                tracing::warn!(
+                    request_id = cause.request, session = %cause.session, reason = %why,
+                    "signed out: the provider's word about this person cannot be believed"
+                );
+                self.end(&live, audit::Actor::Headwarden, cause).await;
+                Ok(Landed::Over)
+            }
+            Err(RefreshError::Unavailable { reason, rotated }) => {
+                self.unavailable(&live, &reason, rotated, cause).await
+            }
+        }
+    }
+
+    /// The person is still there; may they still pass?
+    async fn vouched_for(
+        &self,
+        live: &Live,
+        news: Refreshed,
+        cause: &Cause,
+    ) -> Result<Landed, StoreAway> {
+        if let Err(denial) = self.rules.decide(&news.identity) {
+            self.metrics.refreshed(Refresh::LostRight);
+            self.metrics.denied((&denial).into());
+            tracing::info!(
+                request_id = cause.request, session = %cause.session,
+                subject = %news.identity.subject, rule = denial.kind(), reason = %denial,
+                "signed out: checked again and denied by a rule"
+            );
+            self.end(live, audit::Actor::Headwarden, cause).await;
+            return Ok(Landed::Over);
+        }
+        self.metrics.refreshed(Refresh::Confirmed);
+        tracing::debug!(request_id = cause.request, session = %cause.session, "checked again");
+        let session = continued(&live.session, news, self.clock.now());
+        Ok(match self.store(live, session).await? {
+            Some(live) => Landed::Confirmed(live),
+            None => Landed::Over,
+        })
+    }
+
+    /// Perhaps only because another replica was faster: of two refreshes with one token, one loses.
+    async fn refused(
+        &self,
+        live: &Live,
+        why: &RefreshError,
+        cause: &Cause,
+    ) -> Result<Landed, StoreAway> {
+        for pause in SECOND_LOOKS {
+            sleep(pause).await;
+            let Some(now) = self.sessions.find_by_key(&live.key).await? else {
+                return Ok(Landed::Over);
+            };
+            if token_of(&now.session) == token_of(&live.session) {
+                continue;
+            }
+            self.metrics.refreshed(Refresh::Elsewhere);
+            return Ok(match self.due(&now.session) {
+                Due::Later => Landed::Confirmed(now),
+                Due::Now | Due::Overdue => Landed::Away,
+            });
+        }
+        self.metrics.refreshed(Refresh::Refused);
+        tracing::info!(
+            request_id = cause.request, session = %cause.session,
+            subject = %live.session.identity.subject, reason = %why,
+            "signed out: the provider does not vouch for this person any more"
+        );
+        self.end(live, audit::Actor::Provider, cause).await;
+        Ok(Landed::Over)
+    }
+
+    async fn unavailable(
+        &self,
+        live: &Live,
+        reason: &Outage,
+        rotated: Option<Secret<String>>,
+        cause: &Cause,
+    ) -> Result<Landed, StoreAway> {
+        self.metrics.refreshed(Refresh::Unavailable);
+        self.complain(reason, cause);
+        if let Some(token) = rotated {
+            let session = Session {
+                refresh_token: Some(token),
+                ..Session::clone(&live.session)
+            };
+            self.store(live, session).await?;
+        }
+        Ok(Landed::Away)
+    }
+
+    /// Each session has its own line, and while the provider is away there would be many.
+    fn complain(&self, reason: &Outage, cause: &Cause) {
+        let (last, now) = (
+            self.complained.load(Ordering::Relaxed),
+            self.clock.now().unix(),
+        );
+        if now.abs_diff(last) < COMPLAINTS {
+            tracing::debug!(session = %cause.session, %reason, "not checked again");
+            return;
+        }
+        self.complained.store(now, Ordering::Relaxed);
+        tracing::warn!(
+            request_id = cause.request, session = %cause.session, %reason,
+            "people cannot be checked again; their sessions are good for session.recheck_grace"
+        );
+    }
+
+    /// What came with a refresh must not be lost: the refresh token before it is worth nothing now.
+    async fn store(&self, live: &Live, session: Session) -> Result<Option<Live>, StoreAway> {
+        let mut stored = Err(StoreAway);
+        for pause in TRIES_TO_STORE {
+            sleep(pause).await;
+            stored = self.sessions.update(live, session.clone()).await;
+            if stored.is_ok() {
+                break;
+            }
+        }
+        stored
+    }
+
+    /// Where the store does not answer, the next look at the session leads here again.
+    async fn end(&self, live: &Live, by: audit::Actor, cause: &Cause) {
+        if let Err(away) = self.sessions.end(&live.key).await {
+            tracing::warn!(session = %live.key, reason = %away, "a session was not ended everywhere");
+        }
+        audit::Entry {
+            subject: Some(&live.session.identity.subject),
+            session: Some(&live.key.to_string()),
+            sessions: Some(1),
+            ..audit::Entry::new(
+                audit::Act::Ended,
+                by,
+                cause.request.as_deref().unwrap_or_default(),
+            )
+        }
+        .record();
+    }
+}
+
+fn token_of(session: &Session) -> Option<&str> {
+    session
+        .refresh_token
+        .as_ref()
+        .map(|token| token.expose().as_str())
+}
+
+/// The session as it goes on: what the provider did not say stays, and so do the sign-in itself (when and
+/// how the person proved who they are) and its age.
+fn continued(before: &Session, news: Refreshed, now: Timestamp) -> Session {
+    let mut session = before.clone();
+    session.identity = news.identity;
+    session.checked_at = now;
+    if let Some(sid) = news.provider_session {
+        session.provider_session = Some(sid);
+    }
+    if let Some((id_token, expires_at)) = news.id_token {
+        session.id_token = id_token;
+        session.token_expires_at = expires_at;
+    }
+    if let Some(token) = news.refresh_token {
+        session.refresh_token = Some(token);
+    }
+    session
+}

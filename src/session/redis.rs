@@ -1,0 +1,204 @@
+//! Redis or Valkey as the store that replicas share: one server, a set behind Sentinels, or a cluster.
+//!
+//! One connection carries the commands of the whole process, a second one the messages. Either is made
+//! anew when it broke. Every command has a bound, and while nothing can be reached, commands fail at
+//! once instead of waiting one by one.
+
+mod connect;
+mod messages;
+mod operations;
+mod scripts;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, FromRedisValue, RedisError};
+
+pub use self::connect::BuildError;
+use self::connect::{Connection, Connector};
+use super::memory::StoreAway;
+use crate::config::RedisSettings;
+use crate::ops::metrics::{Metrics, StoreOperation};
+
+/// After a failure nothing is tried for so long.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The store in Redis.
+pub struct Redis {
+    connector: Connector,
+    channel: String,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    /// Whoever holds it makes the connection; the others wait for theirs.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<(u64, Connection)>,
+    made: u64,
+    failed_at: Option<Instant>,
+    /// What the log last said; nothing yet is `None`.
+    told: Option<bool>,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// A store that connects when it is first asked.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the settings cannot be used: the certificates cannot be read.
+    pub fn new(settings: &RedisSettings, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+        Ok(Self {
+            connector: Connector::new(settings)?,
+            channel: format!("{}:messages", settings.prefix),
+            timeout: settings.timeout,
+            metrics,
+            state: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Runs a command, on a new connection if the one at hand turns out to be broken.
+    async fn run<T: FromRedisValue>(
+        &self,
+        operation: StoreOperation,
+        command: &Cmd,
+    ) -> Result<T, StoreAway> {
+        let begun = Instant::now();
+        let mut result = self.attempt(command).await;
+        if matches!(&result, Err(Failure::Broken)) {
+            result = self.attempt(command).await;
+            if matches!(&result, Err(Failure::Broken)) {
+                result = Err(self.pause("the connection broke at once".to_owned()));
+            }
+        }
+        self.metrics
+            .store_asked(operation, begun.elapsed(), result.is_ok());
+        match result {
+            Ok(value) => {
+                self.tell(true, "");
+                Ok(value)
+            }
+            Err(failure) => {
+                if let Failure::Away(why) = failure {
+                    self.tell(false, &why);
+                }
+                Err(StoreAway)
+            }
+        }
+    }
+
+    async fn attempt<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let (number, mut connection) = self.connection().await?;
+        let answer = tokio::time::timeout(self.timeout, connection.ask(command)).await;
+        let error = match answer {
+            Ok(Ok(value)) => {
+                return T::from_owned_redis_value(value).map_err(|_| {
+                    Failure::Away("an answer of another kind than expected".to_owned())
+                });
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        self.drop_connection(number);
+        match error {
+            // It was broken before the command, mostly: the server was restarted.
+            Some(error) if error.is_connection_dropped() || error.is_io_error() => {
+                Err(Failure::Broken)
+            }
+            Some(error) => Err(self.failed(&error)),
+            None => Err(self.pause("no answer in time".to_owned())),
+        }
+    }
+
+    /// The connection at hand, or a new one.
+    async fn connection(&self) -> Result<(u64, Connection), Failure> {
+        if let Some(found) = self.at_hand()? {
+            return Ok(found);
+        }
+        let _turn = self.connecting.lock().await;
+        if let Some(found) = self.at_hand()? {
+            return Ok(found);
+        }
+        let made = tokio::time::timeout(self.timeout, self.connector.connect(self.timeout)).await;
+        match made {
+            Ok(Ok(connection)) => {
+                let mut state = self.state();
+                state.made += 1;
+                state.failed_at = None;
+                let made = (state.made, connection);
+                state.connection = Some(made.clone());
+                Ok(made)
+            }
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(self.pause("no connection in time".to_owned())),
+        }
+    }
+
+    fn at_hand(&self) -> Result<Option<(u64, Connection)>, Failure> {
+        let state = self.state();
+        if state.failed_at.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(Failure::Paused);
+        }
+        Ok(state.connection.clone())
+    }
+
+    fn drop_connection(&self, number: u64) {
+        let mut state = self.state();
+        if state
+            .connection
+            .as_ref()
+            .is_some_and(|(at, _)| *at == number)
+        {
+            state.connection = None;
+        }
+    }
+
+    fn failed(&self, error: &RedisError) -> Failure {
+        self.pause(error.to_string())
+    }
+
+    fn pause(&self, why: String) -> Failure {
+        self.state().failed_at = Some(Instant::now());
+        Failure::Away(why)
+    }
+
+    /// Says once that the store went away, and once that it came back.
+    fn tell(&self, answers: bool, why: &str) {
+        let before = self.state().told.replace(answers);
+        if before == Some(answers) {
+            return;
+        }
+        self.metrics.store_up(answers);
+        match (before, answers) {
+            (_, false) => tracing::warn!(
+                why,
+                "the session store does not answer: sessions known here go on for a while, nobody \
+                 can sign in"
+            ),
+            (Some(false), true) => tracing::info!("the session store answers again"),
+            (_, true) => tracing::info!("the session store answers"),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a command was not answered.
+enum Failure {
+    /// The connection was gone.
+    Broken,
+    /// Something failed a moment ago, and nothing was tried.
+    Paused,
+    /// For the log.
+    Away(String),
+}

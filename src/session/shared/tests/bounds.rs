@@ -1,0 +1,344 @@
+//! Whatever happens in whatever order, no replica accepts a session later than the bound that
+//! `docs/sessions.md` states.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const REPLICAS: usize = 3;
+const PEOPLE: [&str; 2] = ["dominic", "mia"];
+/// A replica that is connected hears what happened within this time.
+const HEARS: Duration = SECOND;
+/// A connection that is broken is noticed within this time.
+const NOTICES: Duration = Duration::from_secs(2);
+
+/// Something happens, at one of the replicas mostly.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    SignIn(usize, usize),
+    Find(usize, usize),
+    /// The answer of the store is on its way until [`Step::Arrive`].
+    FindSlowly(usize, usize),
+    Arrive,
+    /// The end of a refresh that began with what was found last.
+    Refresh(usize, usize),
+    SignOut(usize, usize),
+    Logout(usize, usize),
+    Crash(usize),
+    /// Nothing comes through.
+    Cut(usize),
+    /// Messages are lost, and nobody notices at first.
+    Deafen(usize),
+    Heal(usize),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = || 0..REPLICAS;
+    let which = || (0..REPLICAS, any::<usize>());
+    let who = || (0..REPLICAS, 0..PEOPLE.len());
+    prop_oneof![
+        2 => who().prop_map(|(at, who)| Step::SignIn(at, who)),
+        8 => which().prop_map(|(at, which)| Step::Find(at, which)),
+        3 => which().prop_map(|(at, which)| Step::FindSlowly(at, which)),
+        3 => Just(Step::Arrive),
+        3 => which().prop_map(|(at, which)| Step::Refresh(at, which)),
+        2 => which().prop_map(|(at, which)| Step::SignOut(at, which)),
+        1 => who().prop_map(|(at, who)| Step::Logout(at, who)),
+        1 => at().prop_map(Step::Crash),
+        1 => at().prop_map(Step::Cut),
+        1 => at().prop_map(Step::Deafen),
+        2 => at().prop_map(Step::Heal),
+        4 => prop_oneof![1_u64..900, 1_u64..90_000].prop_map(Step::Pass),
+    ]
+}
+
+/// How a replica is connected, and since when.
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    /// It hears everything.
+    Whole(Duration),
+    /// It hears nothing; the store answers, or it is cut off from that too.
+    Broken { since: Duration, cut: bool },
+}
+
+type Finding = Pin<Box<dyn Future<Output = Result<Option<Live>, StoreAway>>>>;
+
+struct World {
+    server: Arc<Server>,
+    replicas: Vec<Replica>,
+    links: Vec<Link>,
+    ids: Vec<(SessionId, usize)>,
+    /// When it was said to be over, and where.
+    over: BTreeMap<usize, (Duration, usize)>,
+    /// Where it was ended in vain: that replica owes it to the store.
+    owed: BTreeMap<usize, usize>,
+    views: BTreeMap<(usize, usize), Live>,
+    slow: Vec<(usize, usize, Duration, Finding)>,
+    all_heard: Duration,
+}
+
+impl World {
+    fn new() -> Self {
+        let server = Arc::new(Server::default());
+        Self {
+            replicas: (0..REPLICAS).map(|_| Replica::start(&server)).collect(),
+            links: vec![Link::Whole(Duration::ZERO); REPLICAS],
+            server,
+            ids: Vec::new(),
+            over: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            views: BTreeMap::new(),
+            slow: Vec::new(),
+            all_heard: Duration::ZERO,
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let now = self.server.now();
+        match step {
+            Step::SignIn(at, who) => self.sign_in(at, who),
+            Step::Find(at, which) => {
+                if let Some(n) = self.pick(which) {
+                    let found = ready(self.replicas[at].sessions.find(&self.ids[n].0));
+                    self.judge(at, n, now, found);
+                }
+            }
+            Step::FindSlowly(at, which) => self.find_slowly(at, which, now),
+            Step::Arrive => {
+                for (at, n, asked, mut finding) in std::mem::take(&mut self.slow) {
+                    let mut context = Context::from_waker(Waker::noop());
+                    if let Poll::Ready(found) = finding.as_mut().poll(&mut context) {
+                        self.judge(at, n, asked, found);
+                    }
+                }
+            }
+            Step::Refresh(at, which) => self.refresh(at, which),
+            Step::SignOut(at, which) => {
+                if let Some(n) = self.pick(which) {
+                    let key = self.ids[n].0.key();
+                    let told = ready(self.replicas[at].sessions.end(&key)).is_ok();
+                    self.ended(n, at, told);
+                    let found = ready(self.replicas[at].sessions.find(&self.ids[n].0));
+                    assert!(!matches!(found, Ok(Some(_))), "{n} was ended at {at}");
+                }
+            }
+            Step::Logout(at, who) => {
+                let subject = Subject::new(PEOPLE[who]);
+                let told = ready(self.replicas[at].sessions.end_subject(&subject)).is_ok();
+                for n in 0..self.ids.len() {
+                    if self.ids[n].1 == who {
+                        self.ended(n, at, told);
+                    }
+                }
+            }
+            Step::Crash(at) => self.crash(at, now),
+            Step::Cut(at) => self.break_link(at, now, true),
+            Step::Deafen(at) => self.break_link(at, now, false),
+            Step::Heal(at) => self.heal(at),
+            Step::Pass(millis) => self.pass(Duration::from_millis(millis)),
+        }
+    }
+
+    fn pick(&self, which: usize) -> Option<usize> {
+        (!self.ids.is_empty()).then(|| which % self.ids.len())
+    }
+
+    fn sign_in(&mut self, at: usize, who: usize) {
+        let mut session = session(PEOPLE[who], None);
+        session.started_at = Wall(Arc::clone(&self.server)).now();
+        if let Ok((id, live)) = ready(self.replicas[at].sessions.start(session)) {
+            self.views.insert((at, self.ids.len()), live);
+            self.ids.push((id, who));
+        }
+    }
+
+    fn find_slowly(&mut self, at: usize, which: usize, now: Duration) {
+        let Some(n) = self.pick(which) else { return };
+        let (replica, id) = (&self.replicas[at], self.ids[n].0.clone());
+        let sessions = Arc::clone(&replica.sessions);
+        let mut finding: Finding = Box::pin(async move { sessions.find(&id).await });
+        replica.way.slow(true);
+        let polled = finding
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        replica.way.slow(false);
+        match polled {
+            Poll::Ready(found) => self.judge(at, n, now, found),
+            Poll::Pending => self.slow.push((at, n, now, finding)),
+        }
+    }
+
+    fn refresh(&mut self, at: usize, which: usize) {
+        let Some(n) = self.pick(which) else { return };
+        let Some(view) = self.views.get(&(at, n)).cloned() else {
+            return;
+        };
+        let session = (*view.session).clone();
+        let updated = ready(self.replicas[at].sessions.update(&view, session));
+        if self.over.contains_key(&n) {
+            assert!(
+                !matches!(updated, Ok(Some(_))),
+                "{n} was brought back at {at}"
+            );
+        }
+    }
+
+    fn ended(&mut self, n: usize, at: usize, told: bool) {
+        if told {
+            let now = self.server.now();
+            self.over.entry(n).or_insert((now, at));
+        } else if !self.over.contains_key(&n) {
+            self.owed.insert(n, at);
+        }
+    }
+
+    fn crash(&mut self, at: usize, now: Duration) {
+        self.slow.retain(|(place, ..)| *place != at);
+        self.views.retain(|(place, _), _| *place != at);
+        // What it owed is lost with it, and so is what it remembered.
+        self.owed.retain(|_, place| *place != at);
+        for (_, place) in self.over.values_mut().filter(|(_, place)| *place == at) {
+            *place = REPLICAS;
+        }
+        self.replicas[at] = Replica::start(&self.server);
+        self.links[at] = Link::Whole(now);
+    }
+
+    fn break_link(&mut self, at: usize, now: Duration, cut: bool) {
+        let since = match self.links[at] {
+            Link::Whole(_) => now,
+            Link::Broken { since, .. } => since,
+        };
+        self.replicas[at].way.cut(cut);
+        self.links[at] = Link::Broken { since, cut };
+    }
+
+    /// Connected anew: from here on it hears, what it missed is lost, and what it owes it pays.
+    fn heal(&mut self, at: usize) {
+        if matches!(self.links[at], Link::Whole(_)) {
+            return;
+        }
+        let (now, replica) = (self.server.now(), &mut self.replicas[at]);
+        replica.way.cut(false);
+        replica.sessions.front().listen(false);
+        replica.heard = self.server.messages(0).len();
+        replica.sessions.front().listen(true);
+        ready(replica.sessions.pay());
+        self.links[at] = Link::Whole(now);
+        let paid = self.owed.extract_if(.., |_, place| *place == at);
+        for (n, place) in paid.collect::<Vec<_>>() {
+            self.over.entry(n).or_insert((now, place));
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.server.pass(time);
+        let now = self.server.now();
+        let all = now.saturating_sub(self.all_heard) >= HEARS;
+        for (link, replica) in self.links.iter().zip(&mut self.replicas) {
+            match link {
+                Link::Whole(_) if all => replica.hear(&self.server),
+                Link::Broken { since, .. } if now.saturating_sub(*since) >= NOTICES => {
+                    replica.sessions.front().listen(false);
+                }
+                Link::Whole(_) | Link::Broken { .. } => {}
+            }
+        }
+        if all {
+            self.all_heard = now;
+        }
+    }
+
+    /// The property.
+    fn judge(
+        &mut self,
+        at: usize,
+        n: usize,
+        asked: Duration,
+        found: Result<Option<Live>, StoreAway>,
+    ) {
+        let Ok(Some(live)) = found else { return };
+        assert_eq!(
+            live.session.identity.subject.as_str(),
+            PEOPLE[self.ids[n].1]
+        );
+        self.views.insert((at, n), live);
+        let Some((ended, place)) = self.over.get(&n).copied() else {
+            return;
+        };
+        let link = self.links[at];
+        let bound = match link {
+            _ if place == at => Duration::ZERO,
+            // Messages are carried in rounds here: one that is said in a round is heard after the next.
+            Link::Whole(since) if since <= ended => HEARS * 2,
+            Link::Whole(_) => Duration::ZERO,
+            Link::Broken { cut: false, .. } => TRUST,
+            Link::Broken { cut: true, .. } => GRACE,
+        };
+        let fine = asked < ended || asked.saturating_sub(ended) < bound;
+        // An answer that was on its way when it ended is not late, and is seen by nobody else.
+        assert!(
+            fine,
+            "{n} ended at {ended:?}, {at} accepts it at {asked:?}: {link:?}"
+        );
+    }
+
+    /// When everything is whole again, what ended is over everywhere.
+    fn settle(&mut self) {
+        self.slow.clear();
+        for at in 0..REPLICAS {
+            self.heal(at);
+        }
+        self.pass(HEARS);
+        assert!(self.owed.is_empty());
+        for (n, (id, _)) in self.ids.iter().enumerate() {
+            let found = self.replicas.iter().map(|replica| replica.is_alive(id));
+            let alive: Vec<bool> = found.collect();
+            let expected = !self.over.contains_key(&n);
+            // Where somebody lost what they owed, it lives; else it is dead or alive for all.
+            if !expected {
+                assert_eq!(alive, [false; REPLICAS], "{n} is over");
+            }
+        }
+    }
+}
+
+/// Runs the steps, to the end.
+fn world_after(steps: &[Step]) -> World {
+    let mut world = World::new();
+    for step in steps {
+        world.take(*step);
+    }
+    world.settle();
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_replica_accepts_what_ended_later_than_the_bound(
+        steps in prop::collection::vec(step(), 1..120)
+    ) {
+        world_after(&steps);
+    }
+
+    #[test]
+    fn what_nobody_ended_stays_alive_at_every_replica(
+        steps in prop::collection::vec(step(), 1..80)
+    ) {
+        let ends = |step: &Step| matches!(step, Step::SignOut(..) | Step::Logout(..));
+        let harmless: Vec<Step> = steps.into_iter().filter(|step| !ends(step)).collect();
+        let world = world_after(&harmless);
+        for (id, _) in &world.ids {
+            for replica in &world.replicas {
+                prop_assert!(replica.is_alive(id));
+            }
+        }
+    }
+}
