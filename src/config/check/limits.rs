@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::file;
 use super::super::report::Report;
-use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn};
+use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn, Store};
 use super::headscale::path_if;
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
 use super::{Checks, Reported, store};
@@ -91,6 +91,14 @@ pub(super) fn check_snapshot(settings: &Settings, report: &mut Report) {
     let Some(path) = &settings.session.snapshot_path else {
         return;
     };
+    if matches!(settings.session.store, Store::Redis(_)) {
+        report.refuse_with(
+            KEY,
+            "means nothing with session.store: redis, where sessions outlive a restart by themselves",
+            "leave it out",
+        );
+        return;
+    }
     let issuer_key = match &settings.headscale.sign_in {
         SignIn::Issuer(issuer) => Some(&issuer.key_path),
         SignIn::Own | SignIn::None => None,

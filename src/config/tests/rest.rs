@@ -360,6 +360,7 @@ fn a_snapshot_has_a_file_of_its_own() {
         session | {"snapshot_path": ""} | session.snapshot_path | is empty
         session | {"snapshot_path": "/var/lib/headwarden/keys.json"} | session.snapshot_path | a key of ours
         session | {"snapshot_path": "/var/lib/headwarden/issuer_key.json"} | session.snapshot_path | a key of ours
+        session | {"snapshot_path": "/var/lib/headwarden/sessions", "store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}} | session.snapshot_path | means nothing with session.store: redis
         "#,
     );
     let path = "/var/lib/headwarden/sessions";
