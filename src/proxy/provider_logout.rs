@@ -77,7 +77,9 @@ impl House {
         if self.used_logouts.was_used(&token.used_as).await? {
             return Err(NotEnded::Replayed);
         }
-        let ended = self.depart(&token.departure).await?;
+        let ended = self.depart(&token.departure).await;
+        Self::audited(visit, &token.departure, ended.ok());
+        let ended = ended?;
         // Last, so that a token whose sessions could not be ended may come again. Of two at once, both
         // end the same sessions, and one is told so.
         if self.used_logouts.first_use(&token.used_as).await? {
@@ -147,6 +149,7 @@ impl House {
         let departure = Departure::Session(ProviderSession::new(sid));
         match self.depart(&departure).await {
             Ok(ended) => {
+                Self::audited(visit, &departure, Some(ended));
                 self.told(visit, Logout::FrontChannel, &departure, ended);
                 pages::signed_out_in_frame(&self.provider.framing_origins())
             }
@@ -215,13 +218,18 @@ impl House {
             sessions,
             "signed out by the provider"
         );
-        if sessions == 0 {
+    }
+
+    /// What a departure ended, into the audit log; `None` where the store failed in the middle: some may
+    /// have ended, and here those that are known have.
+    fn audited(visit: &Visit, departure: &Departure, sessions: Option<usize>) {
+        if sessions == Some(0) {
             return;
         }
         audit::Entry {
             client: Some(visit.client),
-            subject,
-            sessions: Some(sessions),
+            subject: departure.subject(),
+            sessions,
             ..audit::Entry::new(audit::Act::Ended, audit::Actor::Provider, &visit.id)
         }
         .record();
