@@ -315,10 +315,10 @@ impl Sessions {
 
     /// The sessions that something open in this process hangs on, see [`Live::end`].
     pub fn followed(&self) -> Vec<Live> {
-        if let Some(shared) = &self.shared {
-            return shared.followed();
-        }
         let now = self.clock.now();
+        if let Some(shared) = &self.shared {
+            return self.let_go_of_old(shared.followed(), now);
+        }
         let keys: Vec<SessionKey> = lock(&self.followed).iter().copied().collect();
         let mut followed = Vec::with_capacity(keys.len());
         for key in keys {
@@ -337,6 +337,21 @@ impl Sessions {
                 }
             }
         }
+        followed
+    }
+
+    /// Those within their limits; what is open and hangs on the others ends. That they are over is found
+    /// out by whoever looks them up.
+    fn let_go_of_old(&self, mut followed: Vec<Live>, now: Timestamp) -> Vec<Live> {
+        followed.retain(|live| {
+            let age = self
+                .limits
+                .age(live.session.started_at, live.last_used(), now);
+            if age != Age::Fresh {
+                live.let_go();
+            }
+            age == Age::Fresh
+        });
         followed
     }
 
