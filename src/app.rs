@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora::proxy::http_proxy;
@@ -341,7 +342,9 @@ impl App {
             replicas.join(&mut tasks).await?;
         }
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        self.open_admin(&mut tasks, sockets.admin, local, &closing)?;
+        let complete = Arc::new(AtomicBool::new(self.snapshot.is_none()));
+        let admin = (sockets.admin, local);
+        self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
@@ -364,6 +367,7 @@ impl App {
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
+        complete.store(true, Ordering::Release);
         for (listener, acceptor) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
         }
@@ -415,8 +419,8 @@ impl App {
     fn open_admin(
         &self,
         tasks: &mut JoinSet<()>,
-        socket: Option<bind::Socket>,
-        local: Option<UnixListener>,
+        (socket, local): (Option<bind::Socket>, Option<UnixListener>),
+        complete: Arc<AtomicBool>,
         closing: &Drain,
     ) -> Result<(), StartError> {
         let admin = Arc::new(probes::Admin {
@@ -432,6 +436,7 @@ impl App {
             desk: desk::Desk {
                 sessions: Arc::clone(&self.house.sessions),
                 limits: self.settings.session.limits,
+                complete,
                 random: Arc::clone(&self.random),
             },
             shows_sessions: self.settings.admin.sessions,
