@@ -20,9 +20,10 @@ struct Store {
 
 impl Store {
     fn writable(&self) -> Result<(), StoreAway> {
-        match self.read_only.load(Ordering::SeqCst) {
-            true => Err(StoreAway),
-            false => Ok(()),
+        if self.read_only.load(Ordering::SeqCst) {
+            Err(StoreAway)
+        } else {
+            Ok(())
         }
     }
 }
