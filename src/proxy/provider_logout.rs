@@ -183,22 +183,11 @@ impl House {
     }
 
     /// Ends the sessions of a departure, and keeps those that are beginning from it; how many there
-    /// were.
+    /// were. Where it cannot be noted, what can end ends all the same.
     async fn depart(&self, departure: &Departure) -> Result<usize, StoreAway> {
-        self.departures.note(departure.clone()).await?;
-        match departure {
-            Departure::Person(subject) => self.sessions.end_subject(subject).await,
-            Departure::Session(sid) => self.sessions.end_provider_session(sid).await,
-            Departure::SessionOf(_, subject) => {
-                let mut ended = 0;
-                for live in self.sessions.of_subject(subject).await? {
-                    if departure.covers(&live.session) {
-                        ended += usize::from(self.sessions.end(&live.key).await?.is_some());
-                    }
-                }
-                Ok(ended)
-            }
-        }
+        let noted = self.departures.note(departure.clone()).await;
+        let ended = self.sessions.end_departed(departure).await?;
+        noted.map(|()| ended)
     }
 
     fn told(&self, visit: &Visit, way: Logout, departure: &Departure, sessions: usize) {

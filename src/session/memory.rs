@@ -16,6 +16,7 @@ use super::index::Index;
 use super::live::{Entry, Followed, Live, State, lock};
 use super::shared::{Held, SharedSessions};
 use super::snapshot::Kept;
+use crate::domain::departure::Departure;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::random::Random;
 use crate::domain::session::{Age, Limits, Session};
@@ -273,6 +274,28 @@ impl Sessions {
             return shared.end_provider_session(sid).await;
         }
         self.end_all(&self.index.of_provider_session(sid)).await
+    }
+
+    /// Ends every session that a departure covers; returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: some may not have ended.
+    pub async fn end_departed(&self, departure: &Departure) -> Result<usize, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end_departed(departure).await;
+        }
+        match departure {
+            Departure::Person(subject) => self.end_subject(subject).await,
+            Departure::Session(sid) => self.end_provider_session(sid).await,
+            Departure::SessionOf(_, subject) => {
+                let of_person = self.of_subject(subject).await?;
+                let covered = of_person
+                    .iter()
+                    .filter(|live| departure.covers(&live.session));
+                let keys: Vec<SessionKey> = covered.map(|live| live.key).collect();
+                self.end_all(&keys).await
+            }
+        }
     }
 
     /// Ends every session there is; returns how many there were.

@@ -248,12 +248,19 @@ impl SharedStore for InProcess {
         self.heard(members.len() as u64)
     }
 
-    async fn filed(&self, list: &str, from: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
+    async fn filed(
+        &self,
+        list: &str,
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreAway> {
         let lists = lock(&self.reach()?.lists);
         let members = lists.get(list).into_iter().flatten();
         let from = members.skip(usize::try_from(from).unwrap());
         let some = from.take(usize::try_from(count).unwrap());
-        Ok(some.map(|((_, member), ())| member.clone()).collect())
+        Ok(some
+            .map(|((score, member), ())| (member.clone(), *score))
+            .collect())
     }
 
     async fn unfile(&self, list: &str, members: &[Vec<u8>]) -> Result<(), StoreAway> {
