@@ -268,3 +268,6 @@ enum Failure {
     /// For the log.
     Away(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod faulty_provider;
 mod keys;
 mod outages;
 mod redis;
+mod refusals;
 mod registration;
 mod secrecy;
 mod sequences;
