@@ -128,3 +128,54 @@ impl Over {
 fn put<T: Eq + std::hash::Hash>(set: &mut HashSet<T>, what: T, most: usize) -> bool {
     set.contains(&what) || (set.len() < most && set.insert(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::identity::{ProviderSession, Subject};
+
+    #[test]
+    fn what_is_owed_is_owed_until_it_is_paid_and_made_up_logouts_take_nobodys_room() {
+        let mut over = Over::default();
+        let key = SessionKey::from_bytes(&[1; SessionKey::LENGTH]).unwrap();
+        let person = Debt::Left(Departure::Person(Subject::new("ann")));
+        let sid = |name: &str| Debt::Left(Departure::Session(ProviderSession::new(name)));
+        assert!(!over.owes());
+        for made_up in 0..=MOST_DEPARTURES {
+            over.owe(sid(&made_up.to_string()));
+        }
+        assert!(over.told, "the log was told that there is no room");
+        assert_eq!(over.debts().len(), MOST_DEPARTURES);
+        let real = [Debt::One(key), person, Debt::Every];
+        for debt in &real {
+            over.owe(debt.clone());
+            over.owe(debt.clone());
+        }
+        assert!(over.contains(&key));
+        assert_eq!(over.debts().len(), MOST_DEPARTURES + real.len());
+        for debt in over.debts() {
+            assert!(over.owes());
+            over.paid(&debt);
+        }
+        assert!(!over.owes() && !over.told);
+        assert!(!over.contains(&key));
+        for debt in real {
+            over.owe(debt.clone());
+            assert_eq!(over.debts(), [debt.clone()]);
+            over.paid(&debt);
+        }
+    }
+
+    #[test]
+    fn ended_names_are_forgotten_in_their_order_and_after_an_hour() {
+        let mut over = Over::default();
+        let key = |n: u8| SessionKey::from_bytes(&[n; SessionKey::LENGTH]).unwrap();
+        over.end(&key(1), Duration::ZERO);
+        over.end(&key(2), Duration::from_secs(1));
+        over.end(&key(1), Duration::from_secs(2));
+        assert_eq!(over.ended(), [key(1), key(2)]);
+        over.forget(REMEMBERED);
+        assert_eq!(over.ended(), [key(2)]);
+        assert!(!over.contains(&key(1)) && over.contains(&key(2)));
+    }
+}
