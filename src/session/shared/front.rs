@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::super::id::SessionKey;
 use super::super::live::{Entry, Followed, Live, lock};
-use super::over::{Debt, Over};
+use super::over::Over;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 
@@ -26,9 +26,9 @@ pub(super) struct Front {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     known: HashMap<SessionKey, Known>,
-    over: Over,
+    pub(super) over: Over,
     /// Numbers what happens here: each question to the store, and each thing heard.
     order: u64,
     /// The last time that anything about any session was heard or missed.
@@ -284,30 +284,7 @@ impl Front {
         inner.over.forget(now);
     }
 
-    /// The store is to be told, when it answers again.
-    pub(super) fn owe(&self, debt: Debt) {
-        self.inner().over.owe(debt);
-    }
-
-    pub(super) fn paid(&self, debt: &Debt) {
-        self.inner().over.paid(debt);
-    }
-
-    pub(super) fn owes(&self) -> bool {
-        self.inner().over.owes()
-    }
-
-    /// Everything that is owed.
-    pub(super) fn debts(&self) -> Vec<Debt> {
-        self.inner().over.debts()
-    }
-
-    /// What ended in the last hour, the oldest first.
-    pub(super) fn ended(&self) -> Vec<SessionKey> {
-        self.inner().over.ended()
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }
 }

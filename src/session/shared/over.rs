@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::super::id::SessionKey;
+use super::front::Front;
 use crate::domain::departure::Departure;
 
 /// How long an ended name is remembered: longer than an answer can be on its way, or than a store that
@@ -124,6 +125,32 @@ impl Over {
     }
 }
 
+/// What the memory in front owes.
+impl Front {
+    /// The store is to be told, when it answers again.
+    pub(super) fn owe(&self, debt: Debt) {
+        self.inner().over.owe(debt);
+    }
+
+    pub(super) fn paid(&self, debt: &Debt) {
+        self.inner().over.paid(debt);
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        self.inner().over.owes()
+    }
+
+    /// Everything that is owed.
+    pub(super) fn debts(&self) -> Vec<Debt> {
+        self.inner().over.debts()
+    }
+
+    /// What ended in the last hour, the oldest first.
+    pub(super) fn ended(&self) -> Vec<SessionKey> {
+        self.inner().over.ended()
+    }
+}
+
 /// False when there is no room for it.
 fn put<T: Eq + std::hash::Hash>(set: &mut HashSet<T>, what: T, most: usize) -> bool {
     set.contains(&what) || (set.len() < most && set.insert(what))
@@ -161,7 +188,7 @@ mod tests {
         assert!(!over.contains(&key));
         for debt in real {
             over.owe(debt.clone());
-            assert_eq!(over.debts(), [debt.clone()]);
+            assert_eq!(over.debts(), std::slice::from_ref(&debt));
             over.paid(&debt);
         }
     }

@@ -6,6 +6,8 @@ mod faults;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
+
 use super::super::testing::{START, ready, session};
 use super::super::{KeyRing, Live, SessionId, SessionKey, StoreAway};
 use super::front::TRUST;
@@ -18,7 +20,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::ops::entropy::SystemRandom;
 use crate::session::Purpose;
 
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 const LIMITS: Limits = Limits {
     idle: Duration::from_hours(8),
     lifetime: Duration::from_hours(24 * 7),
@@ -147,7 +149,7 @@ fn what_nobody_heard_of_is_over_when_the_memory_is_not_trusted_any_more() {
     let (id, live) = one.begin("dominic", None);
     assert!(two.is_alive(&id));
     ready(one.sessions.end(&live.key)).unwrap();
-    server.pass(TRUST - Duration::from_millis(1));
+    server.pass(TRUST.saturating_sub(Duration::from_millis(1)));
     assert!(two.is_alive(&id), "not asked again before");
     server.pass(Duration::from_millis(1));
     assert!(!two.is_alive(&id));
@@ -374,10 +376,9 @@ fn a_renewed_session_takes_its_followers_and_sign_ins_along_everywhere() {
     );
     ready(one.sessions.end(&new.key)).unwrap();
     two.hear(&server);
-    use tokio::sync::oneshot::error::TryRecvError::Closed;
     assert_eq!(
         (here.try_recv(), elsewhere.try_recv()),
-        (Err(Closed), Err(Closed))
+        (Err(TryRecvError::Closed), Err(TryRecvError::Closed))
     );
     assert_eq!(
         ready(one.sessions.renew(&new.key, session("dominic", None)))
@@ -438,14 +439,14 @@ fn without_the_store_what_was_confirmed_lately_counts_and_nothing_else() {
     ] {
         assert_eq!(made, Err(StoreAway));
     }
-    server.pass(GRACE - SECOND);
+    server.pass(GRACE.saturating_sub(SECOND));
     assert!(one.is_alive(&id));
     let mut follower = one.find(&id).unwrap().end();
     ready(one.sessions.check_followed());
     assert!(
         follower
             .try_recv()
-            .is_err_and(|why| why == tokio::sync::oneshot::error::TryRecvError::Empty)
+            .is_err_and(|why| why == TryRecvError::Empty)
     );
     server.pass(SECOND);
     assert_eq!(ready(one.sessions.find(&id)).map(drop), Err(StoreAway));
@@ -453,7 +454,7 @@ fn without_the_store_what_was_confirmed_lately_counts_and_nothing_else() {
     assert!(
         follower
             .try_recv()
-            .is_err_and(|why| why == tokio::sync::oneshot::error::TryRecvError::Closed)
+            .is_err_and(|why| why == TryRecvError::Closed)
     );
     one.way.cut(false);
     assert!(one.is_alive(&id), "it recovers");

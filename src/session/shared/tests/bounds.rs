@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
 

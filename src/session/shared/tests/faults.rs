@@ -5,7 +5,6 @@ use std::future::Future as _;
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot::Receiver;
-use tokio::sync::oneshot::error::TryRecvError;
 
 use super::super::message::Message;
 use super::super::over::Debt;
@@ -298,7 +297,7 @@ fn a_replica_that_does_not_agree_serves_nobody_and_ends_what_it_is_told_to() {
 fn what_looks_idle_here_is_asked_for_and_is_over_for_nobody_else() {
     let (server, [one, two]) = replicas();
     let (id, live) = one.begin("dominic", None);
-    server.pass(LIMITS.idle - SECOND);
+    server.pass(LIMITS.idle.saturating_sub(SECOND));
     assert!(
         ready(one.sessions.find_by_key(&live.key))
             .unwrap()
@@ -312,7 +311,7 @@ fn what_looks_idle_here_is_asked_for_and_is_over_for_nobody_else() {
             .is_some(),
         "it was used there"
     );
-    server.pass(LIMITS.idle - SECOND * 2);
+    server.pass(LIMITS.idle.saturating_sub(SECOND * 2));
     assert!(
         ready(one.sessions.find_by_key(&live.key))
             .unwrap()
