@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora::proxy::http_proxy;
@@ -162,7 +163,7 @@ async fn settle(sessions: Arc<Sessions>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for second in 0_u64.. {
         seconds.tick().await;
-        sessions.followed();
+        sessions.hold_followed_to_limits().await;
         if second.is_multiple_of(60) {
             sessions.len();
         }
@@ -234,7 +235,6 @@ impl App {
             settings.headscale.upstream.clone(),
             settings.headscale.connect_timeout,
         )?);
-        let limits = settings.limits;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = [
             settings.server_url.origin.as_str(),
@@ -259,38 +259,15 @@ impl App {
             versions: Arc::clone(&versions),
             cookies,
             headscale: Arc::clone(&origin),
-            rates: Rates::new(&limits),
-            metrics: Arc::clone(&metrics),
+            rates: Rates::new(&settings.limits),
+            metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
-        let drain = Drain::default();
-        let tunnels = Arc::new(Tunnels {
-            origin,
-            response_timeout: settings.headscale.response_timeout,
-            authority: settings.server_url.authority.to_string(),
-            secure: settings.server_url.secure,
-            metrics: Arc::clone(&metrics),
-            cut: drain.cutting(),
-        });
         check_system_roots()?;
-        let conf = Arc::new(ServerConf::default());
-        let front = Arc::new(Front {
-            server_url: settings.server_url.clone(),
-            open_paths: settings.open.clone(),
-            trusted_proxies: settings.trusted_proxies.clone(),
-            limits,
-            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-            slots: Slots::new(limits.connections_per_address),
-            turned_away: TurnedAway::default(),
-            tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
-            tunnels,
-            proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(&house)))),
-            metrics,
-            random: Arc::clone(&random),
-            drain: drain.clone(),
-        });
+        let drain = Drain::default();
+        let front = Arc::new(front(&house, origin, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -341,7 +318,9 @@ impl App {
             replicas.join(&mut tasks).await?;
         }
         self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        self.open_admin(&mut tasks, sockets.admin, local, &closing)?;
+        let complete = Arc::new(AtomicBool::new(self.snapshot.is_none()));
+        let admin = (sockets.admin, local);
+        self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
@@ -364,6 +343,7 @@ impl App {
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
+        complete.store(true, Ordering::Release);
         for (listener, acceptor) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
         }
@@ -415,8 +395,8 @@ impl App {
     fn open_admin(
         &self,
         tasks: &mut JoinSet<()>,
-        socket: Option<bind::Socket>,
-        local: Option<UnixListener>,
+        (socket, local): (Option<bind::Socket>, Option<UnixListener>),
+        complete: Arc<AtomicBool>,
         closing: &Drain,
     ) -> Result<(), StartError> {
         let admin = Arc::new(probes::Admin {
@@ -432,6 +412,7 @@ impl App {
             desk: desk::Desk {
                 sessions: Arc::clone(&self.house.sessions),
                 limits: self.settings.session.limits,
+                complete,
                 random: Arc::clone(&self.random),
             },
             shows_sessions: self.settings.admin.sessions,
@@ -483,6 +464,36 @@ impl App {
         }
         closing.stop();
         tracing::info!("stopped");
+    }
+}
+
+/// What the public listeners share, before `house`, with tunnels to `origin`.
+fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
+    let settings = &house.settings;
+    let limits = settings.limits;
+    let tunnels = Arc::new(Tunnels {
+        origin,
+        response_timeout: settings.headscale.response_timeout,
+        authority: settings.server_url.authority.to_string(),
+        secure: settings.server_url.secure,
+        metrics: Arc::clone(&house.metrics),
+        cut: drain.cutting(),
+    });
+    let conf = Arc::new(ServerConf::default());
+    Front {
+        server_url: settings.server_url.clone(),
+        open_paths: settings.open.clone(),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        limits,
+        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        slots: Slots::new(limits.connections_per_address),
+        turned_away: TurnedAway::default(),
+        tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
+        tunnels,
+        proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(house)))),
+        metrics: Arc::clone(&house.metrics),
+        random: Arc::clone(&house.random),
+        drain: drain.clone(),
     }
 }
 

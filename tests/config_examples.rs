@@ -155,8 +155,8 @@ fn the_full_example_holds_every_key_that_is_documented() {
     // A line `# key: "…"` stands for a key that excludes one beside it.
     let excluded = text.matches(": \"…\"").count();
     assert_eq!(
-        excluded, 5,
-        "client_secret twice, api_key, password and sentinel_name"
+        excluded, 6,
+        "client_secret twice, api_key, password, sentinel_name and snapshot_path"
     );
     let uncommented: Vec<String> = text
         .lines()

@@ -79,10 +79,9 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         &[
             "config/files.rs",
             "session/keyfile.rs",
-            "issuer/keys.rs",
-            "app/socket.rs",
             "session/snapshot/file.rs",
             "issuer/keys.rs",
+            "app/socket.rs",
         ],
     ),
 ];

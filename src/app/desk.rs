@@ -6,6 +6,7 @@ mod border;
 mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::{ALLOW, HeaderValue};
@@ -31,6 +32,9 @@ pub struct Desk {
     pub sessions: Arc<Sessions>,
     /// How long each may live.
     pub limits: Limits,
+    /// Whether they are all there. Before that, those of the process before are still to come back, and
+    /// whoever ended "all" of them would have ended none.
+    pub complete: Arc<AtomicBool>,
     /// Request ids.
     pub random: Arc<dyn Random>,
 }
@@ -91,6 +95,13 @@ impl Desk {
             );
             let message = "not for browsers, and only by address or as localhost";
             return visit.refuse(StatusCode::FORBIDDEN, "forbidden", message);
+        }
+        if !self.complete.load(Ordering::Acquire) {
+            let (status, message) = (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the process is starting, and has not taken its sessions back yet",
+            );
+            return visit.refuse(status, "starting", message);
         }
         let path = request.uri().path();
         let id = path.strip_prefix(ROOT).unwrap_or_default();
@@ -158,12 +169,17 @@ impl Desk {
         Ok(told(ended?))
     }
 
+    /// Ends all of them, also where the store fails at some: what is over here and not there is told to
+    /// it later.
     async fn end_each(&self, found: &[Live]) -> Result<usize, StoreAway> {
-        let mut ended = 0;
+        let (mut ended, mut failed) = (0, None);
         for live in found {
-            ended += usize::from(self.sessions.end(&live.key).await?.is_some());
+            match self.sessions.end(&live.key).await {
+                Ok(gone) => ended += usize::from(gone.is_some()),
+                Err(away) => failed = Some(away),
+            }
         }
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     async fn single(&self, request: &Request<Bytes>, visit: &Visit, id: &str) -> Response<Bytes> {
@@ -220,16 +236,17 @@ impl Desk {
     }
 
     async fn end_one(&self, visit: &Visit, live: &Live) -> Result<Response<Bytes>, StoreAway> {
-        let ended = usize::from(self.sessions.end(&live.key).await?.is_some());
+        let ended = self.sessions.end(&live.key).await;
+        let ended = ended.map(|gone| usize::from(gone.is_some()));
         Entry {
             scope: Some(Scope::Session),
             subject: Some(&live.session.identity.subject),
             session: Some(&live.key.to_string()),
-            sessions: Some(ended),
+            sessions: ended.ok(),
             ..visit.entry(Act::Ended)
         }
         .record();
-        Ok(told(ended))
+        Ok(told(ended?))
     }
 
     async fn found(&self, whose: &Whose) -> Result<Vec<Live>, StoreAway> {

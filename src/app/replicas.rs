@@ -25,6 +25,9 @@ const USED: usize = 100_000;
 const DEPARTURES: usize = 30_000;
 /// How long a start waits for the store. Without it, tunnels are carried and nobody can sign in.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two attempts to agree: while the store is away, and after it was said that they differ.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+const DISAGREE: Duration = Duration::from_secs(10);
 /// What the agreed signing key is called.
 const ISSUER_KEY: &str = "issuer key";
 /// What the replicas agree on to know that they have the same key ring.
@@ -115,6 +118,8 @@ impl Replicas {
     /// Begins to listen to the others and agrees with them on the key ring and the signing key: now if the
     /// store answers, and whenever it is reached anew, since it may be an empty one.
     pub(super) async fn join(&self, tasks: &mut JoinSet<()>) -> Result<(), StartError> {
+        // Nobody is served by a key that the others may not have.
+        self.shared.serve(false);
         let (sender, mut connected) = watch::channel(0);
         tasks.spawn(Arc::clone(&self.shared).keep_up(sender));
         let reached = tokio::time::timeout(PATIENCE, connected.wait_for(|times| *times > 0))
@@ -125,8 +130,9 @@ impl Replicas {
                 self.insist().await?;
             }
             match self.agree().await {
+                Ok(()) => self.shared.serve(true),
                 // It went away again.
-                Ok(()) | Err(StartError::Replicas(AgreeError::Away(_))) => {}
+                Err(StartError::Replicas(AgreeError::Away(_))) => {}
                 Err(why) => return Err(why),
             }
         } else {
@@ -140,14 +146,47 @@ impl Replicas {
             identity: self.identity.clone(),
             accept_new_identity: false,
         };
-        tasks.spawn(async move {
-            while connected.changed().await.is_ok() {
-                if let Err(why) = here.agree().await {
-                    tracing::error!(%why, "this replica does not agree with the others");
-                }
-            }
-        });
+        tasks.spawn(async move { here.keep_agreeing(connected).await });
         Ok(())
+    }
+
+    /// Asks whenever the store was reached anew. While this replica does not agree with the others, it
+    /// serves no session and signs nothing, and asks again: they, or what is in the store, may change.
+    async fn keep_agreeing(&self, mut connected: watch::Receiver<u64>) {
+        let mut agreed = true;
+        loop {
+            let patience = match self.agree().await {
+                Ok(()) => {
+                    agreed = true;
+                    self.shared.serve(true);
+                    None
+                }
+                Err(StartError::Replicas(AgreeError::Away(_))) => Some(ASK_AGAIN),
+                Err(why) => {
+                    self.shared.serve(false);
+                    if std::mem::replace(&mut agreed, false) {
+                        tracing::error!(
+                            %why,
+                            "this replica does not agree with the others and serves no session"
+                        );
+                    }
+                    Some(DISAGREE)
+                }
+            };
+            let changed = connected.changed();
+            let open = match patience {
+                None => changed.await.is_ok(),
+                Some(patience) => {
+                    tokio::time::timeout(patience, changed)
+                        .await
+                        .is_ok_and(|changed| changed.is_ok())
+                        || connected.has_changed().is_ok()
+                }
+            };
+            if !open {
+                return;
+            }
+        }
     }
 
     /// Puts this replica's key, with its new identity, in place of the others'; and its key ring, which may

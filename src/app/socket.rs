@@ -1,6 +1,7 @@
 //! The operator's Unix socket. Whoever may connect to it may do everything there, so its permissions
-//! are the wall: it never exists under its name with others than those it is to have, it is made in a
-//! directory where nobody else could put one of theirs in its place, and no link is followed.
+//! are the wall: it never exists under its name with others than those it is to have, and it is made where
+//! nobody else could put one of theirs in its place. A link that has its name is left alone; one on the way
+//! there is followed, if nobody else could have made it.
 //!
 //! A socket that a dead process left is replaced; that of a running one is not. A lock that the kernel
 //! takes back with the process tells the two apart, also where both start at once.
@@ -103,20 +104,38 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socket
     }
 }
 
-/// Nobody but us and root may write where the socket is to be.
+/// Nobody but us and root may write where the socket is to be, nor above it, as the path is written and as
+/// its links lead: who may could put another directory there.
 fn check_directory(path: &Path) -> Result<(), SocketError> {
-    let directory = path.parent().unwrap_or(path);
+    let written = path.parent().unwrap_or(path);
+    let real = fs::canonicalize(written).map_err(failed("use the directory", written))?;
+    let us = own_user().map_err(failed("find out who owns", written))?;
+    for directory in [written, &real] {
+        let way = directory.ancestors();
+        let way = way.filter(|place| !place.as_os_str().is_empty());
+        for (above, place) in way.enumerate() {
+            check_place_on_the_way(place, above > 0, us)?;
+        }
+    }
+    Ok(())
+}
+
+/// Above the socket's directory, a sticky one will do (`/tmp`): only owners may move what it holds.
+fn check_place_on_the_way(directory: &Path, above: bool, us: u32) -> Result<(), SocketError> {
+    let link = fs::symlink_metadata(directory).map_err(failed("look at", directory))?;
     let found = fs::metadata(directory).map_err(failed("use the directory", directory))?;
-    let us = own_user().map_err(failed("find out who owns", directory))?;
     let refused = |reason| SocketError::Directory {
         directory: directory.to_owned(),
         reason,
     };
-    if ![0, us].contains(&found.uid()) {
-        return Err(refused(format!("belongs to user {}", found.uid())));
+    for owner in [link.uid(), found.uid()] {
+        if ![0, us].contains(&owner) {
+            return Err(refused(format!("belongs to user {owner}")));
+        }
     }
     let mode = found.mode() & 0o7777;
-    if mode & 0o022 != 0 {
+    let sticky = above && mode & 0o1000 != 0;
+    if mode & 0o022 != 0 && !sticky {
         return Err(refused(format!(
             "is open for others to write to (mode {mode:04o})"
         )));
@@ -330,6 +349,36 @@ mod tests {
         }
         let nowhere = directory.path().join("no/admin.sock");
         let refused = listen(&settings(&nowhere, false)).unwrap_err();
+        assert!(matches!(refused, SocketError::Io { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn nobody_else_may_write_above_the_directory_or_where_a_link_leads() {
+        let root = tempfile::tempdir().unwrap();
+        let above = root.path().join("above");
+        fs::create_dir_all(above.join("inside")).unwrap();
+        std::os::unix::fs::symlink(above.join("inside"), root.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(&above, root.path().join("higher")).unwrap();
+        for way in ["above/inside", "link", "higher/inside"] {
+            let path = root.path().join(way).join("admin.sock");
+            for (mode, fine) in [
+                (0o755, true),
+                // As `/tmp` is.
+                (0o1777, true),
+                (0o775, false),
+                (0o777, false),
+            ] {
+                fs::set_permissions(&above, Permissions::from_mode(mode)).unwrap();
+                let found = listen(&settings(&path, false));
+                assert_eq!(found.is_ok(), fine, "{way} {mode:o}: {found:?}");
+                if let Err(why) = found {
+                    assert!(matches!(why, SocketError::Directory { .. }), "{why}");
+                }
+            }
+        }
+        let lost = root.path().join("lost");
+        std::os::unix::fs::symlink("/nowhere", &lost).unwrap();
+        let refused = listen(&settings(&lost.join("admin.sock"), false)).unwrap_err();
         assert!(matches!(refused, SocketError::Io { .. }), "{refused}");
     }
 

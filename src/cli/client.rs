@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Longest wait for a connection, and for each piece of the answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a connection.
+const CONNECTION: Duration = Duration::from_secs(30);
+/// Longest wait for each piece of the answer. Where replicas share sessions, one may take a round trip to
+/// the store for each session there is; a process that dies meanwhile is heard of at once.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Largest answer in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 /// Most fields in the head of an answer.
@@ -34,8 +37,14 @@ pub(super) enum AskError {
     #[error("nobody listens at {}: headwarden is not running, or was killed", .0.display())]
     Dead(PathBuf),
     /// It takes too long.
-    #[error("headwarden did not answer at {} within {} s", .0.display(), PATIENCE.as_secs())]
+    #[error(
+        "headwarden did not answer at {} within {} s; what was asked of it may still be done",
+        .0.display(), PATIENCE.as_secs()
+    )]
     Slow(PathBuf),
+    /// All places are taken, or nobody accepts.
+    #[error("headwarden took no connection at {} within {} s", .0.display(), CONNECTION.as_secs())]
+    Busy(PathBuf),
     /// It broke off, or is none of ours.
     #[error("no proper answer at {}: {why}", path.display())]
     Broken {
@@ -58,7 +67,10 @@ pub(super) struct Answer {
 /// [`AskError`].
 pub(super) fn ask(path: &Path, method: &str, target: &str) -> Result<Answer, AskError> {
     let why = |error: io::Error| failed(path, &error);
-    let mut stream = connect(path).map_err(why)?;
+    let mut stream = connect(path).map_err(|error| match failed(path, &error) {
+        AskError::Slow(path) => AskError::Busy(path),
+        other => other,
+    })?;
     let head =
         format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).map_err(why)?;
@@ -73,10 +85,10 @@ pub(super) fn ask(path: &Path, method: &str, target: &str) -> Result<Answer, Ask
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.connect_timeout(&SockAddr::unix(path)?, PATIENCE)?;
+    socket.connect_timeout(&SockAddr::unix(path)?, CONNECTION)?;
     let stream = UnixStream::from(OwnedFd::from(socket));
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(CONNECTION))?;
     Ok(stream)
 }
 
@@ -134,6 +146,19 @@ mod tests {
         ] {
             assert!(parse(bad.as_bytes()).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_may_take_longer_than_a_connection_and_neither_is_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let stream = connect(&path).unwrap();
+        // 100,000 round trips to a store take minutes.
+        let least = Duration::from_mins(5);
+        let patience = stream.read_timeout().unwrap();
+        assert!(patience.is_some_and(|it| it >= least), "{patience:?}");
+        assert_eq!(stream.write_timeout().unwrap(), Some(CONNECTION));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::identity::{ProviderSession, Subject};
 use super::session::Session;
 
 /// Somebody, or a session of somebody, that is over at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Departure {
     /// A person, with every session.
     Person(Subject),

@@ -119,7 +119,7 @@ pub enum Outage {
     /// It refuses us, whoever it is about.
     #[error(
         "the provider refuses this client: {error} ({description}){}",
-        refusal_hint(error)
+        refresh_hint(error)
     )]
     Client {
         /// `error`.
@@ -278,11 +278,26 @@ impl From<Unverified> for RefreshError {
     }
 }
 
-/// Whether a refusal says nothing about the person: our secret was changed at one end, or the provider
-/// has troubles of its own. Everything else, known or not, is about the refresh token.
+/// What to look at when a refresh is refused to us.
+fn refresh_hint(error: &str) -> &'static str {
+    match error {
+        "unauthorized_client" | "unsupported_grant_type" => {
+            "; is the refresh token grant allowed for this client at the provider?"
+        }
+        "invalid_scope" => "; does the provider still grant this client all of oidc.scope?",
+        _ => refusal_hint(error),
+    }
+}
+
+/// Whether a refusal says nothing about the person (RFC 6749 section 5.2): our secret was changed at one
+/// end, the client may not use this grant or scope any more, or the provider has troubles of its own.
+/// Everything else, known or not, is about the refresh token.
 fn is_about_us(error: &str) -> bool {
     [
         "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
         "temporarily_unavailable",
         "server_error",
         "slow_down",
@@ -306,15 +321,15 @@ mod tests {
     fn a_refusal_is_about_the_person_unless_it_is_known_to_be_about_us() {
         for (error, over) in [
             ("invalid_grant", true),
-            ("invalid_scope", true),
             ("invalid_request", true),
-            ("unauthorized_client", true),
-            ("unsupported_grant_type", true),
             ("interaction_required", true),
             ("access_denied", true),
             ("nobody_knows_this", true),
             ("", true),
             ("invalid_client", false),
+            ("unauthorized_client", false),
+            ("unsupported_grant_type", false),
+            ("invalid_scope", false),
             ("temporarily_unavailable", false),
             ("server_error", false),
             ("slow_down", false),
@@ -323,7 +338,14 @@ mod tests {
             let is_over = matches!(refused, RefreshError::Refused { .. });
             assert_eq!(is_over, over, "{error}: {refused}");
         }
-        let hint = refused("invalid_client").to_string();
-        assert!(hint.contains("oidc.client_secret"), "{hint}");
+        for (error, words) in [
+            ("invalid_client", "oidc.client_secret"),
+            ("unauthorized_client", "refresh token grant"),
+            ("unsupported_grant_type", "refresh token grant"),
+            ("invalid_scope", "oidc.scope"),
+        ] {
+            let told = refused(error).to_string();
+            assert!(told.contains(words), "{told}");
+        }
     }
 }

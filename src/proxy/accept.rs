@@ -294,7 +294,7 @@ impl Front {
         tracing::info!(
             request_id = visit.id, client = %visit.client, method = visit.head.method,
             path = %reason::path(visit), door = visit.door.label(), duration_ms,
-            "request cut: its session has ended"
+            "request cut: its session has ended, or cannot be checked"
         );
         self.metrics.request_cut(&visit.door);
         if connection.has_spoken() || !visit.is_safe() {
@@ -302,7 +302,13 @@ impl Front {
         } else {
             connection.abandon_body();
             let status = Status(401, "Unauthorized");
-            plain::answer(&mut connection, status, "", "your session has ended").await;
+            plain::answer(
+                &mut connection,
+                status,
+                "",
+                "your session has ended, or cannot be checked",
+            )
+            .await;
         }
     }
 

@@ -18,7 +18,6 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -97,8 +96,7 @@ impl Connection {
     /// Ends the connection so that nobody takes what was said for all there is: with a reset, where an
     /// orderly end could be the end of a message (RFC 9112 section 6.3), and over TLS without a farewell.
     pub fn cut(self) {
-        // Where the kernel does not take it, closing is all that is left.
-        let _ = SockRef::from(&self.transport).set_linger(Some(Duration::ZERO));
+        self.transport.reset_when_closed();
     }
 
     /// Takes the connection apart: the raw stream, and the bytes that were read ahead of it.

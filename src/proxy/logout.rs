@@ -1,15 +1,19 @@
 //! Signing out: here first, by a POST that proves where it came from, then at the provider.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Response;
 use url::Url;
 
 use super::house::{House, see_other, set_cookie};
+use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::session::Session;
 use crate::ops::audit;
 use crate::ops::metrics::{Logout, LogoutOutcome};
 use crate::pages::{self, AtTheProvider};
+use crate::session::{Live, SessionKey, StoreAway};
 
 /// Where the provider sends a browser back to after signing it out; to be registered there.
 pub const SIGNED_OUT: &str = "/.headwarden/signed-out";
@@ -37,28 +41,24 @@ impl House {
 
     pub(super) async fn end_session(&self, visit: &Visit) -> Response<Bytes> {
         // Where the cookie is there twice, nothing tells which is the person's: all of them end.
-        let mut ended = None;
-        for id in self.cookies.session_ids(&visit.head.headers) {
-            let key = id.key();
-            let session = match self.sessions.end(&key).await {
-                Ok(Some(session)) => session,
-                Ok(None) => continue,
-                // Signed out only here is not signed out: the cookie stays, for another try.
-                Err(away) => {
-                    self.metrics
-                        .logout(Logout::Person, LogoutOutcome::Unavailable);
-                    return self.store_away(visit, away);
-                }
-            };
-            audit::Entry {
-                client: Some(visit.client),
-                subject: Some(&session.identity.subject),
-                session: Some(&key.to_string()),
-                ..audit::Entry::new(audit::Act::SignedOut, audit::Actor::Person, &visit.id)
-            }
-            .record();
-            ended = Some(session);
+        let brought = self.cookies.session_ids(&visit.head.headers);
+        let brought: Vec<SessionKey> = brought.map(|id| id.key()).collect();
+        let known = self.known(&brought).await;
+        // Whoever is signed in here may leave, however many others do behind the same address.
+        if known.is_empty()
+            && let Some(answer) = self.held_back(visit, Rated::Logout)
+        {
+            return answer;
         }
+        let ended = match self.end_brought(visit, &brought, &known).await {
+            Ok(ended) => ended,
+            // Signed out only here is not signed out: the cookie stays, for another try.
+            Err(away) => {
+                self.metrics
+                    .logout(Logout::Person, LogoutOutcome::Unavailable);
+                return self.store_away(visit, away);
+            }
+        };
         let outcome = match ended {
             Some(_) => LogoutOutcome::Ended,
             None => LogoutOutcome::Nothing,
@@ -75,6 +75,46 @@ impl House {
             set_cookie(&mut response, &cookie);
         }
         response
+    }
+
+    /// Those that are alive, as far as that is known.
+    async fn known(&self, keys: &[SessionKey]) -> Vec<Live> {
+        let mut known = Vec::new();
+        for key in keys {
+            known.extend(self.sessions.find_by_key(key).await.ok().flatten());
+        }
+        known
+    }
+
+    /// Ends all of them; the last one that there was. What ended here, and perhaps not elsewhere, is in
+    /// the audit log too.
+    async fn end_brought(
+        &self,
+        visit: &Visit,
+        keys: &[SessionKey],
+        known: &[Live],
+    ) -> Result<Option<Arc<Session>>, StoreAway> {
+        let (mut last, mut failed) = (None, None);
+        for key in keys {
+            let session = match self.sessions.end(key).await {
+                Ok(session) => session,
+                Err(away) => {
+                    failed = Some(away);
+                    let known = known.iter().find(|live| live.key == *key);
+                    known.map(|live| Arc::clone(&live.session))
+                }
+            };
+            let Some(session) = session else { continue };
+            audit::Entry {
+                client: Some(visit.client),
+                subject: Some(&session.identity.subject),
+                session: Some(&key.to_string()),
+                ..audit::Entry::new(audit::Act::SignedOut, audit::Actor::Person, &visit.id)
+            }
+            .record();
+            last = Some(session);
+        }
+        failed.map_or(Ok(last), Err)
     }
 
     /// The provider's address for signing out, and the `state` that it sends the browser back with.

@@ -77,7 +77,9 @@ impl House {
         if self.used_logouts.was_used(&token.used_as).await? {
             return Err(NotEnded::Replayed);
         }
-        let ended = self.depart(&token.departure).await?;
+        let ended = self.depart(&token.departure).await;
+        Self::audited(visit, &token.departure, ended.ok());
+        let ended = ended?;
         // Last, so that a token whose sessions could not be ended may come again. Of two at once, both
         // end the same sessions, and one is told so.
         if self.used_logouts.first_use(&token.used_as).await? {
@@ -147,6 +149,7 @@ impl House {
         let departure = Departure::Session(ProviderSession::new(sid));
         match self.depart(&departure).await {
             Ok(ended) => {
+                Self::audited(visit, &departure, Some(ended));
                 self.told(visit, Logout::FrontChannel, &departure, ended);
                 pages::signed_out_in_frame(&self.provider.framing_origins())
             }
@@ -183,22 +186,11 @@ impl House {
     }
 
     /// Ends the sessions of a departure, and keeps those that are beginning from it; how many there
-    /// were.
+    /// were. Where it cannot be noted, what can end ends all the same.
     async fn depart(&self, departure: &Departure) -> Result<usize, StoreAway> {
-        self.departures.note(departure.clone()).await?;
-        match departure {
-            Departure::Person(subject) => self.sessions.end_subject(subject).await,
-            Departure::Session(sid) => self.sessions.end_provider_session(sid).await,
-            Departure::SessionOf(_, subject) => {
-                let mut ended = 0;
-                for live in self.sessions.of_subject(subject).await? {
-                    if departure.covers(&live.session) {
-                        ended += usize::from(self.sessions.end(&live.key).await?.is_some());
-                    }
-                }
-                Ok(ended)
-            }
-        }
+        let noted = self.departures.note(departure.clone()).await;
+        let ended = self.sessions.end_departed(departure).await?;
+        noted.map(|()| ended)
     }
 
     fn told(&self, visit: &Visit, way: Logout, departure: &Departure, sessions: usize) {
@@ -215,13 +207,18 @@ impl House {
             sessions,
             "signed out by the provider"
         );
-        if sessions == 0 {
+    }
+
+    /// What a departure ended, into the audit log; `None` where the store failed in the middle: some may
+    /// have ended, and here those that are known have.
+    fn audited(visit: &Visit, departure: &Departure, sessions: Option<usize>) {
+        if sessions == Some(0) {
             return;
         }
         audit::Entry {
             client: Some(visit.client),
-            subject,
-            sessions: Some(sessions),
+            subject: departure.subject(),
+            sessions,
             ..audit::Entry::new(audit::Act::Ended, audit::Actor::Provider, &visit.id)
         }
         .record();

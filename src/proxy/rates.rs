@@ -30,7 +30,7 @@ pub enum Rated {
     Callback,
     /// A person's, about a device or an SSH check.
     Registration,
-    /// A logout from the provider's side.
+    /// A logout from the provider's side, or of a browser whose session is not known.
     Logout,
 }
 

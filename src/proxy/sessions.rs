@@ -143,17 +143,17 @@ impl House {
         if !own.iter().any(|one| one.key == key) {
             return Ok(());
         }
-        let ended = self.sessions.end(&key).await?.is_some();
+        let ended = self.sessions.end(&key).await;
         Entry {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),
             session: Some(&key.to_string()),
             scope: Some(Scope::Session),
-            sessions: Some(usize::from(ended)),
+            sessions: ended.as_ref().ok().map(|gone| usize::from(gone.is_some())),
             ..Entry::new(Act::Ended, Actor::Person, &visit.id)
         }
         .record();
-        Ok(())
+        ended.map(|_| ())
     }
 
     async fn end_others(&self, visit: &Visit, live: &Live) -> Result<(), StoreAway> {
@@ -169,7 +169,7 @@ impl House {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),
             scope: Some(Scope::Others),
-            sessions: Some(ended),
+            sessions: away.map(|()| ended).ok(),
             ..Entry::new(Act::Ended, Actor::Person, &visit.id)
         }
         .record();

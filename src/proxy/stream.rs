@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsAcceptor, client, server};
@@ -39,6 +40,18 @@ impl Transport {
             Ok(accepted) => Ok(Self::Accepted(Box::new(accepted?))),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    /// Closing it resets it from now on, where it is TCP.
+    pub fn reset_when_closed(&self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Accepted(tls) => tls.get_ref().0,
+            Self::Opened(tls) => tls.get_ref().0,
+            Self::Local(_) => return,
+        };
+        // Where the kernel does not take it, closing is all that is left.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
     }
 }
 

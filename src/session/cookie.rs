@@ -13,6 +13,9 @@ use http::header::COOKIE;
 
 use super::id::SessionId;
 
+/// Most session cookies of one request that are ended together: what a browser may have twice, and not
+/// as many made-up ones as a head has room for.
+const MOST_SESSIONS: usize = 4;
 /// Longest tag of a login cookie that can be one of ours.
 const LONGEST_TAG: usize = 32;
 
@@ -75,12 +78,13 @@ impl Cookies {
         SessionId::parse(only(headers, self.session_name())?)
     }
 
-    /// Every session id that the browser brought, also where [`Cookies::session_id`] takes none of
-    /// them: for ending sessions, never for finding one.
+    /// The session ids that the browser brought, four at most, also where [`Cookies::session_id`] takes
+    /// none of them: for ending sessions, never for letting anybody through.
     pub fn session_ids(self, headers: &HeaderMap) -> impl Iterator<Item = SessionId> {
         pairs(headers)
             .filter(move |(name, _)| *name == self.session_name().as_bytes())
             .filter_map(|(_, value)| SessionId::parse(value))
+            .take(MOST_SESSIONS)
     }
 
     /// Whether the request brings a session cookie at all, live or not, well-formed or not: then a

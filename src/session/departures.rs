@@ -141,6 +141,23 @@ impl Departures {
     }
 }
 
+/// Whether the session at the provider that `session` came from is over there, as far as that was said in
+/// the last day. Such a name is not given again. What cannot be read may have said it.
+pub(super) async fn is_over(shared: &SharedSessions, session: &Session) -> Result<bool, StoreAway> {
+    let entries = shared.since(LOG, 0).await?;
+    Ok(entries.iter().any(|entry| {
+        let departure = entry.as_deref().and_then(read);
+        departure.is_none_or(|departure| {
+            departure.provider_session().is_some() && departure.covers(session)
+        })
+    }))
+}
+
+fn read(entry: &[u8]) -> Option<Departure> {
+    let entry: Entry = serde_json::from_slice(entry).ok()?;
+    entry.departure()
+}
+
 async fn ended_elsewhere(
     shared: &SharedSessions,
     moment: Moment,
@@ -153,8 +170,7 @@ async fn ended_elsewhere(
         return Ok(true);
     }
     Ok(entries.iter().any(|entry| {
-        let read = entry.as_deref().map(serde_json::from_slice::<Entry>);
-        let departure = read.and_then(Result::ok).and_then(Entry::departure);
+        let departure = entry.as_deref().and_then(read);
         departure.is_none_or(|departure| departure.covers(session))
     }))
 }

@@ -44,9 +44,18 @@ pub(super) struct Entry {
     pub(super) state: Mutex<State>,
     /// Seconds since the epoch.
     last_used: AtomicU64,
-    /// Told when it ends, by being dropped; `None` once it has.
-    followers: Mutex<Option<Vec<oneshot::Sender<()>>>>,
+    followers: Mutex<Followers>,
     followed: Followed,
+}
+
+/// Who wants to know when it ends.
+enum Followers {
+    /// Told by being dropped.
+    Here(Vec<oneshot::Sender<()>>),
+    /// It has ended.
+    Over,
+    /// It may go on, but nobody here would hear of its end: whoever asks to is told at once.
+    Unwatched,
 }
 
 /// What is left of a session that another one takes the place of.
@@ -61,10 +70,11 @@ impl Live {
         self.entry.last_used()
     }
 
-    /// Ready when the session has ended: for what lasts longer than a request. A follower is not a use.
+    /// Ready when the session has ended, or when nobody here would hear of its end: for what lasts longer
+    /// than a request. A follower is not a use.
     pub fn end(&self) -> oneshot::Receiver<()> {
         let (follower, ended) = oneshot::channel();
-        if let Some(followers) = &mut *self.entry.followers() {
+        if let Followers::Here(followers) = &mut *self.entry.followers() {
             followers.retain(|other| !other.is_closed());
             followers.push(follower);
             lock(&self.entry.followed).insert(self.key);
@@ -74,7 +84,7 @@ impl Live {
 
     /// Ends what is open and hangs on it, as the session's end would; the session goes on.
     pub fn let_go(&self) {
-        if let Some(followers) = &mut *self.entry.followers() {
+        if let Followers::Here(followers) = &mut *self.entry.followers() {
             followers.clear();
             lock(&self.entry.followed).remove(&self.key);
         }
@@ -82,7 +92,7 @@ impl Live {
 
     /// Whether it has ended. Limits that nobody looked at since they were reached do not count.
     pub fn is_over(&self) -> bool {
-        self.entry.followers().is_none()
+        matches!(*self.entry.followers(), Followers::Over)
     }
 }
 
@@ -98,7 +108,7 @@ impl Entry {
             session: ArcSwap::from_pointee(session),
             state: Mutex::default(),
             last_used: AtomicU64::new(now.unix()),
-            followers: Mutex::new(Some(Vec::new())),
+            followers: Mutex::new(Followers::Here(Vec::new())),
             followed,
         })
     }
@@ -122,39 +132,78 @@ impl Entry {
 
     /// Tells everybody who follows it.
     pub(super) fn has_ended(&self) {
-        *self.followers() = None;
+        *self.followers() = Followers::Over;
         lock(&self.followed).remove(&self.key);
+    }
+
+    /// Nobody looks after it any more: who follows it is told, and so is whoever would later.
+    pub(super) fn is_unwatched(&self) {
+        let mut followers = self.followers();
+        if matches!(*followers, Followers::Here(_)) {
+            *followers = Followers::Unwatched;
+        }
+        lock(&self.followed).remove(&self.key);
+    }
+
+    /// The same, unless somebody follows it; true when it was done. Nobody can begin to in between.
+    pub(super) fn let_out_of_sight(&self) -> bool {
+        let mut followers = self.followers();
+        if followers.are_there() {
+            return false;
+        }
+        if matches!(*followers, Followers::Here(_)) {
+            *followers = Followers::Unwatched;
+        }
+        lock(&self.followed).remove(&self.key);
+        true
     }
 
     /// Whether somebody who wants to know its end is still there.
     pub(super) fn is_followed(&self) -> bool {
-        let followers = self.followers();
-        let mut followers = followers.iter().flatten();
-        followers.any(|follower| !follower.is_closed())
+        self.followers().are_there()
     }
 
     /// Takes out what a session in its place goes on with. Who follows it is not told of its end.
     pub(super) fn put_aside(&self) -> Kept {
+        let followers = match std::mem::replace(&mut *self.followers(), Followers::Over) {
+            Followers::Here(followers) => followers,
+            Followers::Over | Followers::Unwatched => Vec::new(),
+        };
+        lock(&self.followed).remove(&self.key);
         Kept {
-            followers: self.followers().take().unwrap_or_default(),
+            followers,
             legs: std::mem::take(&mut lock(&self.state).legs),
         }
     }
 
-    /// Goes on with what another one left.
+    /// Goes on with what another one left, beside what it has. Who follows what is over already is told.
     pub(super) fn take_over(&self, kept: Kept) {
-        lock(&self.followed).insert(self.key);
-        *self.followers() = Some(kept.followers);
+        if let Followers::Here(followers) = &mut *self.followers() {
+            followers.extend(kept.followers);
+            lock(&self.followed).insert(self.key);
+        }
         lock(&self.state).legs = kept.legs;
     }
 
     #[cfg(test)]
     pub(super) fn followers_kept(&self) -> usize {
-        self.followers().as_ref().map_or(0, Vec::len)
+        match &*self.followers() {
+            Followers::Here(followers) => followers.len(),
+            Followers::Over | Followers::Unwatched => 0,
+        }
     }
 
-    fn followers(&self) -> MutexGuard<'_, Option<Vec<oneshot::Sender<()>>>> {
+    fn followers(&self) -> MutexGuard<'_, Followers> {
         lock(&self.followers)
+    }
+}
+
+impl Followers {
+    fn are_there(&self) -> bool {
+        match self {
+            Self::Here(followers) => followers.iter().any(|follower| !follower.is_closed()),
+            Self::Over | Self::Unwatched => false,
+        }
     }
 }
 

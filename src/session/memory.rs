@@ -16,6 +16,7 @@ use super::index::Index;
 use super::live::{Entry, Followed, Live, State, lock};
 use super::shared::{Held, SharedSessions};
 use super::snapshot::Kept;
+use crate::domain::departure::Departure;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::random::Random;
 use crate::domain::session::{Age, Limits, Session};
@@ -275,6 +276,28 @@ impl Sessions {
         self.end_all(&self.index.of_provider_session(sid)).await
     }
 
+    /// Ends every session that a departure covers; returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreAway`]: some may not have ended.
+    pub async fn end_departed(&self, departure: &Departure) -> Result<usize, StoreAway> {
+        if let Some(shared) = &self.shared {
+            return shared.end_departed(departure).await;
+        }
+        match departure {
+            Departure::Person(subject) => self.end_subject(subject).await,
+            Departure::Session(sid) => self.end_provider_session(sid).await,
+            Departure::SessionOf(_, subject) => {
+                let of_person = self.of_subject(subject).await?;
+                let covered = of_person
+                    .iter()
+                    .filter(|live| departure.covers(&live.session));
+                let keys: Vec<SessionKey> = covered.map(|live| live.key).collect();
+                self.end_all(&keys).await
+            }
+        }
+    }
+
     /// Ends every session there is; returns how many there were.
     ///
     /// # Errors
@@ -315,10 +338,10 @@ impl Sessions {
 
     /// The sessions that something open in this process hangs on, see [`Live::end`].
     pub fn followed(&self) -> Vec<Live> {
-        if let Some(shared) = &self.shared {
-            return shared.followed();
-        }
         let now = self.clock.now();
+        if let Some(shared) = &self.shared {
+            return self.let_go_of_old(shared.followed(), now);
+        }
         let keys: Vec<SessionKey> = lock(&self.followed).iter().copied().collect();
         let mut followed = Vec::with_capacity(keys.len());
         for key in keys {
@@ -337,6 +360,21 @@ impl Sessions {
                 }
             }
         }
+        followed
+    }
+
+    /// Those within their limits; what is open and hangs on the others ends. That they are over is found
+    /// out by whoever looks them up.
+    fn let_go_of_old(&self, mut followed: Vec<Live>, now: Timestamp) -> Vec<Live> {
+        followed.retain(|live| {
+            let age = self
+                .limits
+                .age(live.session.started_at, live.last_used(), now);
+            if age != Age::Fresh {
+                live.let_go();
+            }
+            age == Age::Fresh
+        });
         followed
     }
 
@@ -374,6 +412,21 @@ impl Sessions {
             return Ok(here.everywhere.is_some().then_some(here));
         }
         Ok(Some(here))
+    }
+
+    /// Ends the sessions that something open in this process hangs on and whose limits are reached,
+    /// although nobody asks for them.
+    pub async fn hold_followed_to_limits(&self) {
+        let now = self.clock.now();
+        for live in self.followed() {
+            let age = self
+                .limits
+                .age(live.session.started_at, live.last_used(), now);
+            if age != Age::Fresh {
+                // Judged by what all replicas know of its use. While the store is away, nobody knows.
+                drop(self.find_by_key(&live.key).await);
+            }
+        }
     }
 
     /// Puts sessions back that were here before the process was stopped, if their limits allow by now;

@@ -4,9 +4,9 @@
 //! ([`shared`], [`redis`]), their identifiers ([`id`]), the cookies that carry them ([`cookie`]),
 //! sign-ins on their way ([`attempts`], [`used`], and who left meanwhile: [`departures`]), sign-outs on
 //! theirs ([`sign_outs`]), the key ring that seals what a browser keeps for us ([`keyring`]), one-time
-//! confirmation tokens ([`confirmations`]), sessions as bytes ([`record`]), and the
-//! file in which they wait while the process is stopped ([`snapshot`]). Not here: what a session
-//! may do (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
+//! confirmation tokens ([`confirmations`]), and sessions as bytes ([`record`]), which wait
+//! in a file while the process is stopped ([`snapshot`]). Not here: what a session may do
+//! (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
 pub mod confirmations;

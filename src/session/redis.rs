@@ -2,7 +2,7 @@
 //!
 //! One connection carries the commands of the whole process, a second one the messages. Either is made
 //! anew when it broke. Every command has a bound, and while nothing can be reached, commands fail at
-//! once instead of waiting one by one.
+//! once instead of waiting one by one. What the server refuses fails alone.
 
 mod connect;
 mod messages;
@@ -10,9 +10,10 @@ mod operations;
 mod scripts;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisError};
+use tokio::time::{Instant, timeout_at};
 
 pub use self::connect::BuildError;
 use self::connect::{Connection, Connector};
@@ -22,6 +23,8 @@ use crate::ops::metrics::{Metrics, StoreOperation};
 
 /// After a failure nothing is tried for so long.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Between two complaints about refused commands.
+const COMPLAINTS: Duration = Duration::from_mins(1);
 
 /// The store in Redis.
 pub struct Redis {
@@ -39,6 +42,8 @@ struct State {
     connection: Option<(u64, Connection)>,
     made: u64,
     failed_at: Option<Instant>,
+    /// When the log was last told of a command that was refused.
+    refused_at: Option<Instant>,
     /// What the log last said; nothing yet is `None`.
     told: Option<bool>,
 }
@@ -65,70 +70,110 @@ impl Redis {
         })
     }
 
-    /// Runs a command, on a new connection if the one at hand turns out to be broken.
+    /// Runs a command that does no harm when it is done twice, on a new connection if the one at hand turns
+    /// out to be broken.
     async fn run<T: FromRedisValue>(
         &self,
         operation: StoreOperation,
         command: &Cmd,
     ) -> Result<T, StoreAway> {
+        self.measured(operation, command, true).await
+    }
+
+    /// Runs a command whose second time would have another answer: where the connection breaks, it may have
+    /// been done or not.
+    async fn run_once<T: FromRedisValue>(
+        &self,
+        operation: StoreOperation,
+        command: &Cmd,
+    ) -> Result<T, StoreAway> {
+        self.measured(operation, command, false).await
+    }
+
+    async fn measured<T: FromRedisValue>(
+        &self,
+        operation: StoreOperation,
+        command: &Cmd,
+        again: bool,
+    ) -> Result<T, StoreAway> {
         let begun = Instant::now();
-        let mut result = self.attempt(command).await;
-        if matches!(&result, Err(Failure::Broken)) {
-            result = self.attempt(command).await;
+        // Of everything together: the connection, the command, and a second attempt.
+        let deadline = begun + self.timeout;
+        let mut result = self.attempt(command, deadline).await;
+        if again && matches!(&result, Err(Failure::Broken)) {
+            result = self.attempt(command, deadline).await;
             if matches!(&result, Err(Failure::Broken)) {
                 result = Err(self.pause("the connection broke at once".to_owned()));
             }
         }
         self.metrics
             .store_asked(operation, begun.elapsed(), result.is_ok());
-        match result {
+        let failure = match result {
             Ok(value) => {
                 self.tell(true, "");
-                Ok(value)
+                return Ok(value);
             }
-            Err(failure) => {
-                if let Failure::Away(why) = failure {
-                    self.tell(false, &why);
-                }
-                Err(StoreAway)
-            }
+            Err(failure) => failure,
+        };
+        match failure {
+            Failure::Away(why) => self.tell(false, &why),
+            Failure::Refused(why) => self.tell_refused(&why),
+            Failure::Broken | Failure::Paused => {}
         }
+        Err(StoreAway)
     }
 
-    async fn attempt<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        let (number, mut connection) = self.connection().await?;
-        let answer = tokio::time::timeout(self.timeout, connection.ask(command)).await;
-        let error = match answer {
+    async fn attempt<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        let (number, mut connection) = self.connection(deadline).await?;
+        let error = match timeout_at(deadline, connection.ask(command)).await {
             Ok(Ok(value)) => {
                 return T::from_owned_redis_value(value).map_err(|_| {
-                    Failure::Away("an answer of another kind than expected".to_owned())
+                    Failure::Refused("an answer of another kind than expected".to_owned())
                 });
             }
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
-        self.drop_connection(number);
-        match error {
-            // It was broken before the command, mostly: the server was restarted.
-            Some(error) if error.is_connection_dropped() || error.is_io_error() => {
-                Err(Failure::Broken)
+            Ok(Err(error)) => error,
+            Err(_) => {
+                self.drop_connection(number);
+                return Err(self.pause("no answer in time".to_owned()));
             }
-            Some(error) => Err(self.failed(&error)),
-            None => Err(self.pause("no answer in time".to_owned())),
+        };
+        match error.code() {
+            // Another server may be the primary by now: to be looked for.
+            Some("READONLY" | "MASTERDOWN" | "LOADING" | "CLUSTERDOWN") => {
+                self.drop_connection(number);
+                Err(Failure::Away(error.to_string()))
+            }
+            // The server's word about this command; the connection is fine.
+            Some(_) => Err(Failure::Refused(error.to_string())),
+            None => {
+                self.drop_connection(number);
+                // It was broken before the command, mostly: the server was restarted.
+                let broken = error.is_connection_dropped() || error.is_io_error();
+                if broken && !error.is_timeout() {
+                    Err(Failure::Broken)
+                } else {
+                    Err(self.failed(&error))
+                }
+            }
         }
     }
 
     /// The connection at hand, or a new one.
-    async fn connection(&self) -> Result<(u64, Connection), Failure> {
+    async fn connection(&self, deadline: Instant) -> Result<(u64, Connection), Failure> {
         if let Some(found) = self.at_hand()? {
             return Ok(found);
         }
-        let _turn = self.connecting.lock().await;
+        let Ok(_turn) = timeout_at(deadline, self.connecting.lock()).await else {
+            return Err(Failure::Away("no connection in time".to_owned()));
+        };
         if let Some(found) = self.at_hand()? {
             return Ok(found);
         }
-        let made = tokio::time::timeout(self.timeout, self.connector.connect(self.timeout)).await;
-        match made {
+        match timeout_at(deadline, self.connector.connect(self.timeout)).await {
             Ok(Ok(connection)) => {
                 let mut state = self.state();
                 state.made += 1;
@@ -140,6 +185,14 @@ impl Redis {
             Ok(Err(error)) => Err(self.failed(&error)),
             Err(_) => Err(self.pause("no connection in time".to_owned())),
         }
+    }
+
+    /// The messages' connection was made anew: the one for commands broke with it, as a rule.
+    fn reached_anew(&self) {
+        let mut state = self.state();
+        state.connection = None;
+        // The way is open: commands need not wait out their pause.
+        state.failed_at = None;
     }
 
     fn at_hand(&self) -> Result<Option<(u64, Connection)>, Failure> {
@@ -188,6 +241,17 @@ impl Redis {
         }
     }
 
+    /// Says, now and then, that the server refuses what it is asked: it is full, or read-only, or this user
+    /// may not.
+    fn tell_refused(&self, why: &str) {
+        let mut state = self.state();
+        let lately = |at: Instant| at.elapsed() < COMPLAINTS;
+        if !state.refused_at.is_some_and(lately) {
+            state.refused_at = Some(Instant::now());
+            tracing::warn!(why, "the session store refuses a command");
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,8 +261,13 @@ impl Redis {
 enum Failure {
     /// The connection was gone.
     Broken,
+    /// The server refused this command; others may go through.
+    Refused(String),
     /// Something failed a moment ago, and nothing was tried.
     Paused,
     /// For the log.
     Away(String),
 }
+
+#[cfg(test)]
+mod tests;

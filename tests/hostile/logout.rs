@@ -276,12 +276,6 @@ fn web_ui() -> (SocketAddr, Receiver<()>) {
     (address, ends)
 }
 
-/// Whether nothing more comes, without an orderly end.
-fn is_cut(raw: &mut Raw) -> bool {
-    let end = raw.read_to_end();
-    end.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionReset)
-}
-
 #[test]
 fn a_websocket_ends_with_its_session_and_no_other_does() {
     let (ui, ends) = web_ui();
@@ -317,7 +311,7 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
     let lines = [EMPTY, SAME_ORIGIN, &sessions[0]];
     assert_eq!(ask(&stage.house, "POST", LOGOUT, &lines).status(), 303);
     for ended in [&mut sockets[0], &mut second] {
-        assert!(is_cut(ended));
+        assert!(ended.is_cut());
         ends.recv_timeout(PATIENCE)
             .expect("it ends on the other side");
     }
@@ -329,7 +323,7 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
         &format!("{}; Path=/", &sessions[1]["Cookie: ".len()..]),
     );
     person.open(&stage.house.url("/.headwarden/sign-in"));
-    assert!(is_cut(&mut sockets[1]));
+    assert!(sockets[1].is_cut());
     ends.recv_timeout(PATIENCE)
         .expect("it ends on the other side");
     echoes(&mut sockets[2]);
@@ -338,7 +332,7 @@ fn a_websocket_ends_with_its_session_and_no_other_does() {
     let changed = (&json!({}), &json!({}));
     let answer = back_channel::tell(&stage, Account::Member, changed.0, changed.1);
     assert_eq!(answer.status(), 200, "{}", answer.text());
-    assert_eq!(sockets[2].read_to_end().expect("it ends"), b"");
+    assert!(sockets[2].is_cut());
     ends.recv_timeout(PATIENCE)
         .expect("it ends on the other side");
 }

@@ -320,6 +320,32 @@ async fn many_requests_at_once_are_one_refresh() {
     assert_eq!(room.counted("confirmed"), 3);
 }
 
+/// More sessions than are checked at a time wait for locks that nobody gives back.
+#[tokio::test]
+async fn a_lock_that_a_dead_replica_left_holds_up_nobody_elses_recheck() {
+    let room = Room::start().await;
+    let due = room.live().await.unwrap();
+    room.scene.clock.advance(EVERY);
+    let (mut held, mut waiting) = (Vec::new(), JoinSet::new());
+    for _ in 0..40 {
+        let session = Session::clone(&due.session);
+        let (_, live) = room.sessions.start(session).await.unwrap();
+        let lock = room.sessions.refresh_lock(&live.key).await.unwrap();
+        held.push(lock.expect("nobody has it"));
+        let rechecks = Arc::clone(&room.rechecks);
+        waiting.spawn(async move { rechecks.check(live, None).await });
+    }
+    let told = waiting.join_all().await;
+    assert!(
+        told.iter().all(|one| word(one) == "good"),
+        "within the grace"
+    );
+    assert_eq!(room.refreshes(), 0);
+    assert_eq!(room.says().await, "good");
+    assert_eq!(room.refreshes(), 1);
+    drop(held);
+}
+
 #[tokio::test]
 async fn who_may_not_pass_any_more_is_signed_out_for_good() {
     type Turn = fn(&mut faulty_provider::Knobs);

@@ -1,7 +1,7 @@
 //! Replicas have one key ring and sign with one key.
 
 use crate::faulty_provider::Person as Account;
-use crate::stage::{Stage, eventually, session_line};
+use crate::stage::{Stage, eventually, session_line, url};
 use crate::support::house::House;
 use crate::support::raw::Raw;
 
@@ -85,4 +85,34 @@ fn a_replica_with_another_key_ring_or_of_another_identity_does_not_start() {
     // The one that is there goes on.
     let person = stage.somebody(Account::Member, 0);
     assert_eq!(stage.status(0, &session_line(&person)), 200);
+}
+
+#[test]
+fn a_replica_with_another_key_ring_that_is_started_without_the_store_serves_nobody() {
+    let mut stage = Stage::start(1);
+    let person = stage.somebody(Account::Member, 0);
+    let session = session_line(&person);
+    let original =
+        std::fs::read_to_string(stage.replicas[0].plan.files.join("config.yaml")).unwrap();
+    let keys = original
+        .lines()
+        .find(|line| line.starts_with("keys_path"))
+        .unwrap();
+    stage.redis.stop();
+    let mut stranger = House::start(|plan| {
+        let other = format!("keys_path: {}/other.json", plan.files.display());
+        stage.config(plan, "", "").replace(keys, &other)
+    });
+    stage.redis.start_again();
+    stranger.wait_for_log("this replica does not agree with the others");
+    stage.replicas.push(stranger);
+    eventually("back", || stage.store_check(0), |said| said == "pass");
+    assert_eq!(stage.status(0, &session), 200);
+    assert_eq!(stage.store_check(1), "warn");
+    assert_eq!(stage.status(1, &session), 503);
+    let mut nobody = stage.nobody(1);
+    let page = nobody.open(&url("/windows"));
+    assert_eq!(page.status(), 503, "{}", page.text());
+    // Whoever needs no session is served.
+    assert_eq!(stage.ask(1, "GET", "/key?v=140", &[]).status(), 200);
 }

@@ -117,6 +117,18 @@ fn a_sign_out_without_the_store_holds_here_at_once_and_everywhere_when_it_is_bac
         200,
         "nobody uses it here any more"
     );
+    let log = stage.replicas[0].log();
+    let audited = log.lines().filter(|line| {
+        line.contains(" headwarden::audit: ") && line.contains("act=\"signed_out\"")
+    });
+    let audited: Vec<&str> = audited.collect();
+    let [line] = audited[..] else {
+        panic!("{audited:?}\n{log}")
+    };
+    assert!(
+        line.contains("by=person") && line.contains("subject="),
+        "{line}"
+    );
     stage.redis.start_again();
     for at in 0..2 {
         eventually(

@@ -102,12 +102,16 @@ impl Redis {
                 .args(["--tls-key-file".as_ref(), self.file("tls.key").as_os_str()]),
         };
         if self.is_cluster {
-            command.args([
-                "--cluster-enabled",
-                "yes",
-                "--cluster-announce-ip",
-                "127.0.0.1",
-            ]);
+            // Not the usual ten thousand above the other one, which may be anybody's.
+            let [bus] = free_addresses();
+            command
+                .args([
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-announce-ip",
+                    "127.0.0.1",
+                ])
+                .args(["--cluster-port", &bus.port().to_string()]);
         }
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);

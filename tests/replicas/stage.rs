@@ -144,6 +144,18 @@ impl Stage {
         answer.unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
+    /// A form, sent to replica `at` by no browser.
+    pub(crate) fn post(&self, at: usize, target: &str, form: &str) -> Response {
+        let text = format!(
+            "POST {target} HTTP/1.1\r\nHost: {HOST}:8000\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+            form.len()
+        );
+        let answer = Raw::connect(self.replicas[at].plan.public)
+            .and_then(|mut raw| raw.exchange(text.as_bytes()));
+        answer.unwrap_or_else(|error| panic!("POST {target}: {error}"))
+    }
+
     /// What the operator's listener of replica `at` says.
     pub(crate) fn probe(&self, at: usize, path: &str) -> Response {
         let request =

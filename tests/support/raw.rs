@@ -181,6 +181,12 @@ impl Raw {
         self.inbox.until_end()
     }
 
+    /// Whether nothing more comes, and no orderly end: what a request hears whose session has ended.
+    pub(crate) fn is_cut(&mut self) -> bool {
+        let end = self.read_to_end();
+        end.is_err_and(|why| why.kind() == io::ErrorKind::ConnectionReset)
+    }
+
     /// Closes our side only; the peer may go on.
     pub(crate) fn finish_sending(&mut self) -> io::Result<()> {
         if let Wire::Tls(stream) = &mut self.inbox.reader {

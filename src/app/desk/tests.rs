@@ -1,3 +1,5 @@
+mod read_only;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +45,7 @@ fn desk() -> Desk {
     Desk {
         sessions: Arc::new(Sessions::new(LIMITS, 1 << 20, clock, random.clone())),
         limits: LIMITS,
+        complete: Arc::new(AtomicBool::new(true)),
         random,
     }
 }
@@ -122,6 +125,24 @@ async fn thousands_of_sessions_come_in_pages_and_an_id_that_two_share_names_neit
     let (_, ended) = ask(&desk, Method::DELETE, "/sessions?all=true").await;
     assert_eq!(ended["ended"].as_u64(), Some(count as u64 - 1));
     assert!(desk.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_told_or_ended_before_the_sessions_of_the_process_before_are_back() {
+    let desk = desk();
+    desk.complete.store(false, Ordering::Release);
+    desk.sessions.start(session("ada", "a@x")).await.unwrap();
+    for (method, target) in [
+        (Method::GET, "/sessions"),
+        (Method::DELETE, "/sessions?all=true"),
+        (Method::DELETE, "/sessions/012345"),
+    ] {
+        let (status, told) = ask(&desk, method, target).await;
+        assert_eq!((status, &told["error"]), (503, &"starting".into()));
+    }
+    desk.complete.store(true, Ordering::Release);
+    let (_, ended) = ask(&desk, Method::DELETE, "/sessions?all=true").await;
+    assert_eq!(ended["ended"], 1);
 }
 
 #[tokio::test]

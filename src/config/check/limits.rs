@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::file;
 use super::super::report::Report;
-use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn};
+use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn, Store};
 use super::headscale::path_if;
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
 use super::{Checks, Reported, store};
@@ -14,13 +14,13 @@ use crate::domain::session::{Limits, Recheck};
 
 /// The `session` section.
 pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<SessionSettings> {
+    let snapshot_path = path_if("session.snapshot_path", file.snapshot_path, checks);
     let store = store::store(
         file.store.as_deref(),
         file.store_grace.as_deref(),
         file.redis,
         checks,
     );
-    let snapshot_path = path_if("session.snapshot_path", file.snapshot_path, checks);
     let report = &mut checks.report;
     let mut limit = |key: &str, text: Option<String>, default: Duration| {
         duration(key, text.as_deref(), default, (MINUTE, 365 * DAY), report)
@@ -57,6 +57,32 @@ pub(super) fn session(file: file::Session, checks: &mut Checks<'_>) -> Option<Se
     })
 }
 
+/// The snapshot takes the place of whatever has its name.
+pub(super) fn check_snapshot(settings: &Settings, report: &mut Report) {
+    const KEY: &str = "session.snapshot_path";
+    let Some(path) = &settings.session.snapshot_path else {
+        return;
+    };
+    if let Store::Redis(_) = settings.session.store {
+        report.refuse_with(
+            KEY,
+            "means nothing with session.store: redis, where sessions outlive a restart by themselves",
+            "leave it out",
+        );
+    }
+    let issuer_key = match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Some(&issuer.key_path),
+        SignIn::Own | SignIn::None => None,
+    };
+    if *path == settings.keys_path || Some(path) == issuer_key {
+        report.refuse_with(
+            KEY,
+            "the same file as a key of ours",
+            "a file of its own: /var/lib/headwarden/sessions",
+        );
+    }
+}
+
 /// `session.recheck` and `session.recheck_grace`.
 fn recheck(
     every: Option<&str>,
@@ -83,25 +109,6 @@ fn recheck(
         every: found?,
         grace: grace?,
     })
-}
-
-/// The snapshot takes the place of whatever has its name.
-pub(super) fn check_snapshot(settings: &Settings, report: &mut Report) {
-    const KEY: &str = "session.snapshot_path";
-    let Some(path) = &settings.session.snapshot_path else {
-        return;
-    };
-    let issuer_key = match &settings.headscale.sign_in {
-        SignIn::Issuer(issuer) => Some(&issuer.key_path),
-        SignIn::Own | SignIn::None => None,
-    };
-    if *path == settings.keys_path || Some(path) == issuer_key {
-        report.refuse_with(
-            KEY,
-            "the same file as a key of ours",
-            "a file of its own: /var/lib/headwarden/sessions",
-        );
-    }
 }
 
 /// The `limits` section.

@@ -57,20 +57,22 @@ fn sessions_have_limits_and_live_in_memory() {
     }
 }
 
-#[test]
-fn a_store_for_many_replicas_has_a_place_and_bounds() {
-    let base = |more: Value| {
-        let mut session = json!({"store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}});
-        for (key, value) in more.as_object().unwrap() {
-            if key == "store_grace" {
-                session[key] = value.clone();
-            } else {
-                session["redis"][key] = value.clone();
-            }
+/// A session section with the store of replicas, and `more` below `redis`.
+fn shared(more: &Value) -> Value {
+    let mut session = json!({"store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}});
+    for (key, value) in more.as_object().unwrap() {
+        if key == "store_grace" {
+            session[key] = value.clone();
+        } else {
+            session["redis"][key] = value.clone();
         }
-        session
-    };
-    for (more, key, words) in [
+    }
+    session
+}
+
+/// What is below `redis`, which key is blamed, and with what words.
+fn impossible_stores() -> Vec<(Value, &'static str, &'static str)> {
+    vec![
         (json!({"url": "127.0.0.1:6379"}), "url", "not a valid URL"),
         (
             json!({"url": "http://127.0.0.1"}),
@@ -154,8 +156,13 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         (json!({"prefix": "a b"}), "prefix", "1 to 64"),
         (json!({"timeout": "1m"}), "timeout", "between 50ms and 10s"),
         (json!({"store_grace": "2h"}), "", "between 0s and 1h"),
-    ] {
-        let problems = bad(&[("session", base(more.clone()))]);
+    ]
+}
+
+#[test]
+fn a_store_for_many_replicas_has_a_place_and_bounds() {
+    for (more, key, words) in impossible_stores() {
+        let problems = bad(&[("session", shared(&more))]);
         let text = Problems(&problems).to_string();
         assert_eq!(problems.len(), 1, "{more}:\n{text}");
         let at = match key {
@@ -165,6 +172,10 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         assert_eq!(problems[0].key, at, "{more}:\n{text}");
         assert!(text.contains(words), "{more}: {words:?} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_store_for_many_replicas_is_what_was_written_and_warns_of_open_ways() {
     let session = good(&[(
         "session",
         json!({"store": "redis", "store_grace": "30s", "redis": {
@@ -187,7 +198,7 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         ("redis://redis.internal", "can be read on the way"),
         ("rediss://redis.internal", "can end sessions"),
     ] {
-        warned(&[("session", base(json!({"url": url})))], words);
+        warned(&[("session", shared(&json!({"url": url})))], words);
     }
     warned(
         &[("session", json!({"store": "memory", "store_grace": "1m"}))],
@@ -198,7 +209,7 @@ fn a_store_for_many_replicas_has_a_place_and_bounds() {
         "redis://localhost:1",
         "redis://[::1]/1",
     ] {
-        let settings = good(&[("session", base(json!({"url": local})))]);
+        let settings = good(&[("session", shared(&json!({"url": local})))]);
         assert!(
             settings.warnings.is_empty(),
             "{local}: {:?}",
@@ -357,9 +368,11 @@ fn asked_for_a_sign_in() {
 fn a_snapshot_has_a_file_of_its_own() {
     refused(
         r#"
+        session | {"snapshot_path": "/a", "store": "redis", "redis": {"url": "redis://127.0.0.1:1/0"}} | session.snapshot_path | leave it out
         session | {"snapshot_path": ""} | session.snapshot_path | is empty
         session | {"snapshot_path": "/var/lib/headwarden/keys.json"} | session.snapshot_path | a key of ours
         session | {"snapshot_path": "/var/lib/headwarden/issuer_key.json"} | session.snapshot_path | a key of ours
+        session | {"snapshot_path": "/var/lib/headwarden/sessions", "store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}} | session.snapshot_path | means nothing with session.store: redis
         "#,
     );
     let path = "/var/lib/headwarden/sessions";

@@ -31,12 +31,9 @@ const TRIES_TO_STORE: [Duration; 4] = [
 const COMPLAINTS: u64 = 10;
 
 impl Rechecks {
-    /// Waits for a place and for the session's lock, and looks whether it is still due.
+    /// Waits for the session's lock, looks whether it is still due, and then waits for a place. Not the
+    /// other way round: the lock of a replica that died must hold up nobody else's re-check.
     pub(super) async fn turn(&self, live: &Live, cause: &Cause) -> Result<Landed, StoreAway> {
-        let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
-            tracing::debug!(session = %cause.session, "not checked again: many others are");
-            return Ok(Landed::Away);
-        };
         let (longest, pause) = ELSEWHERE;
         let began = Instant::now();
         loop {
@@ -48,7 +45,13 @@ impl Rechecks {
             match (self.due(&now.session), lock) {
                 (Due::Later, _) => return Ok(Landed::Confirmed(now)),
                 (Due::Now, _) if newer => return Ok(Landed::Confirmed(now)),
-                (Due::Now | Due::Overdue, Some(_lock)) => return self.ask(now, cause).await,
+                (Due::Now | Due::Overdue, Some(_lock)) => {
+                    let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
+                        tracing::debug!(session = %cause.session, "not checked again: many others are");
+                        return Ok(Landed::Away);
+                    };
+                    return self.ask(now, cause).await;
+                }
                 (Due::Now | Due::Overdue, None) if began.elapsed() >= longest => {
                     tracing::debug!(session = %cause.session, "not checked again: another replica is slow");
                     return Ok(Landed::Away);

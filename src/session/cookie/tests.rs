@@ -130,6 +130,17 @@ fn every_id_that_a_browser_brought_can_be_ended() {
 }
 
 #[test]
+fn one_request_ends_no_more_than_four_ids_that_it_may_have_made_up() {
+    let cookies: Vec<String> = (0..300)
+        .map(|_| format!("__Host-headwarden={}", id().expose()))
+        .collect();
+    let header = cookies.join("; ");
+    assert_eq!(TLS.session_ids(&headers(&[header.as_bytes()])).count(), 4);
+    let lines: Vec<&[u8]> = cookies.iter().map(String::as_bytes).collect();
+    assert_eq!(TLS.session_ids(&headers(&lines)).count(), 4);
+}
+
+#[test]
 fn no_bit_of_a_session_cookie_can_be_flipped() {
     let ours = id();
     let pair = format!("__Host-headwarden={}", ours.expose());

@@ -37,6 +37,22 @@ fn assert_consistent(sessions: &Sessions) {
     assert_eq!(sessions.index.sizes(), (kept, with_sid.count()));
 }
 
+/// Of sessions that replicas share, nobody has to look one up for that.
+#[test]
+fn what_is_open_ends_with_the_limits_of_its_session_wherever_that_is_kept() {
+    let (sessions, _) = store(10);
+    let start = Timestamp::from_unix(START);
+    for (hours, stays) in [(0, true), (7, true), (9, false), (24 * 8, false)] {
+        let (_, live) = ready(sessions.start(session("ada", None))).unwrap();
+        let mut end = live.end();
+        let now = start.plus(Duration::from_hours(hours));
+        let left = sessions.let_go_of_old(vec![live], now);
+        assert_eq!(left.len(), usize::from(stays), "{hours} h");
+        let open = end.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty);
+        assert_eq!(open, stays, "{hours} h");
+    }
+}
+
 #[test]
 fn a_session_is_found_by_its_cookie_and_by_its_key_and_by_nothing_else() {
     let (sessions, _) = store(10);

@@ -38,7 +38,7 @@ impl SharedStore for Redis {
                     .arg("NX")
                     .arg("PX")
                     .arg(millis(life));
-                self.run(StoreOperation::Write, &command).await?
+                self.run_once(StoreOperation::Write, &command).await?
             }
             When::Present => {
                 let command = scripts::call(scripts::SET_PRESENT, key, |script| {
@@ -64,7 +64,7 @@ impl SharedStore for Redis {
                 .arg(new)
                 .arg(millis(life));
         });
-        self.run(StoreOperation::Write, &command).await
+        self.run_once(StoreOperation::Write, &command).await
     }
 
     async fn stamp(&self, key: &str, head: &[u8], life: Duration) -> Result<bool, StoreAway> {
@@ -76,7 +76,7 @@ impl SharedStore for Redis {
 
     async fn take(&self, key: &str) -> Result<Option<Vec<u8>>, StoreAway> {
         let value: Option<Vec<u8>> = self
-            .run(StoreOperation::Write, cmd("GETDEL").arg(key))
+            .run_once(StoreOperation::Write, cmd("GETDEL").arg(key))
             .await?;
         Ok(value.filter(|value| !value.is_empty()))
     }
@@ -85,7 +85,7 @@ impl SharedStore for Redis {
         let command = scripts::call(scripts::BURY, key, |script| {
             script.arg(millis(life));
         });
-        let value: Option<Vec<u8>> = self.run(StoreOperation::Write, &command).await?;
+        let value: Option<Vec<u8>> = self.run_once(StoreOperation::Write, &command).await?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 
@@ -93,7 +93,7 @@ impl SharedStore for Redis {
         let command = scripts::call(scripts::REMOVE_IF, key, |script| {
             script.arg(value);
         });
-        self.run(StoreOperation::Write, &command).await
+        self.run_once(StoreOperation::Write, &command).await
     }
 
     async fn file(
@@ -109,11 +109,22 @@ impl SharedStore for Redis {
         self.run(StoreOperation::Index, &command).await
     }
 
-    async fn filed(&self, list: &str, from: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
+    async fn filed(
+        &self,
+        list: &str,
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreAway> {
         let last = from.saturating_add(count).saturating_sub(1);
         let mut command = cmd("ZRANGE");
-        command.arg(list).arg(from).arg(last);
-        self.run(StoreOperation::Index, &command).await
+        command.arg(list).arg(from).arg(last).arg("WITHSCORES");
+        let members: Vec<(Vec<u8>, f64)> = self.run(StoreOperation::Index, &command).await?;
+        // A score is a number of seconds; what is none, nobody of us wrote.
+        let members = members.into_iter().filter_map(|(member, score)| {
+            let score = format!("{score:.0}").parse().ok()?;
+            Some((member, score))
+        });
+        Ok(members.collect())
     }
 
     async fn unfile(&self, list: &str, members: &[Vec<u8>]) -> Result<(), StoreAway> {
@@ -136,7 +147,7 @@ impl SharedStore for Redis {
         let command = scripts::call(scripts::APPEND, log, |script| {
             script.arg(entry).arg(most).arg(millis(life));
         });
-        let _done: bool = self.run(StoreOperation::Index, &command).await?;
+        let _done: bool = self.run_once(StoreOperation::Index, &command).await?;
         Ok(())
     }
 
@@ -171,8 +182,7 @@ impl SharedStore for Redis {
             .store_asked(StoreOperation::Subscribe, begun.elapsed(), messages.is_ok());
         match messages {
             Ok(messages) => {
-                // The way is open: commands need not wait out their pause.
-                self.state().failed_at = None;
+                self.reached_anew();
                 Ok(Box::new(messages))
             }
             Err(why) => {

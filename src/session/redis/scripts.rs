@@ -24,10 +24,10 @@ redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1";
 
-/// Takes a value, and leaves an empty one.
+/// Takes a value, and leaves an empty one; none where the server is full and takes nothing in.
 pub(super) const BURY: &str = "\
 local now = redis.call('GET', KEYS[1])
-redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
+if redis.pcall('SET', KEYS[1], '', 'PX', ARGV[1])['err'] then redis.call('DEL', KEYS[1]) end
 return now";
 
 /// Removes a value that is the expected one.

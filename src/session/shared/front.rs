@@ -4,22 +4,18 @@
 //! A name is random and never given again, so a name that ended is dead for good here: no answer that
 //! was on its way from the store brings it back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::super::id::SessionKey;
 use super::super::live::{Entry, Followed, Live, lock};
+use super::over::Over;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 
 /// How long an answer of the store is trusted without asking again.
 pub(super) const TRUST: Duration = Duration::from_secs(5);
-/// How long an ended name is remembered: longer than an answer can be on its way, or than a store that
-/// was restored from a copy takes to forget it.
-const REMEMBERED: Duration = Duration::from_hours(1);
-/// Ended names that are remembered.
-const MOST_ENDED: usize = 100_000;
 
 /// The memory in front of the store. Times are those of a clock that only goes forward.
 #[derive(Debug)]
@@ -30,18 +26,16 @@ pub(super) struct Front {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     known: HashMap<SessionKey, Known>,
-    ended: HashSet<SessionKey>,
-    /// The same names, oldest first.
-    ended_in_order: VecDeque<(Duration, SessionKey)>,
-    /// Goes up with everything that makes an answer on its way doubtful.
-    epoch: u64,
+    pub(super) over: Over,
+    /// Numbers what happens here: each question to the store, and each thing heard.
+    order: u64,
+    /// The last time that anything about any session was heard or missed.
+    changed: u64,
+    /// The last time that the others began or ceased to be heard.
+    listened: u64,
     listening: bool,
-    /// Names that ended here, and that the store was not told about.
-    owed: HashSet<SessionKey>,
-    /// Lists whose sessions are to end, likewise.
-    owed_lists: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -49,6 +43,10 @@ struct Known {
     entry: Arc<Entry>,
     /// When the store was last asked.
     confirmed: Duration,
+    /// The question whose answer this is, or the write: an older answer is not taken in.
+    seen: u64,
+    /// When it was last heard that it changed.
+    changed: u64,
     /// Whether something was heard since, or may have been missed.
     doubtful: bool,
     /// When this process last told the store of a use.
@@ -71,7 +69,7 @@ pub(super) enum Look {
 /// The moment before the store is asked; its answer is measured by it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    epoch: u64,
+    order: u64,
     at: Duration,
 }
 
@@ -86,7 +84,7 @@ impl Front {
 
     pub(super) fn look(&self, key: &SessionKey, now: Duration) -> Look {
         let inner = self.inner();
-        if inner.ended.contains(key) {
+        if inner.over.contains(key) {
             return Look::Ended;
         }
         let Some(known) = inner.known.get(key) else {
@@ -103,7 +101,7 @@ impl Front {
     /// To be called before the store is asked.
     pub(super) fn asking(&self, now: Duration) -> Asked {
         Asked {
-            epoch: self.inner().epoch,
+            order: self.inner().next(),
             at: now,
         }
     }
@@ -117,15 +115,17 @@ impl Front {
         asked: Asked,
     ) -> Option<Live> {
         let mut inner = self.inner();
-        if inner.ended.contains(&key) {
+        if inner.over.contains(&key) {
             return None;
         }
-        let doubtful = inner.epoch != asked.epoch;
+        let listened = inner.listened;
         if let Some(known) = inner.known.get_mut(&key) {
-            // What is here may be newer than an answer that something overtook.
-            if !doubtful {
+            // Of two answers the one that was asked for later counts, in whatever order they arrive. What
+            // was heard in between makes it doubtful, and it is newer than what is here all the same.
+            if known.seen < asked.order {
                 known.entry.session.store(Arc::new(session));
-                known.doubtful = false;
+                known.seen = asked.order;
+                known.doubtful = known.changed.max(listened) > asked.order;
                 known.confirmed = known.confirmed.max(asked.at);
             }
             if last_used > known.entry.last_used() {
@@ -136,16 +136,20 @@ impl Front {
         let entry = Entry::new(key, session, last_used, Arc::clone(&self.followed));
         let live = entry.live();
         if inner.known.len() >= self.capacity {
-            inner.make_room(asked.at);
+            inner.make_room(asked.at, self.capacity);
         }
         if inner.known.len() < self.capacity {
             let known = Known {
                 entry,
                 confirmed: asked.at,
-                doubtful,
+                seen: asked.order,
+                changed: inner.changed,
+                doubtful: inner.changed.max(listened) > asked.order,
                 stamped: None,
             };
             inner.known.insert(key, known);
+        } else {
+            entry.is_unwatched();
         }
         Some(live)
     }
@@ -153,12 +157,14 @@ impl Front {
     /// What is known is the newest there is: it was written a moment ago.
     pub(super) fn update(&self, key: &SessionKey, session: Arc<Session>) -> Option<Live> {
         let mut inner = self.inner();
-        inner.epoch += 1;
-        if inner.ended.contains(key) {
+        let order = inner.next();
+        inner.changed = order;
+        if inner.over.contains(key) {
             return None;
         }
         let known = inner.known.get_mut(key)?;
         known.entry.session.store(session);
+        known.seen = order;
         Some(known.entry.live())
     }
 
@@ -177,18 +183,35 @@ impl Front {
         due
     }
 
+    /// The store was not told of a use after all.
+    pub(super) fn is_not_stamped(&self, key: &SessionKey) {
+        if let Some(known) = self.inner().known.get_mut(key) {
+            known.stamped = None;
+        }
+    }
+
     /// The session is over, for good; who follows it hears of it.
     pub(super) fn end(&self, key: &SessionKey, now: Duration) {
-        let gone = self.inner().end(key, now);
+        let gone = {
+            let mut inner = self.inner();
+            inner.over.end(key, now);
+            inner.known.remove(key)
+        };
         if let Some(known) = gone {
             known.entry.has_ended();
         }
     }
 
+    /// Whether this name is, or was lately, that of a session here. Anybody can make up others.
+    pub(super) fn is_real(&self, key: &SessionKey) -> bool {
+        let inner = self.inner();
+        inner.known.contains_key(key) || inner.over.contains(key)
+    }
+
     /// The store has no such session (any more).
     pub(super) fn is_gone(&self, key: &SessionKey, now: Duration) {
-        // A name that nobody here ever knew is not worth a memory: anybody can make up names.
-        if self.inner().known.contains_key(key) {
+        // A name that nobody here ever knew is not worth a memory.
+        if self.is_real(key) {
             self.end(key, now);
         }
     }
@@ -204,8 +227,10 @@ impl Front {
     /// Another replica changed it.
     pub(super) fn doubt(&self, key: &SessionKey) {
         let mut inner = self.inner();
-        inner.epoch += 1;
+        let order = inner.next();
+        inner.changed = order;
         if let Some(known) = inner.known.get_mut(key) {
+            known.changed = order;
             known.doubtful = true;
         }
     }
@@ -214,7 +239,7 @@ impl Front {
     /// have changed unheard.
     pub(super) fn listen(&self, listening: bool) {
         let mut inner = self.inner();
-        inner.epoch += 1;
+        inner.listened = inner.next();
         inner.listening = listening;
         for known in inner.known.values_mut() {
             known.doubtful = true;
@@ -225,14 +250,14 @@ impl Front {
         self.inner().listening
     }
 
-    /// Everything that is known.
-    pub(super) fn known(&self) -> Vec<Live> {
+    /// The names of what is known, where `is` says so.
+    pub(super) fn known_of(&self, is: impl Fn(&Session) -> bool) -> Vec<SessionKey> {
         let inner = self.inner();
-        inner
+        let these = inner
             .known
-            .values()
-            .map(|known| known.entry.live())
-            .collect()
+            .iter()
+            .filter(|(_, known)| is(&known.entry.session.load()));
+        these.map(|(key, _)| *key).collect()
     }
 
     /// What somebody in this process follows.
@@ -253,64 +278,36 @@ impl Front {
     pub(super) fn sweep(&self, now: Duration, grace: Duration) {
         let mut inner = self.inner();
         inner.known.retain(|_, known| {
-            now.saturating_sub(known.confirmed) < grace.max(TRUST) || known.entry.is_followed()
+            now.saturating_sub(known.confirmed) < grace.max(TRUST)
+                || !known.entry.let_out_of_sight()
         });
-        inner.forget_ended(now);
+        inner.over.forget(now);
     }
 
-    /// The store is to be told that this ended, when it answers again.
-    pub(super) fn owe(&self, key: SessionKey) {
-        let mut inner = self.inner();
-        if inner.owed.len() < MOST_ENDED {
-            inner.owed.insert(key);
-        }
-    }
-
-    /// The store is to be asked for the sessions of this list, and to be told that they ended.
-    pub(super) fn owe_list(&self, list: String) {
-        let mut inner = self.inner();
-        if inner.owed_lists.len() < MOST_ENDED {
-            inner.owed_lists.insert(list);
-        }
-    }
-
-    /// Takes out everything that is owed. What ended here in the last hour is in it too: a store that
-    /// was replaced by its copy may not know.
-    pub(super) fn take_owed(&self) -> (Vec<SessionKey>, Vec<String>) {
-        let mut inner = self.inner();
-        let mut owed: HashSet<SessionKey> = std::mem::take(&mut inner.owed);
-        owed.extend(inner.ended.iter().copied());
-        let lists = std::mem::take(&mut inner.owed_lists);
-        (owed.into_iter().collect(), lists.into_iter().collect())
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }
 }
 
 impl Inner {
-    fn end(&mut self, key: &SessionKey, now: Duration) -> Option<Known> {
-        self.forget_ended(now);
-        if self.ended.insert(*key) {
-            self.ended_in_order.push_back((now, *key));
-        }
-        self.known.remove(key)
+    fn next(&mut self) -> u64 {
+        self.order += 1;
+        self.order
     }
 
-    fn forget_ended(&mut self, now: Duration) {
-        while let Some((at, key)) = self.ended_in_order.front().copied() {
-            if self.ended.len() <= MOST_ENDED && now.saturating_sub(at) < REMEMBERED {
-                break;
-            }
-            self.ended_in_order.pop_front();
-            self.ended.remove(&key);
-        }
-    }
-
-    fn make_room(&mut self, now: Duration) {
+    /// Lets go of what nobody follows: what the memory is no use for any more, and, where that is not
+    /// enough, of any.
+    fn make_room(&mut self, now: Duration, capacity: usize) {
         self.known.retain(|_, known| {
-            now.saturating_sub(known.confirmed) < TRUST || known.entry.is_followed()
+            now.saturating_sub(known.confirmed) < TRUST || !known.entry.let_out_of_sight()
+        });
+        // Some more than one, so that this is not done for each newcomer.
+        let enough = capacity - (capacity / 16).max(1);
+        let mut surplus = self.known.len().saturating_sub(enough);
+        self.known.retain(|_, known| {
+            let gone = surplus > 0 && known.entry.let_out_of_sight();
+            surplus -= usize::from(gone);
+            !gone
         });
     }
 }

@@ -1,7 +1,7 @@
 //! The store as the tests have it: in this process, with a clock that obeys, and able to be away, to
 //! lose messages, and to be slow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,13 +12,16 @@ use super::super::StoreAway;
 use super::super::live::lock;
 use super::{SharedStore, Subscription, When};
 
+/// Scores and members, the lowest score first.
+type List = BTreeSet<(u64, Vec<u8>)>;
+
 /// The server.
 #[derive(Debug, Default)]
 pub(super) struct Server {
     /// Milliseconds.
     now: AtomicU64,
     values: Mutex<HashMap<String, (Vec<u8>, u64)>>,
-    lists: Mutex<HashMap<String, BTreeMap<(u64, Vec<u8>), ()>>>,
+    lists: Mutex<HashMap<String, List>>,
     messages: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -42,7 +45,7 @@ impl Server {
             all.extend(key.bytes());
             all.extend(
                 members
-                    .keys()
+                    .iter()
                     .flat_map(|(_, member)| member.iter().copied()),
             );
         }
@@ -51,7 +54,6 @@ impl Server {
     }
 
     /// What a copy would hold.
-    #[expect(clippy::type_complexity, reason = "it is given back as it is")]
     pub(super) fn copy(&self) -> HashMap<String, (Vec<u8>, u64)> {
         lock(&self.values).clone()
     }
@@ -243,22 +245,29 @@ impl SharedStore for InProcess {
         let server = self.reach()?;
         let mut lists = lock(&server.lists);
         let members = lists.entry(list.to_owned()).or_default();
-        members.retain(|(score, other), ()| *score >= oldest && other != member);
-        members.insert((score, member.to_vec()), ());
+        members.retain(|(score, other)| *score >= oldest && other != member);
+        members.insert((score, member.to_vec()));
         self.heard(members.len() as u64)
     }
 
-    async fn filed(&self, list: &str, from: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
+    async fn filed(
+        &self,
+        list: &str,
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreAway> {
         let lists = lock(&self.reach()?.lists);
         let members = lists.get(list).into_iter().flatten();
         let from = members.skip(usize::try_from(from).unwrap());
         let some = from.take(usize::try_from(count).unwrap());
-        Ok(some.map(|((_, member), ())| member.clone()).collect())
+        Ok(some
+            .map(|(score, member)| (member.clone(), *score))
+            .collect())
     }
 
     async fn unfile(&self, list: &str, members: &[Vec<u8>]) -> Result<(), StoreAway> {
         if let Some(all) = lock(&self.reach()?.lists).get_mut(list) {
-            all.retain(|(_, member), ()| !members.contains(member));
+            all.retain(|(_, member)| !members.contains(member));
         }
         Ok(())
     }
@@ -273,25 +282,23 @@ impl SharedStore for InProcess {
         let server = self.reach()?;
         let mut lists = lock(&server.lists);
         let entries = lists.entry(log.to_owned()).or_default();
-        let number = entries.keys().next_back().map_or(0, |(number, _)| *number) + 1;
-        entries.insert((number, entry.to_vec()), ());
-        entries.retain(|(other, _), ()| number - *other < most);
+        let number = entries.last().map_or(0, |(number, _)| *number) + 1;
+        entries.insert((number, entry.to_vec()));
+        entries.retain(|(other, _)| number - *other < most);
         self.heard(())
     }
 
     async fn position(&self, log: &str) -> Result<u64, StoreAway> {
         let lists = lock(&self.reach()?.lists);
-        let last = lists
-            .get(log)
-            .and_then(|entries| entries.keys().next_back());
+        let last = lists.get(log).and_then(BTreeSet::last);
         Ok(last.map_or(0, |(number, _)| *number))
     }
 
     async fn since(&self, log: &str, position: u64) -> Result<Vec<Vec<u8>>, StoreAway> {
         let lists = lock(&self.reach()?.lists);
         let entries = lists.get(log).into_iter().flatten();
-        let later = entries.filter(|((number, _), ())| *number > position);
-        Ok(later.map(|((_, entry), ())| entry.clone()).collect())
+        let later = entries.filter(|(number, _)| *number > position);
+        Ok(later.map(|(_, entry)| entry.clone()).collect())
     }
 
     async fn publish(&self, message: &[u8]) -> Result<(), StoreAway> {

@@ -32,7 +32,7 @@ impl SharedSessions {
             if let Ok(mut messages) = self.store().subscribe().await {
                 self.front().listen(true);
                 let paying = Arc::clone(&self);
-                let debts = tokio::spawn(async move { paying.pay().await });
+                let debts = tokio::spawn(async move { paying.pay_and_remind().await });
                 connected.send_modify(|times| *times += 1);
                 while let Some(message) = messages.next().await {
                     // What asks the store must not keep the next end waiting.
@@ -56,12 +56,21 @@ impl SharedSessions {
         let mut until_swept = SWEEP;
         loop {
             rounds.tick().await;
+            self.pay_in_between().await;
             self.check_followed().await;
             until_swept = until_swept.saturating_sub(ROUND);
             if until_swept.is_zero() {
                 until_swept = SWEEP;
                 self.sweep();
             }
+        }
+    }
+
+    /// Commands may fail while messages arrive: what is owed is not left until the next connection.
+    pub(super) async fn pay_in_between(&self) {
+        if self.front().is_listening() && self.front().owes() {
+            // What fails is tried in the next round.
+            let _ = self.pay().await;
         }
     }
 

@@ -11,6 +11,7 @@ mod in_process;
 mod link;
 mod message;
 mod names;
+mod over;
 mod sessions;
 
 use std::fmt;
@@ -78,8 +79,14 @@ pub trait SharedStore: Send + Sync + fmt::Debug {
         life: Duration,
     ) -> Result<u64, StoreAway>;
 
-    /// At most `count` members of a list, the lowest score first, from the one numbered `from`.
-    async fn filed(&self, list: &str, from: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreAway>;
+    /// At most `count` members of a list with their scores, the lowest first, from the one numbered
+    /// `from`.
+    async fn filed(
+        &self,
+        list: &str,
+        from: u64,
+        count: u64,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreAway>;
 
     /// Removes members from a list.
     async fn unfile(&self, list: &str, members: &[Vec<u8>]) -> Result<(), StoreAway>;

@@ -10,8 +10,10 @@ mod holding;
 mod starting;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::super::StoreAway;
 use super::super::id::SessionKey;
 use super::super::keyring::KeyRing;
 use super::super::live::{Followed, Live};
@@ -60,6 +62,8 @@ pub struct SharedSessions {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     ticks: Ticks,
+    /// Cleared while nobody knows whether the others have the same keys, or it is known that they do not.
+    serves: AtomicBool,
 }
 
 impl std::fmt::Debug for SharedSessions {
@@ -91,6 +95,7 @@ impl SharedSessions {
             clock,
             random,
             ticks: Arc::new(move || start.elapsed()),
+            serves: AtomicBool::new(true),
         }
     }
 
@@ -105,6 +110,20 @@ impl SharedSessions {
         self.clock.as_ref()
     }
 
+    /// Whether this replica may serve. One that does not agree with the others must not: to it, the store
+    /// counts as away, and nothing known here counts either. What ends here still ends.
+    pub fn serve(&self, serves: bool) {
+        self.serves.store(serves, Ordering::SeqCst);
+    }
+
+    fn may_serve(&self) -> Result<(), StoreAway> {
+        if self.serves.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(StoreAway)
+        }
+    }
+
     /// How many sessions the memory in front holds.
     pub fn len(&self) -> usize {
         self.front.len()
@@ -115,9 +134,9 @@ impl SharedSessions {
         self.len() == 0
     }
 
-    /// Whether the other replicas are heard.
+    /// Whether the other replicas are heard, and agree.
     pub fn is_connected(&self) -> bool {
-        self.front.is_listening()
+        self.front.is_listening() && self.may_serve().is_ok()
     }
 
     /// The sessions that something open in this process hangs on.
@@ -165,17 +184,17 @@ impl SharedSessions {
         lists
     }
 
-    /// The sessions of a list, the oldest first.
-    async fn listed(&self, list: &str) -> Result<Vec<SessionKey>, super::super::StoreAway> {
+    /// The sessions of a list, the oldest first, each with its beginning.
+    async fn listed(&self, list: &str) -> Result<Vec<(SessionKey, Timestamp)>, StoreAway> {
         const PAGE: u64 = 1000;
         let mut keys = Vec::new();
         loop {
             let page = self.store.filed(list, keys.len() as u64, PAGE).await?;
             let full = page.len() as u64 == PAGE;
-            keys.extend(
-                page.iter()
-                    .filter_map(|bytes| SessionKey::from_bytes(bytes)),
-            );
+            keys.extend(page.iter().filter_map(|(bytes, score)| {
+                let key = SessionKey::from_bytes(bytes)?;
+                Some((key, Timestamp::from_unix(*score)))
+            }));
             if !full {
                 return Ok(keys);
             }

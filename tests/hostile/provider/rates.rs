@@ -4,7 +4,7 @@
 use url::form_urlencoded::Serializer;
 
 use crate::faulty_provider::{Endpoint, Person as Account};
-use crate::stage::{HTML, SAME_ORIGIN, Stage, ask, seen, send, session_line};
+use crate::stage::{HTML, SAME_ORIGIN, SESSION, Stage, ask, seen, send, session_line};
 use crate::support::house::{House, More};
 use crate::support::person::Person;
 use crate::support::raw::Response;
@@ -77,6 +77,7 @@ fn authorize(house: &House) -> String {
 }
 
 const BACK_CHANNEL: &str = "/.headwarden/backchannel-logout";
+const SIGN_OUT: &str = "/.headwarden/logout";
 const FRONT_CHANNEL: &str = "/.headwarden/frontchannel-logout?iss=a&sid=b";
 
 /// One kind of request: what it is counted as, and how it is made.
@@ -122,6 +123,7 @@ fn kinds(stage: &Stage, session: &str) -> Vec<Kind> {
     const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
     let (register, check) = (format!("/register/{AUTH_ID}"), format!("/auth/{AUTH_ID}"));
     let confirm = format!("/register/confirm/{AUTH_ID}");
+    let made_up = format!("Cookie: {SESSION}={}", "A".repeat(43));
     let kind = Kind::new;
     vec![
         kind("sign_ins", "a page", "/windows", &[HTML]),
@@ -194,6 +196,14 @@ fn kinds(stage: &Stage, session: &str) -> Vec<Kind> {
         ),
         kind("logouts", "a token", BACK_CHANNEL, &[FORM]).posted("logout_token=a.b.c"),
         kind("logouts", "a frame", FRONT_CHANNEL, &[HTML]),
+        kind(
+            "logouts",
+            "a made-up session",
+            SIGN_OUT,
+            &[SAME_ORIGIN, &made_up],
+        )
+        .posted(""),
+        kind("logouts", "no session", SIGN_OUT, &[SAME_ORIGIN]).posted(""),
     ]
 }
 
@@ -249,6 +259,28 @@ fn each_kind_is_held_back_for_one_address_and_for_no_other() {
                 assert_eq!(answer.status(), 200, "{name}: {}", answer.text());
             }
         }
+    }
+}
+
+#[test]
+fn whoever_is_signed_in_may_sign_out_whatever_others_behind_the_same_address_do() {
+    let stage = stage();
+    let people: Vec<String> = (0..3)
+        .map(|_| session_line(&stage.house, &stage.somebody(Account::Member)))
+        .collect();
+    let out = |lines: &[&str]| {
+        let from = from("198.51.100.77");
+        let lines: Vec<&str> = lines.iter().copied().chain([from.as_str()]).collect();
+        post(&stage.house, SIGN_OUT, &lines, "").status()
+    };
+    let made_up = format!("Cookie: {SESSION}={}", "A".repeat(43));
+    let nobody = || out(&[SAME_ORIGIN, &made_up]);
+    while nobody() != 429 {}
+    for session in &people {
+        assert_eq!(out(&[SAME_ORIGIN, session]), 303);
+        let gone = ask(&stage.house, "GET", "/windows", &[session]);
+        assert_eq!(gone.status(), 401, "signed out indeed");
+        assert_eq!(out(&[SAME_ORIGIN, session]), 429, "once");
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::super::id::{SessionId, SessionKey};
 use super::super::super::live::{Live, State};
 use super::super::front::Look;
 use super::super::names::head;
-use super::{STATE, SharedSessions};
+use super::{BURIED, STATE, SharedSessions};
 use crate::domain::identity::Subject;
 use crate::domain::session::Age;
 
@@ -39,8 +39,12 @@ impl SharedSessions {
                 self.front().is_gone(&key, self.now());
                 Ok(None)
             }
-            // It was found, and whether its use is noted is no condition.
-            Ok(true) | Err(StoreAway) => Ok(Some(live)),
+            Ok(true) => Ok(Some(live)),
+            // It was found, and whether its use is noted is no condition. It is to be noted next time.
+            Err(StoreAway) => {
+                self.front().is_not_stamped(&key);
+                Ok(Some(live))
+            }
         }
     }
 
@@ -54,45 +58,57 @@ impl SharedSessions {
         &self,
         key: &SessionKey,
     ) -> Result<Option<Live>, StoreAway> {
+        self.may_serve()?;
         let before = match self.front().look(key, self.now()) {
             Look::Ended => return Ok(None),
-            Look::Trusted(live) => return Ok(self.judged(live)),
+            Look::Trusted(live) if self.age(&live) == Age::Fresh => return Ok(Some(live)),
+            // Idle here: it may have been used elsewhere meanwhile.
+            Look::Trusted(live) => Some((live, Duration::ZERO)),
             Look::Known(live, age) => Some((live, age)),
             Look::Unknown => None,
         };
         match self.ask(key).await {
-            Ok(found) => Ok(found.and_then(|live| self.judged(live))),
+            Ok(found) => Ok(found.filter(|live| self.is_within_limits(live))),
             Err(StoreAway) => match before {
-                Some((live, age)) if age < self.grace && !live.is_over() => Ok(self.judged(live)),
+                Some((live, age)) if age < self.grace && !live.is_over() => match self.age(&live) {
+                    Age::Fresh => Ok(Some(live)),
+                    Age::Expired => Ok(None),
+                    Age::Idle => Err(StoreAway),
+                },
                 _ => Err(StoreAway),
             },
         }
     }
 
     /// What the store says, whatever is known here.
-    pub(super) async fn ask(&self, key: &SessionKey) -> Result<Option<Live>, StoreAway> {
+    async fn ask(&self, key: &SessionKey) -> Result<Option<Live>, StoreAway> {
         let asked = self.front().asking(self.now());
-        let value = self.store.get(&self.names.session(key)).await?;
-        let session = value.and_then(|value| self.names.open_session(key, &value));
-        let Some((session, last_used)) = session else {
+        let Some(value) = self.store.get(&self.names.session(key)).await? else {
             self.front().is_gone(key, self.now());
+            return Ok(None);
+        };
+        let Some((session, last_used)) = self.names.open_session(key, &value) else {
+            // A replica with a newer key ring wrote it, say. Nobody is let in, and nothing is over.
+            self.front().forget(key);
             return Ok(None);
         };
         Ok(self.front().confirm(*key, session, last_used, asked))
     }
 
-    fn judged(&self, live: Live) -> Option<Live> {
+    fn age(&self, live: &Live) -> Age {
         let now = self.clock.now();
-        match self
-            .limits
+        self.limits
             .age(live.session.started_at, live.last_used(), now)
-        {
-            Age::Fresh => Some(live),
-            Age::Idle | Age::Expired => {
-                self.front().end(&live.key, self.now());
-                None
-            }
+    }
+
+    /// What the store confirmed just now, by our clock. What is not is left to the store, which ends it by
+    /// itself: nobody else is told what may be true of this clock only.
+    fn is_within_limits(&self, live: &Live) -> bool {
+        let fresh = self.age(live) == Age::Fresh;
+        if !fresh {
+            self.front().forget(&live.key);
         }
+        fresh
     }
 
     /// See [`super::super::super::Sessions::of_subject`].
@@ -116,16 +132,23 @@ impl SharedSessions {
         self.alive_in(&self.names.all()).await
     }
 
-    /// The sessions of a list that are alive; the others are taken out of it.
+    /// The sessions of a list that are alive. A name leaves the list only where the store has nothing under
+    /// it: what is known here does not count, nor does what cannot be opened. And not at once: a sign-in
+    /// lists its name before it writes.
     pub(super) async fn alive_in(&self, list: &str) -> Result<Vec<Live>, StoreAway> {
         let (mut alive, mut dead) = (Vec::new(), Vec::new());
-        for key in self.listed(list).await? {
-            match self.find_by_key(&key).await? {
-                Some(live) => alive.push(live),
-                None => dead.push(key.bytes().to_vec()),
+        for (key, since) in self.listed(list).await? {
+            if let Some(live) = self.find_by_key(&key).await? {
+                alive.push(live);
+            } else if self.clock.now().since(since) > BURIED
+                && self.store.get(&self.names.session(&key)).await?.is_none()
+            {
+                dead.push(key.bytes().to_vec());
             }
         }
-        self.store.unfile(list, &dead).await?;
+        if !dead.is_empty() {
+            self.store.unfile(list, &dead).await?;
+        }
         Ok(alive)
     }
 
@@ -135,6 +158,7 @@ impl SharedSessions {
         live: &Live,
         mut change: impl FnMut(&mut State) -> R,
     ) -> Result<R, StoreAway> {
+        self.may_serve()?;
         let place = self.names.state(&live.key);
         for _ in 0..MOST_ATTEMPTS {
             let before = self.store.get(&place).await?;

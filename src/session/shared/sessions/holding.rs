@@ -62,6 +62,7 @@ impl SharedSessions {
         &self,
         key: &SessionKey,
     ) -> Result<Option<Held>, StoreAway> {
+        self.may_serve()?;
         let (place, token) = (self.names.refresh(key), self.random.token());
         let free = self
             .store
@@ -86,6 +87,7 @@ impl SharedSessions {
         name: &str,
         life: Duration,
     ) -> Result<bool, StoreAway> {
+        self.may_serve()?;
         let place = self.names.once(kind, name);
         self.store.set(&place, b"1", life, When::Absent).await
     }
@@ -95,6 +97,7 @@ impl SharedSessions {
     /// # Errors
     /// [`StoreAway`]: whether it was used is not known.
     pub async fn was_used(&self, kind: &str, name: &str) -> Result<bool, StoreAway> {
+        self.may_serve()?;
         Ok(self
             .store
             .get(&self.names.once(kind, name))
@@ -113,6 +116,7 @@ impl SharedSessions {
         value: &[u8],
         life: Duration,
     ) -> Result<(), StoreAway> {
+        self.may_serve()?;
         let place = self.names.once(kind, name);
         let sealed = self.names.seal(&place, value).ok_or(StoreAway)?;
         let written = self.store.set(&place, &sealed, life, When::Absent).await?;
@@ -124,6 +128,7 @@ impl SharedSessions {
     /// # Errors
     /// [`StoreAway`]: it is not known.
     pub async fn peek(&self, kind: &str, name: &str) -> Result<Option<Vec<u8>>, StoreAway> {
+        self.may_serve()?;
         let place = self.names.once(kind, name);
         let value = self.store.get(&place).await?;
         Ok(value.and_then(|value| self.names.open(&place, &value)))
@@ -134,6 +139,7 @@ impl SharedSessions {
     /// # Errors
     /// [`StoreAway`]: it is gone, or it is not.
     pub async fn take(&self, kind: &str, name: &str) -> Result<Option<Vec<u8>>, StoreAway> {
+        self.may_serve()?;
         let place = self.names.once(kind, name);
         let value = self.store.take(&place).await?;
         Ok(value.and_then(|value| self.names.open(&place, &value)))

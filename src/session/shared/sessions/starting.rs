@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::super::departures;
 use super::super::super::id::{SessionId, SessionKey};
 use super::super::super::live::Live;
 use super::super::super::{Confirmations, StoreAway};
@@ -21,6 +22,7 @@ impl SharedSessions {
         &self,
         session: Session,
     ) -> Result<(SessionId, Live), StoreAway> {
+        self.may_serve()?;
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
         let now = self.clock.now();
@@ -100,34 +102,63 @@ impl SharedSessions {
         live: &Live,
         session: Session,
     ) -> Result<Option<Live>, StoreAway> {
-        let now = self.clock.now();
-        let last_used = live.last_used();
-        let sealed = self
-            .names
-            .seal_session(&live.key, &session, last_used)
-            .ok_or(StoreAway)?;
-        let life = self.life(&session, last_used, now);
+        self.may_serve()?;
         let moved = session.provider_session != live.session.provider_session;
         if moved {
             self.list(live.key, &session).await?;
         }
         let asked = self.front().asking(self.now());
-        let place = self.names.session(&live.key);
-        if !self.store.set(&place, &sealed, life, When::Present).await? {
-            self.front().is_gone(&live.key, self.now());
-            return Ok(None);
+        let written = self.overwrite(live, &session).await;
+        let written = match written {
+            // A logout that named where it went was too early to find it in that list.
+            Ok(true) if moved => self.moved(live, &session).await,
+            written => written,
+        };
+        if written.is_err() {
+            // It may have been written all the same.
+            self.front().doubt(&live.key);
         }
-        if moved && let Some(sid) = &live.session.provider_session {
-            for list in self.names.lists("sid", sid.as_str()) {
-                let _ = self.store.unfile(&list, &[live.key.bytes().to_vec()]).await;
-            }
+        if !written? {
+            return Ok(None);
         }
         let changed = self.front().update(&live.key, Arc::new(session.clone()));
         self.tell(Message::Changed(live.key)).await;
         match changed {
             Some(live) => Ok(Some(live)),
-            None => Ok(self.front().confirm(live.key, session, last_used, asked)),
+            None => Ok(self
+                .front()
+                .confirm(live.key, session, live.last_used(), asked)),
         }
+    }
+
+    /// Writes `session` in place of what `live` shows; false if it is over.
+    async fn overwrite(&self, live: &Live, session: &Session) -> Result<bool, StoreAway> {
+        let (now, last_used) = (self.clock.now(), live.last_used());
+        let sealed = self
+            .names
+            .seal_session(&live.key, session, last_used)
+            .ok_or(StoreAway)?;
+        let life = self.life(session, last_used, now);
+        let place = self.names.session(&live.key);
+        let written = self.store.set(&place, &sealed, life, When::Present).await?;
+        if !written {
+            self.front().is_gone(&live.key, self.now());
+        }
+        Ok(written)
+    }
+
+    /// The session at the provider is another one now: false, and over, if that has ended.
+    async fn moved(&self, live: &Live, session: &Session) -> Result<bool, StoreAway> {
+        if departures::is_over(self, session).await? {
+            self.end(&live.key).await?;
+            return Ok(false);
+        }
+        if let Some(sid) = &live.session.provider_session {
+            for list in self.names.lists("sid", sid.as_str()) {
+                let _ = self.store.unfile(&list, &[live.key.bytes().to_vec()]).await;
+            }
+        }
+        Ok(true)
     }
 
     /// See [`super::super::super::Sessions::renew`].
@@ -143,8 +174,14 @@ impl SharedSessions {
         // Of a logout and a renewal at once, whoever takes the old session out goes first. Its followers
         // are kept from being told.
         let kept = before.entry.put_aside();
-        if !self.take_out(old).await? {
-            return Ok(None);
+        match self.take_out(old).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(away) => {
+                // It may be there or not; whoever follows it is told, and the store is asked.
+                self.front().forget(old);
+                return Err(away);
+            }
         }
         let (id, live) = self.start(session).await?;
         live.entry.take_over(kept);
@@ -172,10 +209,13 @@ impl SharedSessions {
         }
     }
 
-    /// Tells the other replicas; whoever does not hear it asks the store within seconds.
-    pub(super) async fn tell(&self, message: Message) {
-        if self.store.publish(&message.to_bytes()).await.is_err() {
+    /// Tells the other replicas; whoever does not hear it asks the store within seconds. False when it
+    /// failed.
+    pub(super) async fn tell(&self, message: Message) -> bool {
+        let told = self.store.publish(&message.to_bytes()).await.is_ok();
+        if !told {
             tracing::debug!("the other replicas were not told of a session");
         }
+        told
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -15,20 +16,30 @@ const PEOPLE: [&str; 2] = ["dominic", "mia"];
 const HEARS: Duration = SECOND;
 /// A connection that is broken is noticed within this time.
 const NOTICES: Duration = Duration::from_secs(2);
+/// Sessions in the memory of a replica: fewer than there are at times.
+const CAPACITY: u64 = 3;
 
 /// Something happens, at one of the replicas mostly.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     SignIn(usize, usize),
+    /// The other replicas list the person's sessions before the new one is written.
+    SignInSlowly(usize, usize),
+    List(usize, usize),
+    /// Something open begins to hang on what was found last.
+    Follow(usize, usize),
     Find(usize, usize),
     /// The answer of the store is on its way until [`Step::Arrive`].
     FindSlowly(usize, usize),
     Arrive,
-    /// The end of a refresh that began with what was found last.
+    /// A refresh: another session changes while the store is asked. Where the session is over, the end of
+    /// one that began with what was found last.
     Refresh(usize, usize),
     SignOut(usize, usize),
     Logout(usize, usize),
     Crash(usize),
+    /// Commands fail, and messages arrive.
+    Fail(usize),
     /// Nothing comes through.
     Cut(usize),
     /// Messages are lost, and nobody notices at first.
@@ -43,6 +54,9 @@ fn step() -> impl Strategy<Value = Step> {
     let who = || (0..REPLICAS, 0..PEOPLE.len());
     prop_oneof![
         2 => who().prop_map(|(at, who)| Step::SignIn(at, who)),
+        1 => who().prop_map(|(at, who)| Step::SignInSlowly(at, who)),
+        1 => who().prop_map(|(at, who)| Step::List(at, who)),
+        2 => which().prop_map(|(at, which)| Step::Follow(at, which)),
         8 => which().prop_map(|(at, which)| Step::Find(at, which)),
         3 => which().prop_map(|(at, which)| Step::FindSlowly(at, which)),
         3 => Just(Step::Arrive),
@@ -50,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => which().prop_map(|(at, which)| Step::SignOut(at, which)),
         1 => who().prop_map(|(at, who)| Step::Logout(at, who)),
         1 => at().prop_map(Step::Crash),
+        2 => at().prop_map(Step::Fail),
         1 => at().prop_map(Step::Cut),
         1 => at().prop_map(Step::Deafen),
         2 => at().prop_map(Step::Heal),
@@ -66,6 +81,10 @@ enum Link {
     Broken { since: Duration, cut: bool },
 }
 
+fn small(server: &Arc<Server>) -> Replica {
+    Replica::start_small(server, keys(), &["https://hw.test"], CAPACITY)
+}
+
 type Finding = Pin<Box<dyn Future<Output = Result<Option<Live>, StoreAway>>>>;
 
 struct World {
@@ -78,7 +97,13 @@ struct World {
     /// Where it was ended in vain: that replica owes it to the store.
     owed: BTreeMap<usize, usize>,
     views: BTreeMap<(usize, usize), Live>,
-    slow: Vec<(usize, usize, Duration, Finding)>,
+    /// Where something open hangs on which session.
+    following: Vec<(usize, usize, oneshot::Receiver<()>)>,
+    failing: [bool; REPLICAS],
+    /// What was last written of a session.
+    written: BTreeMap<usize, usize>,
+    /// Answers on their way; with the time where the session was over before they were asked for.
+    slow: Vec<(usize, usize, Option<Duration>, Finding)>,
     all_heard: Duration,
 }
 
@@ -86,53 +111,98 @@ impl World {
     fn new() -> Self {
         let server = Arc::new(Server::default());
         Self {
-            replicas: (0..REPLICAS).map(|_| Replica::start(&server)).collect(),
+            replicas: (0..REPLICAS).map(|_| small(&server)).collect(),
             links: vec![Link::Whole(Duration::ZERO); REPLICAS],
             server,
             ids: Vec::new(),
             over: BTreeMap::new(),
             owed: BTreeMap::new(),
             views: BTreeMap::new(),
+            following: Vec::new(),
+            failing: [false; REPLICAS],
+            written: BTreeMap::new(),
             slow: Vec::new(),
             all_heard: Duration::ZERO,
         }
     }
 
     fn take(&mut self, step: Step) {
+        // No two steps are at one time.
+        self.pass(Duration::from_millis(1));
         let now = self.server.now();
         match step {
             Step::SignIn(at, who) => self.sign_in(at, who),
+            Step::SignInSlowly(at, who) => self.sign_in_slowly(at, who),
+            Step::List(at, who) => {
+                let _ = ready(
+                    self.replicas[at]
+                        .sessions
+                        .of_subject(&Subject::new(PEOPLE[who])),
+                );
+            }
+            Step::Follow(at, which) => {
+                if let Some(n) = self.pick(which)
+                    && let Some(live) = self.views.get(&(at, n))
+                {
+                    self.following.push((at, n, live.end()));
+                }
+            }
+            Step::Fail(at) => {
+                if matches!(self.links[at], Link::Whole(_)) {
+                    self.replicas[at].way.cut(true);
+                    self.failing[at] = true;
+                }
+            }
             Step::Find(at, which) => {
                 if let Some(n) = self.pick(which) {
-                    let found = ready(self.replicas[at].sessions.find(&self.ids[n].0));
+                    let (sessions, id) = (&self.replicas[at].sessions, &self.ids[n].0);
+                    let found = if which % 2 == 0 {
+                        ready(sessions.find(id))
+                    } else {
+                        ready(sessions.find_by_key(&id.key()))
+                    };
                     self.judge(at, n, now, found);
                 }
             }
             Step::FindSlowly(at, which) => self.find_slowly(at, which, now),
             Step::Arrive => {
-                for (at, n, asked, mut finding) in std::mem::take(&mut self.slow) {
-                    let mut context = Context::from_waker(Waker::noop());
-                    if let Poll::Ready(found) = finding.as_mut().poll(&mut context) {
-                        self.judge(at, n, asked, found);
-                    }
+                for (at, n, asked, finding) in std::mem::take(&mut self.slow) {
+                    self.arrive(at, n, asked, finding);
                 }
             }
             Step::Refresh(at, which) => self.refresh(at, which),
             Step::SignOut(at, which) => {
                 if let Some(n) = self.pick(which) {
                     let key = self.ids[n].0.key();
-                    let told = ready(self.replicas[at].sessions.end(&key)).is_ok();
-                    self.ended(n, at, told);
+                    let sessions = &self.replicas[at].sessions;
+                    let real = sessions.front().is_real(&key);
+                    match ready(sessions.end(&key)) {
+                        // For all that is known there it was nobody's: another one ended it, and that one's
+                        // word counts.
+                        Ok(None) if !real => self.ended(n, REPLICAS, true),
+                        Ok(_) => self.ended(n, at, true),
+                        Err(StoreAway) if real => self.ended(n, at, false),
+                        // In vain, and nobody's: it is not owed.
+                        Err(StoreAway) => {}
+                    }
                     let found = ready(self.replicas[at].sessions.find(&self.ids[n].0));
                     assert!(!matches!(found, Ok(Some(_))), "{n} was ended at {at}");
                 }
             }
             Step::Logout(at, who) => {
                 let subject = Subject::new(PEOPLE[who]);
+                let front = self.replicas[at].sessions.front();
+                let known: Vec<bool> = self
+                    .ids
+                    .iter()
+                    .map(|(id, _)| front.is_real(&id.key()))
+                    .collect();
                 let told = ready(self.replicas[at].sessions.end_subject(&subject)).is_ok();
-                for n in 0..self.ids.len() {
+                for (n, known) in known.into_iter().enumerate() {
                     if self.ids[n].1 == who {
-                        self.ended(n, at, told);
+                        // What it did not know may have been over by another one's word.
+                        let place = if told && !known { REPLICAS } else { at };
+                        self.ended(n, place, told);
                     }
                 }
             }
@@ -157,11 +227,28 @@ impl World {
         }
     }
 
+    fn sign_in_slowly(&mut self, at: usize, who: usize) {
+        let mut session = session(PEOPLE[who], None);
+        session.started_at = Wall(Arc::clone(&self.server)).now();
+        let id = SessionId::generate(&SystemRandom::new());
+        let sessions = Arc::clone(&self.replicas[at].sessions);
+        if ready(sessions.list(id.key(), &session)).is_err() {
+            return;
+        }
+        for other in 0..REPLICAS {
+            self.take(Step::List(other, who));
+        }
+        if let Ok(true) = ready(sessions.write(id.key(), &session)) {
+            self.ids.push((id, who));
+        }
+    }
+
     fn find_slowly(&mut self, at: usize, which: usize, now: Duration) {
         let Some(n) = self.pick(which) else { return };
-        let (replica, id) = (&self.replicas[at], self.ids[n].0.clone());
+        let (replica, key) = (&self.replicas[at], self.ids[n].0.key());
         let sessions = Arc::clone(&replica.sessions);
-        let mut finding: Finding = Box::pin(async move { sessions.find(&id).await });
+        // By name: a use would ask the store once more, to note it.
+        let mut finding: Finding = Box::pin(async move { sessions.find_by_key(&key).await });
         replica.way.slow(true);
         let polled = finding
             .as_mut()
@@ -169,23 +256,78 @@ impl World {
         replica.way.slow(false);
         match polled {
             Poll::Ready(found) => self.judge(at, n, now, found),
-            Poll::Pending => self.slow.push((at, n, now, finding)),
+            Poll::Pending => {
+                let asked = self.over.contains_key(&n).then_some(now);
+                self.slow.push((at, n, asked, finding));
+            }
+        }
+    }
+
+    fn arrive(&mut self, at: usize, n: usize, asked: Option<Duration>, mut finding: Finding) {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(found) = finding.as_mut().poll(&mut context) else {
+            return;
+        };
+        let ended_here = self.over.get(&n).is_some_and(|(_, place)| *place == at);
+        match (asked, found) {
+            (Some(asked), found) => self.judge(at, n, asked, found),
+            // It was on its way when the session ended: not late, except where that is known.
+            (None, Ok(Some(live))) => {
+                assert!(!ended_here, "{n} was ended at {at}");
+                self.views.insert((at, n), live);
+            }
+            (None, Ok(None) | Err(StoreAway)) => {}
         }
     }
 
     fn refresh(&mut self, at: usize, which: usize) {
         let Some(n) = self.pick(which) else { return };
-        let Some(view) = self.views.get(&(at, n)).cloned() else {
-            return;
-        };
-        let session = (*view.session).clone();
-        let updated = ready(self.replicas[at].sessions.update(&view, session));
+        let sessions = Arc::clone(&self.replicas[at].sessions);
         if self.over.contains_key(&n) {
+            let Some(view) = self.views.get(&(at, n)).cloned() else {
+                return;
+            };
+            let updated = ready(sessions.update(&view, (*view.session).clone()));
             assert!(
                 !matches!(updated, Ok(Some(_))),
                 "{n} was brought back at {at}"
             );
+            return;
         }
+        let key = self.ids[n].0.key();
+        let Ok(Some(_held)) = ready(sessions.hold_refresh(&key)) else {
+            return;
+        };
+        let Ok(Some(live)) = self.found_meanwhile(at, &key) else {
+            return;
+        };
+        let before = self.written.get(&n).copied().unwrap_or_default();
+        assert_eq!(
+            live.session.identity.groups.len(),
+            before,
+            "{n} is refreshed at {at} from what is not the newest"
+        );
+        let mut session = (*live.session).clone();
+        session.identity.groups.push("again".to_owned());
+        if let Ok(Some(_)) = ready(sessions.update(&live, session)) {
+            self.written.insert(n, before + 1);
+        }
+    }
+
+    /// What is found while another session changes.
+    fn found_meanwhile(&self, at: usize, key: &SessionKey) -> Result<Option<Live>, StoreAway> {
+        let replica = &self.replicas[at];
+        let mut finding = Box::pin(replica.sessions.find_by_key(key));
+        let mut context = Context::from_waker(Waker::noop());
+        replica.way.slow(true);
+        let polled = finding.as_mut().poll(&mut context);
+        replica.way.slow(false);
+        if let Poll::Ready(found) = polled {
+            return found;
+        }
+        let other = SessionKey::from_bytes(&[1; SessionKey::LENGTH]).unwrap();
+        replica.sessions.front().doubt(&other);
+        ready(finding)
     }
 
     fn ended(&mut self, n: usize, at: usize, told: bool) {
@@ -205,7 +347,9 @@ impl World {
         for (_, place) in self.over.values_mut().filter(|(_, place)| *place == at) {
             *place = REPLICAS;
         }
-        self.replicas[at] = Replica::start(&self.server);
+        self.following.retain(|(place, ..)| *place != at);
+        self.failing[at] = false;
+        self.replicas[at] = small(&self.server);
         self.links[at] = Link::Whole(now);
     }
 
@@ -215,12 +359,17 @@ impl World {
             Link::Broken { since, .. } => since,
         };
         self.replicas[at].way.cut(cut);
+        self.failing[at] = false;
         self.links[at] = Link::Broken { since, cut };
     }
 
     /// Connected anew: from here on it hears, what it missed is lost, and what it owes it pays.
     fn heal(&mut self, at: usize) {
         if matches!(self.links[at], Link::Whole(_)) {
+            // Commands go through again, and nothing else tells it so.
+            if std::mem::replace(&mut self.failing[at], false) {
+                self.replicas[at].way.cut(false);
+            }
             return;
         }
         let (now, replica) = (self.server.now(), &mut self.replicas[at]);
@@ -228,8 +377,13 @@ impl World {
         replica.sessions.front().listen(false);
         replica.heard = self.server.messages(0).len();
         replica.sessions.front().listen(true);
-        ready(replica.sessions.pay());
+        ready(replica.sessions.pay_and_remind()).unwrap();
         self.links[at] = Link::Whole(now);
+        self.has_paid(at);
+    }
+
+    fn has_paid(&mut self, at: usize) {
+        let now = self.server.now();
         let paid = self.owed.extract_if(.., |_, place| *place == at);
         for (n, place) in paid.collect::<Vec<_>>() {
             self.over.entry(n).or_insert((now, place));
@@ -251,6 +405,20 @@ impl World {
         }
         if all {
             self.all_heard = now;
+            self.rounds();
+        }
+    }
+
+    /// What each replica does by itself now and then.
+    fn rounds(&mut self) {
+        for at in 0..REPLICAS {
+            let sessions = Arc::clone(&self.replicas[at].sessions);
+            ready(sessions.pay_in_between());
+            ready(sessions.check_followed());
+            sessions.sweep();
+            if matches!(self.links[at], Link::Whole(_)) && !self.failing[at] {
+                self.has_paid(at);
+            }
         }
     }
 
@@ -276,14 +444,14 @@ impl World {
             _ if place == at => Duration::ZERO,
             // Messages are carried in rounds here: one that is said in a round is heard after the next.
             Link::Whole(since) if since <= ended => HEARS * 2,
+            // It missed the message, and cannot ask.
+            Link::Whole(_) if self.failing[at] => GRACE,
             Link::Whole(_) => Duration::ZERO,
             Link::Broken { cut: false, .. } => TRUST,
             Link::Broken { cut: true, .. } => GRACE,
         };
-        let fine = asked < ended || asked.saturating_sub(ended) < bound;
-        // An answer that was on its way when it ended is not late, and is seen by nobody else.
         assert!(
-            fine,
+            asked.saturating_sub(ended) < bound,
             "{n} ended at {ended:?}, {at} accepts it at {asked:?}: {link:?}"
         );
     }
@@ -294,8 +462,24 @@ impl World {
         for at in 0..REPLICAS {
             self.heal(at);
         }
+        // What is paid in the first round is heard in the second.
+        self.pass(HEARS);
         self.pass(HEARS);
         assert!(self.owed.is_empty());
+        for (at, n, end) in &mut self.following {
+            let told = end.try_recv() == Err(TryRecvError::Closed);
+            assert!(
+                told || !self.over.contains_key(n),
+                "{n} is over, and something at {at} hangs on it still"
+            );
+        }
+        for (who, name) in PEOPLE.iter().enumerate() {
+            let alive =
+                |n: &usize| self.ids[*n].1 == who && self.replicas[0].is_alive(&self.ids[*n].0);
+            let alive = (0..self.ids.len()).filter(alive).count();
+            let listed = ready(self.replicas[1].sessions.of_subject(&Subject::new(*name)));
+            assert_eq!(listed.unwrap().len(), alive, "all of {name}'s are listed");
+        }
         for (n, (id, _)) in self.ids.iter().enumerate() {
             let found = self.replicas.iter().map(|replica| replica.is_alive(id));
             let alive: Vec<bool> = found.collect();
