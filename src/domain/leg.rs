@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::door::AuthId;
+use super::hash::sha256;
 use super::time::Timestamp;
 
 /// How many legs a session remembers; the oldest goes first.
@@ -152,14 +152,7 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 fn hash(code: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    for (to, from) in hash
-        .iter_mut()
-        .zip(digest(&SHA256, code.as_bytes()).as_ref())
-    {
-        *to = *from;
-    }
-    hash
+    sha256(code.as_bytes())
 }
 
 /// For logs: without what would let somebody else finish it.

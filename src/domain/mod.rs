@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod client_ip;
 pub mod departure;
 pub mod door;
+pub mod hash;
 pub mod identity;
 pub mod leg;
 pub mod login;

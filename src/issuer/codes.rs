@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ring::digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::domain::hash::sha256;
 use crate::domain::random::Random;
 use crate::domain::time::Timestamp;
 
@@ -168,9 +168,7 @@ impl<T> Inner<T> {
 }
 
 fn hash(name: &str) -> Hash {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, name.as_bytes()).as_ref());
-    bytes
+    sha256(name.as_bytes())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Provider {
             };
             logout_token::verify(raw, snapshot.keys(), &trust)
         });
-        Ok(verdict.await?)
+        Ok(verdict.await.map_err(|why| why.fault)?)
     }
 
     /// Whether `issuer` is the provider's, byte for byte.

@@ -9,7 +9,7 @@ use super::provider::{Provider, Snapshot};
 use crate::domain::identity::{Identity, Subject};
 use crate::domain::secret::Secret;
 
-/// An ID token that is not believed.
+/// A token that is not believed.
 #[derive(Debug)]
 pub(super) struct Unverified {
     pub(super) fault: TokenFault,
@@ -36,18 +36,10 @@ impl Provider {
         nonce: ExpectedNonce<'_>,
         access_token: &Secret<String>,
     ) -> Result<Verified, Unverified> {
-        let fault = match self.verify_with(snapshot, id_token, nonce, access_token) {
-            Ok(verified) => return Ok(verified),
-            Err(fault) if !fault.may_be_rotation() => return Err(fault.into()),
-            Err(fault) => fault,
-        };
-        match self.newer_than(snapshot).await {
-            Some(newer) => Ok(self.verify_with(&newer, id_token, nonce, access_token)?),
-            None => Err(Unverified {
-                fault,
-                for_want_of_keys: true,
-            }),
-        }
+        self.judge(snapshot, |snapshot| {
+            self.verify_with(snapshot, id_token, nonce, access_token)
+        })
+        .await
     }
 
     fn verify_with(

@@ -13,6 +13,7 @@ use super::http::{Answer, BuildError, Http, HttpError};
 use super::id_token::TokenFault;
 use super::jwks::{self, KeySet};
 use super::login;
+use super::person::Unverified;
 use crate::config::Oidc;
 use crate::domain::random::Random;
 use crate::domain::time::{Clock, Timestamp};
@@ -122,13 +123,18 @@ impl Provider {
         &self,
         snapshot: &Arc<Snapshot>,
         judge: impl Fn(&Snapshot) -> Result<T, TokenFault> + Send + Sync,
-    ) -> Result<T, TokenFault> {
-        match judge(snapshot) {
-            Err(fault) if fault.may_be_rotation() => match self.newer_than(snapshot).await {
-                Some(newer) => judge(&newer),
-                None => Err(fault),
-            },
-            verdict => verdict,
+    ) -> Result<T, Unverified> {
+        let fault = match judge(snapshot) {
+            Ok(verdict) => return Ok(verdict),
+            Err(fault) if !fault.may_be_rotation() => return Err(fault.into()),
+            Err(fault) => fault,
+        };
+        match self.newer_than(snapshot).await {
+            Some(newer) => Ok(judge(&newer)?),
+            None => Err(Unverified {
+                fault,
+                for_want_of_keys: true,
+            }),
         }
     }
 

@@ -4,9 +4,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::hash::sha256;
 use crate::domain::random::Random;
 
 /// Bytes of a session id, and of its key.
@@ -42,11 +42,7 @@ impl SessionId {
 
     /// The name under which the server keeps the session.
     pub fn key(&self) -> SessionKey {
-        let mut key = [0; LENGTH];
-        for (to, from) in key.iter_mut().zip(digest(&SHA256, &self.0).as_ref()) {
-            *to = *from;
-        }
-        SessionKey(key)
+        SessionKey(sha256(&self.0))
     }
 }
 

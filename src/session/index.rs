@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ring::digest::{SHA256, digest};
-
 use super::id::SessionKey;
+use crate::domain::hash::sha256;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::session::Session;
 
@@ -133,11 +132,8 @@ impl Index {
 
 fn name(text: &str) -> Name {
     let mut name = [0; 16];
-    for (to, from) in name
-        .iter_mut()
-        .zip(digest(&SHA256, text.as_bytes()).as_ref())
-    {
-        *to = *from;
+    for (to, from) in name.iter_mut().zip(sha256(text.as_bytes())) {
+        *to = from;
     }
     name
 }

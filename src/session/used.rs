@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
-
 use super::memory::StoreAway;
 use super::shared::SharedSessions;
+use crate::domain::hash::sha256;
 
 /// Remembers the `state` of each attempt that came back, so that a callback works once: the sealed
 /// cookie itself proves only that the attempt was ours.
@@ -117,14 +116,7 @@ impl UsedOnce {
 }
 
 fn hash(state: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    for (to, from) in hash
-        .iter_mut()
-        .zip(digest(&SHA256, state.as_bytes()).as_ref())
-    {
-        *to = *from;
-    }
-    hash
+    sha256(state.as_bytes())
 }
 
 impl fmt::Debug for UsedOnce {
