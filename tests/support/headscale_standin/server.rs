@@ -104,8 +104,11 @@ fn conversation(
         let Some(seen) = request(inbox, head)? else {
             return writer.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         };
-        shared.change(|state| state.seen.push(seen.clone()));
-        let script = shared.change(|state| state.scripts.remove(seen.path()));
+        // In one step: who has seen this request may know that its script is taken.
+        let script = shared.change(|state| {
+            state.seen.push(seen.clone());
+            state.scripts.remove(seen.path())
+        });
         match script {
             Some(Script::Gate(gate)) => drop(gate.recv_timeout(PATIENCE)),
             Some(Script::Close) => return Ok(()),
