@@ -12,6 +12,7 @@ mod tls;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,12 +23,13 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::config::{Settings, SignIn};
+use crate::config::{self, AuditPlace, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
+use crate::ops::audit::{Audit, Destination};
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
@@ -55,6 +57,8 @@ const MOST_CONNECTIONS: usize = 50_000;
 const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the audit log's last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(3);
 /// How long a refresh that is under way at the end may take.
 const LAST_REFRESH: Duration = Duration::from_secs(3);
 
@@ -72,6 +76,14 @@ pub enum StartError {
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
+    /// The audit log cannot be opened.
+    #[error("the audit log {path:?} cannot be opened: {source}")]
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -119,7 +131,7 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } | Self::AdminSocket(_) => 3,
+            Self::Bind { .. } | Self::AdminSocket(_) | Self::Audit { .. } => 3,
             Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
@@ -193,6 +205,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        let audit = open_audit(&settings.audit, &clock, &metrics)?;
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -206,13 +219,19 @@ impl App {
             &random,
         ));
         let redirect_uri = settings.server_url.join("/oidc/callback");
-        let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
+        let provider = Provider::new(
+            &settings.oidc,
+            redirect_uri,
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        )?;
         let rechecks = Arc::new(Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
             Arc::clone(&provider),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
+            audit.clone(),
             Arc::clone(&clock),
         ));
         let standing = Standings {
@@ -261,6 +280,7 @@ impl App {
             headscale: Arc::clone(&origin),
             rates: Rates::new(&settings.limits),
             metrics,
+            audit,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
@@ -354,6 +374,7 @@ impl App {
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
+        self.house.audit.flush(LAST_LINES).await;
         Ok(())
     }
 
@@ -414,6 +435,7 @@ impl App {
                 limits: self.settings.session.limits,
                 complete,
                 random: Arc::clone(&self.random),
+                audit: self.house.audit.clone(),
             },
             shows_sessions: self.settings.admin.sessions,
         });
@@ -495,6 +517,21 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
         random: Arc::clone(&house.random),
         drain: drain.clone(),
     }
+}
+
+fn open_audit(
+    settings: &config::Audit,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Audit, StartError> {
+    let (to, path) = match &settings.place {
+        AuditPlace::Log => (Destination::Log, PathBuf::new()),
+        AuditPlace::Stdout => (Destination::Stdout, PathBuf::from("stdout")),
+        AuditPlace::File(path) => (Destination::File(path.clone()), path.clone()),
+    };
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Audit::open(to, settings.user_names, clock, metrics)
+        .map_err(|source| StartError::Audit { path, source })
 }
 
 fn build_issuer(

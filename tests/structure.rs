@@ -78,6 +78,8 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         "std::fs",
         &[
             "config/files.rs",
+            "ops/audit/file.rs",
+            "ops/metrics/process.rs",
             "session/keyfile.rs",
             "session/snapshot/file.rs",
             "issuer/keys.rs",

@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod assurance;
+mod audit;
 mod headscale;
 mod limits;
 mod listeners;
@@ -61,6 +62,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
+    let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
     let settings = Settings {
         server_url: server_url?,
@@ -79,6 +81,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         workers: workers.ok()?,
         limits: limits?,
         log: log?,
+        audit: audit?,
         warnings: Vec::new(),
     };
     together(&settings, &mut checks.report);
@@ -101,6 +104,7 @@ fn together(settings: &Settings, report: &mut Report) {
     access::warn_opened(settings, report);
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
+    audit::check_file(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -43,6 +43,7 @@ sections! {
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
+        audit: Option<Audit>,
     }
     /// An entry of `listen`.
     Listener {
@@ -184,6 +185,11 @@ sections! {
     Log {
         format: Option<String>,
         level: Option<String>,
+    }
+    /// `audit`.
+    Audit {
+        path: Option<String>,
+        user_names: Option<bool>,
     }
 }
 

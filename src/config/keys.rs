@@ -135,6 +135,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.keepalive_timeout", Duration),
     ("log.format", Text),
     ("log.level", Text),
+    ("audit.path", Path),
+    ("audit.user_names", Flag),
 ];
 
 /// Keys that people bring from Headscale and that mean nothing here: path, reason, what instead.

@@ -52,6 +52,8 @@ pub struct Settings {
     pub limits: ClientLimits,
     /// Logging.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,
@@ -363,4 +365,24 @@ pub struct Log {
     pub json: bool,
     /// A `tracing` filter directive, e.g. `info`.
     pub level: String,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where it is.
+    pub place: AuditPlace,
+    /// Whether people's user names are in it, beside their subjects.
+    pub user_names: bool,
+}
+
+/// Where the audit log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditPlace {
+    /// Among the lines of the ordinary log.
+    Log,
+    /// On standard output.
+    Stdout,
+    /// In a file of its own.
+    File(PathBuf),
 }

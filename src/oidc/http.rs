@@ -8,7 +8,8 @@ mod tls;
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect};
@@ -18,6 +19,7 @@ use url::Url;
 
 use super::json::{self, JsonFault};
 use crate::domain::secret::Secret;
+use crate::ops::metrics::{self, Endpoint, Metrics};
 
 /// The largest body that is read, in bytes. Discovery documents, key sets and token answers are a
 /// few kilobytes.
@@ -125,12 +127,18 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     client: Client,
+    metrics: Arc<Metrics>,
 }
 
 impl Http {
     /// A client that trusts the system's certificates and those of `ca_path`, and waits no longer
-    /// than `timeout` for one whole answer. Proxy variables of the environment are ignored.
-    pub(super) fn new(ca_path: Option<&Path>, timeout: Duration) -> Result<Self, BuildError> {
+    /// than `timeout` for one whole answer. Proxy variables of the environment are ignored. Each
+    /// question is counted.
+    pub(super) fn new(
+        ca_path: Option<&Path>,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
         let client = Client::builder()
             .use_preconfigured_tls(tls::client_config(ca_path)?)
             .redirect(redirect::Policy::none())
@@ -141,39 +149,57 @@ impl Http {
             .user_agent(concat!("headwarden/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| BuildError::Client(chain(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, metrics })
     }
 
     /// `GET url`, with a bearer token if given (RFC 6750 section 2.1).
     pub(super) async fn get(
         &self,
+        endpoint: Endpoint,
         url: &Url,
         bearer: Option<&Secret<String>>,
     ) -> Result<Answer, HttpError> {
         let request = self.client.get(url.clone());
-        send(match bearer {
+        let request = match bearer {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
-        })
-        .await
+        };
+        self.asked(endpoint, request).await
     }
 
     /// `POST url` with a form, and HTTP Basic credentials if given. Both halves are form-encoded
     /// first (RFC 6749 section 2.3.1).
     pub(super) async fn post(
         &self,
+        endpoint: Endpoint,
         url: &Url,
         form: &[(&str, &str)],
         basic: Option<(&str, &str)>,
     ) -> Result<Answer, HttpError> {
         let request = self.client.post(url.clone()).form(form);
-        send(match basic {
+        let request = match basic {
             Some((user, password)) => {
                 request.basic_auth(form_encoded(user), Some(form_encoded(password)))
             }
             None => request,
-        })
-        .await
+        };
+        self.asked(endpoint, request).await
+    }
+
+    async fn asked(
+        &self,
+        endpoint: Endpoint,
+        request: RequestBuilder,
+    ) -> Result<Answer, HttpError> {
+        let begun = Instant::now();
+        let answer = send(request).await;
+        let how = match &answer {
+            Ok(answer) if answer.status.is_success() => metrics::Answer::Answered,
+            Ok(answer) if answer.status.is_client_error() => metrics::Answer::Refused,
+            Ok(_) | Err(_) => metrics::Answer::Failed,
+        };
+        self.metrics.provider_asked(endpoint, how, begun.elapsed());
+        answer
     }
 }
 

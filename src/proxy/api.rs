@@ -9,16 +9,10 @@ use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
+use crate::ops::audit::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
-
-/// What a session may do on the API.
-enum Role {
-    Admin,
-    Viewer,
-    None,
-}
 
 impl House {
     /// With a live session and a same-origin proof the session's role decides; otherwise the session
@@ -45,13 +39,12 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let allowed = match self.role(&live) {
+        let role = self.role(&live).filter(|role| match role {
             Role::Admin => true,
             Role::Viewer => visit.is_safe(),
-            Role::None => false,
-        };
-        if !allowed {
-            self.metrics.denied(Rule::ApiRole);
+        });
+        let Some(role) = role else {
+            self.refused_by(visit, Rule::ApiRole, &live.session.identity);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
                 method = visit.head.method, "denied: no api role for this method"
@@ -63,19 +56,15 @@ impl House {
                 message,
                 &visit.id,
             ));
-        }
+        };
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
         }
-        if !visit.is_safe() {
-            tracing::info!(
-                request_id = visit.id, subject = %live.session.identity.subject,
-                method = visit.head.method, path = visit.head.target.path(), "api write by session"
-            );
-        }
+        let record = self.write_by_role(visit, role, &live);
         Verdict::Forward(Box::new(Route {
             authorization: Authorization::ApiKey,
             cookies: CookieRule::None,
+            record: record.map(Box::new),
             ..self.route_to_headscale(permit)
         }))
         .while_alive(live)
@@ -100,6 +89,7 @@ impl House {
         Verdict::Forward(Box::new(Route {
             authorization: Authorization::Keep,
             cookies: CookieRule::None,
+            record: self.write_by_key(visit).map(Box::new),
             ..self.route_to_headscale(permit)
         }))
     }
@@ -122,24 +112,25 @@ impl House {
             return Verdict::Answer(answer);
         }
         match self.role(&live) {
-            Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
-            Role::None => {
-                self.metrics.denied(Rule::ApiRole);
+            Some(Role::Admin | Role::Viewer) => self.forward_to_headscale(permit).while_alive(live),
+            None => {
+                self.refused_by(visit, Rule::ApiRole, &live.session.identity);
                 let who = &live.session.identity;
                 Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
             }
         }
     }
 
-    fn role(&self, live: &Live) -> Role {
+    /// What the session may do on the API, if anything.
+    fn role(&self, live: &Live) -> Option<Role> {
         let (rules, api) = (&self.settings.rules, &self.settings.api);
         let who = &live.session.identity;
         if rules.has_any_group(who, &api.admins) {
-            Role::Admin
+            Some(Role::Admin)
         } else if rules.has_any_group(who, &api.viewers) {
-            Role::Viewer
+            Some(Role::Viewer)
         } else {
-            Role::None
+            None
         }
     }
 }

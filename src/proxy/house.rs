@@ -16,6 +16,7 @@ use crate::domain::time::Clock;
 use crate::headscale::VersionWatch;
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
+use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
 use crate::pages;
 use crate::session::{
@@ -59,6 +60,8 @@ pub struct House {
     pub rates: Rates,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who did what.
+    pub audit: Audit,
     /// The present.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -27,6 +27,7 @@ mod provider_logout;
 pub mod rates;
 mod reason;
 pub mod recheck;
+mod record;
 mod relay;
 mod reply;
 mod response;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub struct Context {
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
+    /// When the request went on to an upstream, until that has answered.
+    sent_on: Option<Instant>,
     /// A second address of the upstream was tried.
     retried: bool,
     upload: Upload,
@@ -97,7 +100,17 @@ impl ProxyHttp for Phases {
                 return Ok(true);
             }
         };
-        match self.house.decide(visit, &body).await {
+        // What a form took to arrive is the client's time.
+        let began = if body.is_empty() {
+            visit.started
+        } else {
+            Instant::now()
+        };
+        let verdict = self.house.decide(visit, &body).await;
+        let decided = Instant::now();
+        let added = decided.saturating_duration_since(began);
+        self.house.metrics.added(&visit.door, added);
+        match verdict {
             Verdict::Answer(answer) => {
                 // A body that nobody read would be taken for the next request.
                 if visit.head.body != Framing::None && body.is_empty() {
@@ -120,6 +133,7 @@ impl ProxyHttp for Phases {
                     follow.until(live);
                 }
                 ctx.route = Some(route);
+                ctx.sent_on = Some(decided);
                 Ok(false)
             }
         }
@@ -207,6 +221,10 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
+        if let Some(sent_on) = ctx.sent_on.take() {
+            let metrics = &self.house.metrics;
+            metrics.upstream_answered(&visit.door, sent_on.elapsed());
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
             // pingora passes it on, and the client would wait for a protocol that nobody speaks.
             let why = "an upgrade that nobody asked for";
@@ -279,12 +297,17 @@ impl ProxyHttp for Phases {
             .response_written()
             .map(|response| response.status)
             .or(ctx.status);
+        if let Some(record) = ctx.route.as_mut().and_then(|route| route.record.as_mut()) {
+            record.status = status.map(|status| status.as_u16());
+        }
         let status = status.map_or(0, |status| status.as_u16());
         if let Ok(status) = StatusCode::from_u16(status) {
             self.house.metrics.request(&visit.door, status);
         }
+        let took = visit.started.elapsed();
+        self.house.metrics.request_took(&visit.door, took);
         // JSON has no numbers of 128 bits.
-        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // Of a callback, the path alone: its query holds a code.
         let path = reason::path(visit);
         let path = path.as_ref();

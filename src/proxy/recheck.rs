@@ -22,6 +22,7 @@ use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
 use crate::domain::time::{Clock, Timestamp};
 use crate::oidc::Provider;
+use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
 use crate::session::{Live, SessionKey, Sessions};
 
@@ -67,6 +68,7 @@ pub struct Rechecks {
     provider: Arc<Provider>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
     pauses: Pauses<SessionKey>,
@@ -85,6 +87,7 @@ impl Rechecks {
         provider: Arc<Provider>,
         sessions: Arc<Sessions>,
         metrics: Arc<Metrics>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -93,6 +96,7 @@ impl Rechecks {
             provider,
             sessions,
             metrics,
+            audit,
             clock,
             flights: Flights::new(),
             pauses: Pauses::new(),

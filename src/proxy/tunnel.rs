@@ -27,7 +27,7 @@ use super::upstream::Origin;
 use super::visit::Visit;
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
-use crate::ops::metrics::{Direction, Metrics};
+use crate::ops::metrics::{Direction, Metrics, TunnelEnd};
 
 /// The largest response head we read from Headscale.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -112,6 +112,8 @@ impl Tunnels {
             Ok(opened) => {
                 self.metrics
                     .request(&visit.door, StatusCode::SWITCHING_PROTOCOLS);
+                self.metrics
+                    .upstream_answered(&visit.door, visit.started.elapsed());
                 tracing::info!(
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
                     status = 101, "tunnel opened"
@@ -151,6 +153,12 @@ impl Tunnels {
             .relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
         self.metrics
             .relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
+        let cause = match &ended {
+            Some(Ok(())) => TunnelEnd::Closed,
+            Some(Err(_)) => TunnelEnd::Broken,
+            None => TunnelEnd::Cut,
+        };
+        self.metrics.tunnel_ended(kind, cause);
         match ended {
             Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
             Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),

@@ -47,6 +47,7 @@ fn desk() -> Desk {
         limits: LIMITS,
         complete: Arc::new(AtomicBool::new(true)),
         random,
+        audit: Audit::in_log(Arc::new(Fixed::default())),
     }
 }
 

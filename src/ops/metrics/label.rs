@@ -13,7 +13,7 @@ macro_rules! label {
         }
 
         impl $name {
-            pub(super) const ALL: &'static [&'static str] = &[$($text),+];
+            pub(crate) const ALL: &'static [&'static str] = &[$($text),+];
 
             /// The label's value.
             pub const fn label(self) -> &'static str {
@@ -189,6 +189,62 @@ label! {
         Publish = "publish",
         /// To be told.
         Subscribe = "subscribe",
+    }
+}
+
+label! {
+    /// What the provider was asked for.
+    Endpoint {
+        /// Its metadata.
+        Discovery = "discovery",
+        /// Its keys.
+        Keys = "keys",
+        /// To redeem a code.
+        Token = "token",
+        /// To refresh, at a re-check.
+        Refresh = "refresh",
+        /// The person's claims.
+        Userinfo = "userinfo",
+    }
+}
+
+label! {
+    /// How a question to the provider ended.
+    Answer {
+        /// With a 2xx that is not too large.
+        Answered = "answered",
+        /// With a 4xx.
+        Refused = "refused",
+        /// With something else, or not at all.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// How a tunnel ended.
+    TunnelEnd {
+        /// Both sides said so.
+        Closed = "closed",
+        /// One connection broke.
+        Broken = "broken",
+        /// The process was stopped.
+        Cut = "cut",
+    }
+}
+
+label! {
+    /// A check of readiness.
+    Check {
+        /// The process is not stopping.
+        Shutdown = "shutdown",
+        /// The provider is known.
+        Provider = "provider",
+        /// Headscale is healthy.
+        Headscale = "headscale",
+        /// Headscale trusts our issuer, where it should.
+        HeadscaleOidc = "headscale_oidc",
+        /// The session store answers, where there is one.
+        SessionStore = "session_store",
     }
 }
 
