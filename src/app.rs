@@ -34,6 +34,7 @@ use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
+use crate::ops::trace::{Collector, ExportError, Tracer};
 use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
@@ -57,7 +58,7 @@ const MOST_CONNECTIONS: usize = 50_000;
 const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long the audit log's last lines may take to be written.
+/// How long the audit log's last lines may take to be written, and the last traces to be sent.
 const LAST_LINES: Duration = Duration::from_secs(3);
 /// How long a refresh that is under way at the end may take.
 const LAST_REFRESH: Duration = Duration::from_secs(3);
@@ -119,6 +120,9 @@ pub enum StartError {
         /// The last failure.
         source: crate::oidc::discovery::DiscoveryError,
     },
+    /// Traces could never be sent.
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] ExportError),
     /// Metrics collide.
     #[error("metrics cannot be registered: {0}")]
     Metrics(String),
@@ -132,7 +136,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Bind { .. } | Self::AdminSocket(_) | Self::Audit { .. } => 3,
-            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
+            Self::Tls(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
@@ -279,8 +283,9 @@ impl App {
             cookies,
             headscale: Arc::clone(&origin),
             rates: Rates::new(&settings.limits),
-            metrics,
             audit,
+            tracer: tracer(&settings, &random, &metrics)?,
+            metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
@@ -343,6 +348,7 @@ impl App {
         self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
+        tasks.spawn(self.house.tracer.clone().run());
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
         tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
@@ -371,6 +377,7 @@ impl App {
         ready();
         stop().await;
         self.drain_and_close(stop, &closing).await;
+        self.house.tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
@@ -499,6 +506,8 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
         metrics: Arc::clone(&house.metrics),
+        tracer: house.tracer.clone(),
+        trusted_proxies: settings.trusted_proxies.clone(),
         cut: drain.cutting(),
     });
     let conf = Arc::new(ServerConf::default());
@@ -532,6 +541,25 @@ fn open_audit(
     let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
     Audit::open(to, settings.user_names, clock, metrics)
         .map_err(|source| StartError::Audit { path, source })
+}
+
+/// Traces where the operator wants them.
+fn tracer(
+    settings: &Settings,
+    random: &Arc<dyn Random>,
+    metrics: &Arc<Metrics>,
+) -> Result<Tracer, StartError> {
+    let Some(wanted) = &settings.tracing else {
+        return Ok(Tracer::default());
+    };
+    let collector = Collector {
+        url: wanted.url.clone(),
+        headers: wanted.headers.clone(),
+        ca_path: wanted.ca_path.clone(),
+        service: wanted.service_name.clone(),
+    };
+    let (random, metrics) = (Arc::clone(random), Arc::clone(metrics));
+    Ok(Tracer::new(collector, wanted.one_in, random, metrics)?)
 }
 
 fn build_issuer(

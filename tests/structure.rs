@@ -57,7 +57,13 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("pingora::", &["proxy", "app.rs"]),
     (
         "reqwest::",
-        &["oidc/http.rs", "oidc/http", "headscale/http.rs"],
+        // Spans go to a collector that no request waits for.
+        &[
+            "oidc/http.rs",
+            "oidc/http",
+            "headscale/http.rs",
+            "ops/trace/export.rs",
+        ],
     ),
     ("use redis::", &["session/redis.rs", "session/redis"]),
     ("prometheus::", &["ops/metrics.rs", "ops/metrics"]),
@@ -70,6 +76,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         "ring::rand",
         &["ops/entropy.rs", "issuer/jwt.rs", "issuer/keys.rs"],
     ),
+    ("prost::", &["ops/trace/message.rs", "ops/trace/export.rs"]),
     ("tikv_jemallocator", &["main.rs"]),
     ("clap::", &["cli.rs", "cli"]),
     ("askama::", &["pages"]),

@@ -13,6 +13,7 @@ mod oidc;
 mod rules;
 mod secrets;
 mod store;
+mod tracing;
 mod values;
 
 use super::env::Environment;
@@ -62,6 +63,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
+    let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
     let settings = Settings {
@@ -82,6 +84,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         limits: limits?,
         log: log?,
         audit: audit?,
+        tracing: tracing.ok()?,
         warnings: Vec::new(),
     };
     together(&settings, &mut checks.report);

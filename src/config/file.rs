@@ -44,6 +44,7 @@ sections! {
         limits: Option<Limits>,
         log: Option<Log>,
         audit: Option<Audit>,
+        tracing: Option<Tracing>,
     }
     /// An entry of `listen`.
     Listener {
@@ -185,6 +186,14 @@ sections! {
     Log {
         format: Option<String>,
         level: Option<String>,
+    }
+    /// `tracing`.
+    Tracing {
+        otlp_endpoint: Option<String>,
+        sample_one_in: Option<u64>,
+        service_name: Option<String>,
+        headers_path: Option<String>,
+        ca_path: Option<String>,
     }
     /// `audit`.
     Audit {

@@ -137,6 +137,11 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("log.level", Text),
     ("audit.path", Path),
     ("audit.user_names", Flag),
+    ("tracing.otlp_endpoint", Text),
+    ("tracing.sample_one_in", Number),
+    ("tracing.service_name", Text),
+    ("tracing.headers_path", Path),
+    ("tracing.ca_path", Path),
 ];
 
 /// Keys that people bring from Headscale and that mean nothing here: path, reason, what instead.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use ipnet::IpNet;
+use url::Url;
 
 use crate::domain::assurance::Assurance;
 use crate::domain::door::OpenPath;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub log: Log,
     /// The audit log.
     pub audit: Audit,
+    /// Traces; `None` is off.
+    pub tracing: Option<Tracing>,
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,
@@ -385,4 +388,19 @@ pub enum AuditPlace {
     Stdout,
     /// In a file of its own.
     File(PathBuf),
+}
+
+/// Traces over OTLP/HTTP.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// Where spans are posted to.
+    pub url: Url,
+    /// One request of so many is recorded, unless a trusted proxy decides.
+    pub one_in: u64,
+    /// `service.name`.
+    pub service_name: String,
+    /// Fields of each request to the collector; both can be sent.
+    pub headers: Vec<(String, Secret<String>)>,
+    /// A PEM bundle to verify the collector's certificate with, beside the system's.
+    pub ca_path: Option<PathBuf>,
 }

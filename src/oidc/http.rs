@@ -20,6 +20,7 @@ use url::Url;
 use super::json::{self, JsonFault};
 use crate::domain::secret::Secret;
 use crate::ops::metrics::{self, Endpoint, Metrics};
+use crate::ops::trace;
 
 /// The largest body that is read, in bytes. Discovery documents, key sets and token answers are a
 /// few kilobytes.
@@ -164,7 +165,7 @@ impl Http {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
         };
-        self.asked(endpoint, request).await
+        self.asked(endpoint, url, request).await
     }
 
     /// `POST url` with a form, and HTTP Basic credentials if given. Both halves are form-encoded
@@ -183,15 +184,17 @@ impl Http {
             }
             None => request,
         };
-        self.asked(endpoint, request).await
+        self.asked(endpoint, url, request).await
     }
 
     async fn asked(
         &self,
         endpoint: Endpoint,
+        url: &Url,
         request: RequestBuilder,
     ) -> Result<Answer, HttpError> {
         let begun = Instant::now();
+        let span = trace::child(|| format!("provider {}", endpoint.label()).into());
         let answer = send(request).await;
         let how = match &answer {
             Ok(answer) if answer.status.is_success() => metrics::Answer::Answered,
@@ -199,6 +202,21 @@ impl Http {
             Ok(_) | Err(_) => metrics::Answer::Failed,
         };
         self.metrics.provider_asked(endpoint, how, begun.elapsed());
+        if let Some(span) = span {
+            let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+            let failed = how != metrics::Answer::Answered;
+            let mut attributes = vec![(
+                "server.address",
+                trace::Value::Text(url.host_str().unwrap_or_default().to_owned().into()),
+            )];
+            attributes.extend(status.map(|status| {
+                (
+                    "http.response.status_code",
+                    trace::Value::Number(i64::from(status)),
+                )
+            }));
+            span.over(failed, attributes);
+        }
         answer
     }
 }

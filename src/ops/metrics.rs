@@ -15,7 +15,7 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Limit, Logout, LogoutOutcome, Refresh,
-    Rule, SignIn, StoreOperation, TunnelEnd,
+    Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use super::clock::SystemClock;
@@ -66,6 +66,7 @@ pub struct Metrics {
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
     audit_write_failures: IntCounter,
+    spans: IntCounterVec,
     ready: IntGauge,
     checks: IntGaugeVec,
     relayed_up: IntCounter,
@@ -219,6 +220,13 @@ impl Metrics {
                 "audit_write_failures_total",
                 "Lines of the audit log that are in the ordinary log, since its own could not be written.",
             )?,
+            spans: families.counters(
+                (
+                    "trace_spans_total",
+                    "Spans of traces that were recorded, by what became of them.",
+                ),
+                &[("outcome", Spans::ALL)],
+            )?,
             ready: families.gauge(
                 "ready",
                 "Whether every check of readiness passed when this was asked for.",
@@ -364,6 +372,12 @@ impl Metrics {
     /// Counts a line that could not be written to the audit log's own file.
     pub fn audit_write_failed(&self) {
         self.audit_write_failures.inc();
+    }
+
+    /// Counts spans that were recorded.
+    pub fn spans(&self, outcome: Spans, count: usize) {
+        let spans = self.spans.with_label_values(&[outcome.label()]);
+        spans.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Notes readiness, and each of its checks by name, and whether it passes. A check that is not there

@@ -9,3 +9,4 @@ pub mod log;
 pub mod metrics;
 pub mod panics;
 pub mod rate;
+pub mod trace;

@@ -18,6 +18,7 @@ use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
+use crate::ops::trace::Tracer;
 use crate::pages;
 use crate::session::{
     Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
@@ -62,6 +63,8 @@ pub struct House {
     pub metrics: Arc<Metrics>,
     /// Who did what.
     pub audit: Audit,
+    /// Traces, if there are any.
+    pub tracer: Tracer,
     /// The present.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -39,6 +39,7 @@ pub mod slots;
 pub mod standing;
 mod step_up;
 pub mod stream;
+pub mod traced;
 pub mod tunnel;
 pub mod turned_away;
 mod upload;

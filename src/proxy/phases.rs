@@ -14,6 +14,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tracing::field::display;
 
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::head::Framing;
@@ -22,8 +23,9 @@ use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::upload::Upload;
 use super::visit::{Follow, Porch, Visit};
-use super::{headers, reason, shared_caches, websocket};
+use super::{headers, reason, shared_caches, traced, websocket};
 use crate::domain::door::{Door, Guarded};
+use crate::ops::trace::Trace;
 use crate::pages::{self, UpstreamFailure};
 
 /// The proxy's logic, as pingora calls it.
@@ -48,8 +50,11 @@ pub struct Context {
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
-    /// When the request went on to an upstream, until that has answered.
+    /// When the request went on to an upstream.
     sent_on: Option<Instant>,
+    /// What that answered.
+    heard: Option<StatusCode>,
+    trace: Option<Box<Trace>>,
     /// A second address of the upstream was tried.
     retried: bool,
     upload: Upload,
@@ -91,6 +96,7 @@ impl ProxyHttp for Phases {
         if !is_the_same(&visit.head, session.req_header()) {
             return Err(unseen());
         }
+        ctx.trace = self.house.trace(visit);
         let body = match self.own_body(session, visit).await {
             Ok(body) => body,
             Err(answer) => {
@@ -106,7 +112,11 @@ impl ProxyHttp for Phases {
         } else {
             Instant::now()
         };
-        let verdict = self.house.decide(visit, &body).await;
+        let decide = self.house.decide(visit, &body);
+        let verdict = match &ctx.trace {
+            Some(trace) => trace.around(decide).await,
+            None => decide.await,
+        };
         let decided = Instant::now();
         let added = decided.saturating_duration_since(began);
         self.house.metrics.added(&visit.door, added);
@@ -204,6 +214,9 @@ impl ProxyHttp for Phases {
             return Err(unseen());
         };
         restate(request, visit)?;
+        if let Some(trace) = &ctx.trace {
+            traced::tell_upstream(request, trace)?;
+        }
         self.say_who(request, visit, route)?;
         if is_the_same(&visit.head, request) {
             Ok(())
@@ -221,9 +234,10 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
-        if let Some(sent_on) = ctx.sent_on.take() {
+        if let (Some(sent_on), None) = (ctx.sent_on, ctx.heard) {
             let metrics = &self.house.metrics;
             metrics.upstream_answered(&visit.door, sent_on.elapsed());
+            ctx.heard = Some(response.status);
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
             // pingora passes it on, and the client would wait for a protocol that nobody speaks.
@@ -311,16 +325,24 @@ impl ProxyHttp for Phases {
         // Of a callback, the path alone: its query holds a code.
         let path = reason::path(visit);
         let path = path.as_ref();
+        let trace_id = ctx.trace.as_ref().map(|trace| display(trace.id()));
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, reason = reason::of(error),
-                "request failed"
+                door = visit.door.label(), status, duration_ms, trace_id,
+                reason = reason::of(error), "request failed"
             ),
             _ => tracing::info!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, "request"
+                door = visit.door.label(), status, duration_ms, trace_id, "request"
             ),
+        }
+        if let Some(trace) = ctx.trace.take() {
+            if let (Some(route), Some(began)) = (&ctx.route, ctx.sent_on) {
+                traced::upstream_over(&trace, visit, &route.origin, began, ctx.heard);
+            }
+            let secure = self.house.settings.server_url.secure;
+            traced::over(*trace, visit, secure, status);
         }
     }
 }

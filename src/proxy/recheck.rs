@@ -24,6 +24,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::oidc::Provider;
 use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
+use crate::ops::trace;
 use crate::session::{Live, SessionKey, Sessions};
 
 /// Longest that a request waits for a re-check, counted from the beginning of that.
@@ -182,7 +183,7 @@ impl Rechecks {
                 session: live.key,
             };
             let (this, live) = (Arc::clone(self), live.clone());
-            async move { this.fly(live, &cause).await }
+            trace::carried(async move { this.fly(live, &cause).await })
         }))
     }
 

@@ -152,6 +152,16 @@ impl Origin {
         })
     }
 
+    /// Its host name or address, as configured.
+    pub fn host(&self) -> &str {
+        &self.upstream.host
+    }
+
+    /// Its TCP port.
+    pub const fn port(&self) -> u16 {
+        self.upstream.port
+    }
+
     /// Every address of the upstream, the one to try first in front.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(ip) = self.upstream.host.parse::<IpAddr>() {

@@ -214,7 +214,7 @@ fn what_cannot_be_written_to_the_file_is_in_the_log_and_counted_and_nobody_is_ke
         &line,
         &json!({"act": "signed_in", "subject": Account::Admin.subject()})
     ));
-    let (_, metrics) = crate::metrics::scrape(&scene);
+    let (_, metrics) = crate::metrics::scrape(scene.house());
     assert!(metrics.contains("\nheadwarden_audit_write_failures_total 1\n"));
     std::fs::create_dir(&place).unwrap();
     scene.sign_in(Account::Member);

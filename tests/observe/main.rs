@@ -4,6 +4,8 @@
 #![cfg(test)]
 
 mod audit;
+mod collector;
+mod deploy;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
@@ -17,3 +19,4 @@ mod schema;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod traces;

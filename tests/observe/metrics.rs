@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use crate::faulty_provider::Person as Account;
 use crate::scene::Scene;
 use crate::stage::send;
-use crate::support::house::More;
+use crate::support::house::{House, More};
 
 /// The content type and the text of `/metrics`.
-pub(crate) fn scrape(scene: &Scene) -> (String, String) {
+pub(crate) fn scrape(house: &House) -> (String, String) {
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let answer = send(scene.house().plan.admin, request);
+    let answer = send(house.plan.admin, request);
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let kind = answer.header("content-type").unwrap_or_default().to_owned();
     (kind, answer.text())
@@ -43,7 +43,7 @@ pub(crate) fn promtool(arguments: &[&str], input: &str) -> String {
 fn prometheus_takes_the_metrics_and_finds_nothing_to_mend() {
     let scene = Scene::start("", &More::default());
     scene.sign_in(Account::Member);
-    let (kind, text) = scrape(&scene);
+    let (kind, text) = scrape(scene.house());
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     assert_eq!(promtool(&["check", "metrics"], &text), "");
     let spoiled = text.replace("headwarden_sign_ins_total", "headwarden_sign_ins");

@@ -233,6 +233,18 @@ label! {
 }
 
 label! {
+    /// What became of a span.
+    Spans {
+        /// The collector took it.
+        Sent = "sent",
+        /// The collector did not take it.
+        NotTaken = "not_taken",
+        /// There was no place in the queue.
+        Overflowed = "overflowed",
+    }
+}
+
+label! {
     /// A check of readiness.
     Check {
         /// The process is not stopping.
