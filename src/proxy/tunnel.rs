@@ -30,7 +30,7 @@ use super::visit::Visit;
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
 use crate::ops::metrics::{Direction, Metrics, TunnelEnd};
-use crate::ops::trace::{Trace, Tracer};
+use crate::ops::trace::Trace;
 
 /// The largest response head we read from Headscale.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -52,10 +52,6 @@ pub struct Tunnels {
     pub secure: bool,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Traces, if there are any.
-    pub tracer: Tracer,
-    /// Peers whose traces go on.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Turns true when whatever is still open must end.
     pub cut: watch::Receiver<bool>,
 }
@@ -111,10 +107,10 @@ impl Tunnels {
         _permit: Permit,
         kind: Tunnel,
         visit: Visit,
+        trace: Option<Box<Trace>>,
         connection: Connection,
     ) {
         let (client, early) = connection.into_parts();
-        let trace = traced::begin(&self.tracer, &visit, &self.trusted_proxies);
         let trace_id = trace.as_ref().map(|trace| display(trace.id()));
         let opened = Box::pin(self.open(kind, &visit, trace.as_deref(), client, early)).await;
         if let Some(trace) = trace {
