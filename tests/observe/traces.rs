@@ -70,7 +70,7 @@ fn a_request_is_a_trace_with_what_was_asked_of_others_below_it_and_no_secret_in_
 
     let came_back = collector.wait_for("GET own", "url.path", "/oidc/callback");
     let page = collector.wait_for("GET guarded", "url.path", "/windows");
-    let odd = collector.wait_for("_OTHER guarded", "url.path", "/windows/coffee");
+    let odd = collector.wait_for("_OTHER closed", "url.path", "/windows/coffee");
     assert_eq!(text(&odd, "http.request.method"), "_OTHER");
     let all = collector.spans();
     let asked = below(&all, &came_back);
