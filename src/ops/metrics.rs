@@ -1,9 +1,11 @@
 //! What is counted. One [`Metrics`] value holds its own registry; there is no global one.
 //!
-//! Every label comes from an enum here or in `domain`, so that nobody's path, name or address can
-//! grow the number of series; and every series is there from the start, at zero. The table of all
+//! Every label comes from an enum here or in `domain`, or is a file that the configuration names, so
+//! that nobody's path, name or address can grow the number of series; and every series is there from
+//! the start, at zero where it counts. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,9 +17,11 @@ use prometheus::{
 
 use self::label::{CLASSES, DOORS, TUNNELS};
 pub use self::label::{
-    CallbackFailure, Direction, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn, StoreOperation,
+    CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn,
+    StoreOperation,
 };
 use crate::domain::door::{Door, Tunnel};
+use crate::domain::time::Timestamp;
 
 mod label;
 
@@ -47,6 +51,9 @@ pub struct Metrics {
     store_failures: IntCounterVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
+    handshake_failures: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
+    certificate_failures: IntCounter,
 }
 
 impl Metrics {
@@ -148,6 +155,21 @@ impl Metrics {
             )?,
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
+            handshake_failures: families.counters(
+                (
+                    "tls_handshake_failures_total",
+                    "TLS handshakes of listeners that came to nothing, by reason.",
+                ),
+                &[("reason", Handshake::ALL)],
+            )?,
+            certificate_expiry: families.by_file(
+                "certificate_expiry_seconds",
+                "When a certificate of a listener expires, in seconds since 1970, by its file.",
+            )?,
+            certificate_failures: families.counter(
+                "certificate_reload_failures_total",
+                "Changes of certificate files that could not be used.",
+            )?,
             registry: families.0,
         })
     }
@@ -244,6 +266,25 @@ impl Metrics {
         }
     }
 
+    /// Counts a TLS handshake that came to nothing.
+    pub fn handshake_failed(&self, reason: Handshake) {
+        self.handshake_failures
+            .with_label_values(&[reason.label()])
+            .inc();
+    }
+
+    /// Notes when the certificate in `file` expires. There are as many as the operator configured.
+    pub fn certificate_expires(&self, file: &Path, at: Timestamp) {
+        self.certificate_expiry
+            .with_label_values(&[file.to_string_lossy().as_ref()])
+            .set(i64::try_from(at.unix()).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a change of certificate files that cannot be used.
+    pub fn certificate_unusable(&self) {
+        self.certificate_failures.inc();
+    }
+
     /// Everything, in the text exposition format ([`CONTENT_TYPE`]).
     ///
     /// # Errors
@@ -297,6 +338,15 @@ impl Families {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.registered(IntGauge::new(name, help)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.registered(IntCounter::new(name, help)?)
+    }
+
+    /// One series for each file of the configuration; none before it is known.
+    fn by_file(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), &["path"])?)
     }
 
     fn histograms(
