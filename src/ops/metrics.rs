@@ -5,7 +5,6 @@
 //! the start, at zero where it counts. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -20,10 +19,11 @@ pub use self::label::{
     CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn,
     StoreOperation,
 };
+use self::tls::TlsFamilies;
 use crate::domain::door::{Door, Tunnel};
-use crate::domain::time::Timestamp;
 
 mod label;
+mod tls;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -51,9 +51,7 @@ pub struct Metrics {
     store_failures: IntCounterVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
-    handshake_failures: IntCounterVec,
-    certificate_expiry: IntGaugeVec,
-    certificate_failures: IntCounter,
+    tls: TlsFamilies,
 }
 
 impl Metrics {
@@ -155,21 +153,7 @@ impl Metrics {
             )?,
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
-            handshake_failures: families.counters(
-                (
-                    "tls_handshake_failures_total",
-                    "TLS handshakes of listeners that came to nothing, by reason.",
-                ),
-                &[("reason", Handshake::ALL)],
-            )?,
-            certificate_expiry: families.by_file(
-                "certificate_expiry_seconds",
-                "When a certificate of a listener expires, in seconds since 1970, by its file.",
-            )?,
-            certificate_failures: families.counter(
-                "certificate_reload_failures_total",
-                "Changes of certificate files that could not be used.",
-            )?,
+            tls: TlsFamilies::new(&families)?,
             registry: families.0,
         })
     }
@@ -264,25 +248,6 @@ impl Metrics {
         } else {
             self.store_failures.with_label_values(labels).inc();
         }
-    }
-
-    /// Counts a TLS handshake that came to nothing.
-    pub fn handshake_failed(&self, reason: Handshake) {
-        self.handshake_failures
-            .with_label_values(&[reason.label()])
-            .inc();
-    }
-
-    /// Notes when the certificate in `file` expires. There are as many as the operator configured.
-    pub fn certificate_expires(&self, file: &Path, at: Timestamp) {
-        self.certificate_expiry
-            .with_label_values(&[file.to_string_lossy().as_ref()])
-            .set(i64::try_from(at.unix()).unwrap_or(i64::MAX));
-    }
-
-    /// Counts a change of certificate files that cannot be used.
-    pub fn certificate_unusable(&self) {
-        self.certificate_failures.inc();
     }
 
     /// Everything, in the text exposition format ([`CONTENT_TYPE`]).

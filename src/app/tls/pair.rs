@@ -85,7 +85,9 @@ impl Pair {
 
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pair").field("names", &self.names).finish()
+        f.debug_struct("Pair")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 

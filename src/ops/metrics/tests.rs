@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
 use crate::domain::door::{ApiKind, Guarded, Own};
 use crate::domain::policy::Denial;
+use crate::domain::time::Timestamp;
 
 fn value(metrics: &Metrics, series: &str) -> Option<u64> {
     let text = metrics.render().unwrap();
