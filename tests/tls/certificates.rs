@@ -18,16 +18,16 @@ fn a_client_is_shown_the_certificate_for_the_name_it_asks_for() {
     ];
     let mut made: Vec<(&str, ServerCertificate)> = Vec::new();
     let scene = Scene::start(|files, authority| {
-        let mut list = String::new();
+        let mut list = Vec::new();
         for (name, names) in PAIRS {
             let certificate = authority.certificate(names);
             let directory = files.join(name);
             std::fs::create_dir(&directory).expect("a directory");
             certificate.write(&directory);
-            list.push_str(&format!("{}, ", crate::scene::pair(&directory)));
+            list.push(crate::scene::pair(&directory));
             made.push((name, certificate));
         }
-        format!("{{ certificates: [{list}] }}")
+        format!("{{ certificates: [{}] }}", list.join(", "))
     });
     for (asked, expected) in [
         ("headscale.company", "first"),
