@@ -139,7 +139,12 @@ fn is_for_tests(name: &str) -> bool {
     let stem = name.trim_end_matches(".rs");
     stem.ends_with("tests")
         || name.contains("tests/")
-        || ["session/testing.rs", "issuer/fixture.rs"].contains(&name)
+        || [
+            "session/testing.rs",
+            "issuer/fixture.rs",
+            "app/tls/testing.rs",
+        ]
+        .contains(&name)
 }
 
 fn sources() -> Vec<Source> {

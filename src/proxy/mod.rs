@@ -15,6 +15,7 @@ pub mod connection;
 pub mod drain;
 mod flights;
 pub mod gate;
+pub mod handshake;
 pub mod head;
 pub mod headers;
 pub mod house;
