@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::desk::Desk;
+use crate::config::Current;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
@@ -33,7 +34,7 @@ pub struct Admin {
     /// Where sessions are seen and ended.
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
-    pub shows_sessions: bool,
+    pub settings: Current,
 }
 
 impl Admin {
@@ -42,7 +43,7 @@ impl Admin {
         let path = request.uri().path();
         let may_come_here = match caller {
             Caller::Local { .. } => true,
-            Caller::Remote(_) => self.shows_sessions,
+            Caller::Remote(_) => self.settings.now().admin.sessions,
         };
         if Desk::is_at(path) && may_come_here {
             return self.desk.answer(request, caller).await;

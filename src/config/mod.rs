@@ -3,6 +3,7 @@
 //! connection; the files it reads are the configuration and the secrets that it names.
 
 mod check;
+mod current;
 mod env;
 mod file;
 mod files;
@@ -14,6 +15,7 @@ mod yaml;
 
 use std::path::Path;
 
+pub use current::Current;
 pub use env::Environment;
 pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
