@@ -161,6 +161,8 @@ pub struct App {
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// The certificates of our listeners.
+    tls: Arc<tls::Tls>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -213,6 +215,8 @@ impl App {
         let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
         let audit = open_audit(&settings.audit, &clock, &metrics)?;
+        // A certificate that cannot be used ends the process at once, as a port in use does.
+        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -225,13 +229,7 @@ impl App {
             &clock,
             &random,
         ));
-        let redirect_uri = settings.server_url.join("/oidc/callback");
-        let provider = Provider::new(
-            &settings.oidc,
-            redirect_uri,
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-        )?;
+        let provider = provider(&settings, &clock, &metrics)?;
         let rechecks = Arc::new(Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
@@ -257,10 +255,7 @@ impl App {
             .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
-        let origin = Arc::new(Origin::new(
-            settings.headscale.upstream.clone(),
-            settings.headscale.connect_timeout,
-        )?);
+        let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = [
             settings.server_url.origin.as_str(),
@@ -313,9 +308,15 @@ impl App {
             probe,
             versions,
             random,
+            tls,
             snapshot,
             drain,
         })
+    }
+
+    /// The certificates of our listeners, for whoever says that their files are complete.
+    pub fn certificates(&self) -> Arc<tls::Tls> {
+        Arc::clone(&self.tls)
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -334,13 +335,6 @@ impl App {
         let local = self.settings.admin.socket.as_ref();
         let local = local.map(socket::listen).transpose()?;
         let (local, _name) = local.unzip();
-        // A certificate that cannot be used ends the process at once, as a port in use does.
-        let acceptors = self
-            .settings
-            .listen
-            .iter()
-            .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
@@ -354,6 +348,7 @@ impl App {
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
         tasks.spawn(house.tracer.clone().run());
+        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
@@ -373,14 +368,14 @@ impl App {
             Provider::keep_fresh(provider, stopping, random.as_ref()).await;
         });
         let mut public = Vec::new();
-        for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
-            public.push((socket.listen()?, acceptor));
+        for (socket, tls) in sockets.public.into_iter().zip(self.tls.public()) {
+            public.push((socket.listen()?, tls));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
         complete.store(true, Ordering::Release);
-        for (listener, acceptor) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
+        for (listener, tls) in public {
+            tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         ready();
@@ -400,16 +395,13 @@ impl App {
         socket: Option<bind::Socket>,
         closing: &Drain,
     ) -> Result<(), StartError> {
-        let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
-            (socket, &self.issuer, &self.settings.headscale.sign_in)
-        else {
+        let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
-            Listening::Tcp(listener, acceptor),
+            Listening::Tcp(listener, self.tls.issuer()),
             PRIVATE_CONNECTIONS,
             stop,
             move |mut request, caller| {
@@ -446,6 +438,7 @@ impl App {
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&house.metrics),
+            tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),
@@ -504,6 +497,21 @@ impl App {
         closing.stop();
         tracing::info!("stopped");
     }
+}
+
+fn provider(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Provider>, StartError> {
+    let redirect_uri = settings.server_url.join("/oidc/callback");
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Ok(Provider::new(&settings.oidc, redirect_uri, clock, metrics)?)
+}
+
+fn headscale(settings: &Settings) -> Result<Arc<Origin>, TrustError> {
+    let headscale = &settings.headscale;
+    Origin::new(headscale.upstream.clone(), headscale.connect_timeout).map(Arc::new)
 }
 
 /// Who carries tunnels to `origin`.

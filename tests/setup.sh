@@ -26,6 +26,9 @@ node nodejs
 npm npm
 redis-server redis-server
 promtool prometheus
+sqlite3 sqlite3
+psql postgresql
+groff groff
 END
 
 if ((${#missing[@]})); then

@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::desk::Desk;
+use super::tls::Tls;
 use crate::config::Current;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub shared: Option<Arc<SharedSessions>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The certificates of our listeners.
+    pub tls: Arc<Tls>,
     /// Whether we are stopping.
     pub drain: Drain,
     /// Where sessions are seen and ended.
@@ -126,6 +129,10 @@ impl Admin {
                 let what = "does not answer: nobody new can sign in".to_owned();
                 checks.with("session_store", Outcome::Warn(what))
             }
+        };
+        let checks = match self.tls.health() {
+            None => checks,
+            Some(certificates) => checks.with("certificates", certificates),
         };
         if !self.trusts_an_issuer {
             return checks;

@@ -7,6 +7,7 @@
 mod tls;
 
 use std::error::Error as _;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,12 +82,19 @@ pub enum HttpError {
     RepeatedName,
 }
 
-/// An answer whose body is complete and bounded.
-#[derive(Debug)]
+/// An answer whose body is complete and bounded. `Debug` does not show it: it may be a token.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     content_type: String,
     body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -151,6 +159,11 @@ impl Http {
             .build()
             .map_err(|error| BuildError::Client(chain(&error)))?;
         Ok(Self { client, metrics })
+    }
+
+    /// Where questions are counted.
+    pub(super) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// `GET url`, with a bearer token if given (RFC 6750 section 2.1).
@@ -325,6 +338,8 @@ mod tests {
     fn an_answer_that_is_not_json_is_not_quoted() {
         let error = answer("application/json", r#"{"access_token": "s3cret" "#).object();
         assert!(!format!("{error:?}").contains("s3cret"));
+        let answer = answer("application/json", r#"{"access_token": "s3cret"}"#);
+        assert!(!format!("{answer:?}").contains("s3cret"));
     }
 
     #[test]

@@ -2,15 +2,17 @@
 //! somebody. The attempt itself (state, nonce, verifier) is `domain::login`'s; keeping it in a cookie
 //! is the `session` room's.
 
+use std::fmt;
+
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
-use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
+use super::claims;
 use super::exchange::{self, Grant};
 use super::id_token::{ExpectedNonce, Verified};
 use super::provider::{Provider, Snapshot};
@@ -33,8 +35,16 @@ pub struct AuthorizeOptions {
     pub login_hint: Option<String>,
 }
 
-/// What came back through the browser.
-#[derive(Clone, Debug)]
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback")
+            .field("iss", &self.iss)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came back through the browser. `Debug` shows neither state nor code.
+#[derive(Clone)]
 pub struct Callback {
     /// `state`, to be equal to the attempt's.
     pub state: String,
@@ -170,10 +180,7 @@ impl Provider {
             &subject,
         )
         .await?;
-        let acr = claims.get("acr").and_then(Value::as_str).map(str::to_owned);
-        let amr = claims.get("amr").and_then(Value::as_array);
-        let amr = amr.into_iter().flatten().filter_map(Value::as_str);
-        let amr = amr.map(str::to_owned).collect();
+        let (acr, amr) = claims::assurance(&claims);
         Ok(SignedIn {
             identity: self.identity(claims, userinfo, subject),
             provider_session,

@@ -94,8 +94,9 @@ impl Provider {
     /// # Errors
     /// [`BuildError`], mostly about `oidc.ca_path`.
     pub fn with(&self, settings: &Oidc) -> Result<Arc<Self>, BuildError> {
+        let metrics = Arc::clone(self.http.metrics());
         Ok(Arc::new(Self {
-            http: Http::new(settings.ca_path.as_deref(), settings.timeout)?,
+            http: Http::new(settings.ca_path.as_deref(), settings.timeout, metrics)?,
             settings: settings.clone(),
             redirect_uri: self.redirect_uri.clone(),
             clock: Arc::clone(&self.clock),

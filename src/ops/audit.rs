@@ -20,11 +20,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::act::{Act, Actor, EndReason, Outcome, Role, Scope, Step};
+pub use self::act::{Act, Actor, EndReason, Outcome, Scope, Step};
 use self::file::Writer;
 pub use self::pending::Pending;
 use super::metrics::Metrics;
 use crate::domain::identity::Subject;
+use crate::domain::role::Role;
 use crate::domain::time::Clock;
 
 /// The `target` of every line of the audit log that is in the ordinary one.

@@ -1,7 +1,8 @@
 //! What is counted. One [`Metrics`] value holds its own registry; there is no global one.
 //!
-//! Every label comes from an enum here or in `domain`, so that nobody's path, name or address can
-//! grow the number of series; and every series is there from the start, at zero. The table of all
+//! Every label comes from an enum here or in `domain`, or is a file that the configuration names, so
+//! that nobody's path, name or address can grow the number of series; and every series is there from
+//! the start, at zero where it counts. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
 use std::time::Duration;
@@ -14,31 +15,28 @@ use prometheus::{
 };
 
 pub use self::label::{
-    Answer, CallbackFailure, Check, Direction, Endpoint, Limit, Logout, LogoutOutcome, Refresh,
-    Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
+    Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
+use self::times::TimeFamilies;
+use self::tls::TlsFamilies;
+use self::watched::WatchFamilies;
 use super::clock::SystemClock;
 use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
 mod process;
+mod times;
+mod tls;
+mod watched;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Upper bounds in seconds: a store near by answers within one millisecond.
 const STORE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
-
-/// Of what we add to a request: microseconds when all is well, and more where the provider is asked.
-const ADDED_BUCKETS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
-];
-/// Of whole requests, and of upstreams and the provider: over a network, and with long polls.
-const REQUEST_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
 
 /// All counters of the process. Shared behind an `Arc`; every method may be called from any thread.
 #[derive(Debug)]
@@ -47,11 +45,6 @@ pub struct Metrics {
     started: Timestamp,
     requests: IntCounterVec,
     requests_cut: IntCounterVec,
-    request_seconds: HistogramVec,
-    added_seconds: HistogramVec,
-    upstream_seconds: HistogramVec,
-    provider_requests: IntCounterVec,
-    provider_seconds: HistogramVec,
     sign_ins: IntCounterVec,
     callback_failures: IntCounterVec,
     denials: IntCounterVec,
@@ -60,17 +53,15 @@ pub struct Metrics {
     tunnels_open: IntGaugeVec,
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
-    tunnels_ended: IntCounterVec,
     limits: IntCounterVec,
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
-    audit_write_failures: IntCounter,
-    spans: IntCounterVec,
-    ready: IntGauge,
-    checks: IntGaugeVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
+    tls: TlsFamilies,
+    times: TimeFamilies,
+    watched: WatchFamilies,
 }
 
 impl Metrics {
@@ -102,45 +93,6 @@ impl Metrics {
                     "Requests that ended with their session, by door.",
                 ),
                 &[("door", DOORS)],
-            )?,
-            request_seconds: families.histograms(
-                (
-                    "request_seconds",
-                    "Time from the whole head of a request to the end of its answer, by door.",
-                ),
-                REQUEST_BUCKETS,
-                &[("door", DOORS)],
-            )?,
-            added_seconds: families.histograms(
-                (
-                    "added_seconds",
-                    "Time from the whole head of a request to our answer, or to the upstream's turn, by door.",
-                ),
-                ADDED_BUCKETS,
-                &[("door", DOORS)],
-            )?,
-            upstream_seconds: families.histograms(
-                (
-                    "upstream_seconds",
-                    "Time from an upstream's turn to the head of its answer, by door.",
-                ),
-                REQUEST_BUCKETS,
-                &[("door", DOORS)],
-            )?,
-            provider_requests: families.counters(
-                (
-                    "provider_requests_total",
-                    "Questions to the provider, by endpoint and outcome.",
-                ),
-                &[("endpoint", Endpoint::ALL), ("outcome", Answer::ALL)],
-            )?,
-            provider_seconds: families.histograms(
-                (
-                    "provider_seconds",
-                    "Time that the provider took, answered or not, by endpoint.",
-                ),
-                REQUEST_BUCKETS,
-                &[("endpoint", Endpoint::ALL)],
             )?,
             sign_ins: families.counters(
                 ("sign_ins_total", "Sign-ins completed, by purpose."),
@@ -183,13 +135,6 @@ impl Metrics {
                 ("tunnels_refused_total", "Tunnels not opened, by kind."),
                 &[("kind", TUNNELS)],
             )?,
-            tunnels_ended: families.counters(
-                (
-                    "tunnels_ended_total",
-                    "Tunnels that were open and are not any more, by kind and cause.",
-                ),
-                &[("kind", TUNNELS), ("cause", TunnelEnd::ALL)],
-            )?,
             limits: families.counters(
                 (
                     "limits_hit_total",
@@ -216,31 +161,12 @@ impl Metrics {
                 ),
                 &[("operation", StoreOperation::ALL)],
             )?,
-            audit_write_failures: families.counter(
-                "audit_write_failures_total",
-                "Lines of the audit log that are in the ordinary log, since its own could not be written.",
-            )?,
-            spans: families.counters(
-                (
-                    "trace_spans_total",
-                    "Spans of traces that were recorded, by what became of them.",
-                ),
-                &[("outcome", Spans::ALL)],
-            )?,
-            ready: families.gauge(
-                "ready",
-                "Whether every check of readiness passed when this was asked for.",
-            )?,
-            checks: families.gauges(
-                (
-                    "check_passing",
-                    "Whether a check of readiness passed when this was asked for.",
-                ),
-                &[("check", Check::ALL)],
-            )?,
             started: SystemClock.now(),
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
+            tls: TlsFamilies::new(&families)?,
+            times: TimeFamilies::new(&families)?,
+            watched: WatchFamilies::new(&families)?,
             registry: families.0,
         })
     }
@@ -262,32 +188,6 @@ impl Metrics {
     /// Counts a request that ended with its session.
     pub fn request_cut(&self, door: &Door) {
         self.requests_cut.with_label_values(&[door.label()]).inc();
-    }
-
-    /// Notes how long a request took, to the end of its answer.
-    pub fn request_took(&self, door: &Door, took: Duration) {
-        let seconds = self.request_seconds.with_label_values(&[door.label()]);
-        seconds.observe(took.as_secs_f64());
-    }
-
-    /// Notes how long we needed to answer a request ourselves, or to let it go on.
-    pub fn added(&self, door: &Door, took: Duration) {
-        let seconds = self.added_seconds.with_label_values(&[door.label()]);
-        seconds.observe(took.as_secs_f64());
-    }
-
-    /// Notes how long an upstream took until the head of its answer.
-    pub fn upstream_answered(&self, door: &Door, took: Duration) {
-        let seconds = self.upstream_seconds.with_label_values(&[door.label()]);
-        seconds.observe(took.as_secs_f64());
-    }
-
-    /// Counts a question to the provider, and how long it took.
-    pub fn provider_asked(&self, endpoint: Endpoint, answer: Answer, took: Duration) {
-        let (asked, endpoint) = (&self.provider_requests, endpoint.label());
-        asked.with_label_values(&[endpoint, answer.label()]).inc();
-        let seconds = self.provider_seconds.with_label_values(&[endpoint]);
-        seconds.observe(took.as_secs_f64());
     }
 
     /// Counts a sign-in that the provider and the rules let through.
@@ -327,12 +227,6 @@ impl Metrics {
         OpenTunnel(gauge)
     }
 
-    /// Counts the end of a tunnel that was open.
-    pub fn tunnel_ended(&self, kind: Tunnel, cause: TunnelEnd) {
-        let labels = &[kind.label(), cause.label()];
-        self.tunnels_ended.with_label_values(labels).inc();
-    }
-
     /// Counts a tunnel that did not come to be: a limit, or an upstream that would not switch.
     pub fn tunnel_refused(&self, kind: Tunnel) {
         self.tunnels_refused
@@ -366,30 +260,6 @@ impl Metrics {
             seconds.observe(took.as_secs_f64());
         } else {
             self.store_failures.with_label_values(labels).inc();
-        }
-    }
-
-    /// Counts a line that could not be written to the audit log's own file.
-    pub fn audit_write_failed(&self) {
-        self.audit_write_failures.inc();
-    }
-
-    /// Counts spans that were recorded.
-    pub fn spans(&self, outcome: Spans, count: usize) {
-        let spans = self.spans.with_label_values(&[outcome.label()]);
-        spans.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-    }
-
-    /// Notes readiness, and each of its checks by name, and whether it passes. A check that is not there
-    /// has nothing to complain about; one of a name that is not known here is left out.
-    pub fn checked(&self, ready: bool, checks: impl Iterator<Item = (&'static str, bool)>) {
-        self.ready.set(i64::from(ready));
-        let found: Vec<(&str, bool)> = checks.collect();
-        for name in Check::ALL {
-            let passes = found.iter().all(|(check, passes)| check != name || *passes);
-            self.checks
-                .with_label_values(&[name])
-                .set(i64::from(passes));
         }
     }
 
@@ -434,10 +304,6 @@ impl Families {
         self.registered(family)
     }
 
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.registered(IntCounter::new(name, help)?)
-    }
-
     fn gauges(
         &self,
         (name, help): (&str, &str),
@@ -452,6 +318,15 @@ impl Families {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.registered(IntGauge::new(name, help)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.registered(IntCounter::new(name, help)?)
+    }
+
+    /// One series for each file of the configuration; none before it is known.
+    fn by_file(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), &["path"])?)
     }
 
     fn histograms(

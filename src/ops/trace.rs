@@ -132,13 +132,13 @@ impl Tracer {
     /// no traces.
     pub fn begin(&self, parent: Option<Parent>, began: Instant) -> Option<Box<Trace>> {
         let inner = self.0.as_ref()?;
-        let (trace, sampled) = match parent {
-            Some(parent) => (parent.trace, parent.sampled),
-            None => {
+        let (trace, sampled) = parent.map_or_else(
+            || {
                 let trace = TraceId(not_zero(inner.random.as_ref()));
                 (trace, inner.chooses(trace))
-            }
-        };
+            },
+            |parent| (parent.trace, parent.sampled),
+        );
         Some(Box::new(Trace {
             here: Arc::new(Here {
                 inner: Arc::clone(inner),
@@ -156,9 +156,8 @@ impl Tracer {
 impl Inner {
     /// By the trace's id alone, so that everybody who is asked chooses the same.
     fn chooses(&self, trace: TraceId) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = trace.0;
-        let drawn = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        drawn <= u64::MAX / self.one_in
+        let end = trace.0.last_chunk::<8>();
+        end.is_some_and(|end| u64::from_be_bytes(*end) <= u64::MAX / self.one_in)
     }
 
     fn finished(&self, span: Finished) {

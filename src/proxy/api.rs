@@ -9,7 +9,7 @@ use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
-use crate::ops::audit::Role;
+use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
@@ -39,11 +39,8 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let role = self.role(&live).filter(|role| match role {
-            Role::Admin => true,
-            Role::Viewer => visit.is_safe(),
-        });
-        let Some(role) = role else {
+        let role = self.role(&live);
+        if !role.allows(visit.is_safe()) {
             self.refused_by(visit, Rule::ApiRole, &live.session.identity);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
@@ -56,7 +53,7 @@ impl House {
                 message,
                 &visit.id,
             ));
-        };
+        }
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
         }
@@ -112,8 +109,8 @@ impl House {
             return Verdict::Answer(answer);
         }
         match self.role(&live) {
-            Some(Role::Admin | Role::Viewer) => self.forward_to_headscale(permit).while_alive(live),
-            None => {
+            Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
+            Role::None => {
                 self.refused_by(visit, Rule::ApiRole, &live.session.identity);
                 let who = &live.session.identity;
                 Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
@@ -121,16 +118,8 @@ impl House {
         }
     }
 
-    /// What the session may do on the API, if anything.
-    fn role(&self, live: &Live) -> Option<Role> {
+    fn role(&self, live: &Live) -> Role {
         let (rules, api) = (&self.settings.rules, &self.settings.api);
-        let who = &live.session.identity;
-        if rules.has_any_group(who, &api.admins) {
-            Some(Role::Admin)
-        } else if rules.has_any_group(who, &api.viewers) {
-            Some(Role::Viewer)
-        } else {
-            None
-        }
+        Role::of(rules, &live.session.identity, &api.admins, &api.viewers)
     }
 }

@@ -7,7 +7,8 @@ use super::visit::Visit;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{Identity, Subject};
 use crate::domain::leg::LegKind;
-use crate::ops::audit::{Act, Actor, Entry, Outcome, Pending, Role, Step};
+use crate::domain::role::Role;
+use crate::ops::audit::{Act, Actor, Entry, Outcome, Pending, Step};
 use crate::ops::metrics::Rule;
 use crate::session::Live;
 

@@ -149,7 +149,7 @@ fn serve(stream: TcpStream, manner: Manner, posts: &Mutex<Vec<Post>>) {
         };
         let mut sent = writer.write_all(answer.as_bytes());
         while manner == Manner::Endless && sent.is_ok() {
-            sent = writer.write_all(&[b'x'; 65_536]);
+            sent = writer.write_all(&[b'x'; 8192]);
         }
         if sent.is_err() {
             return;

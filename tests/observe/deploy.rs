@@ -79,10 +79,8 @@ fn the_dashboard_asks_for_metrics_that_exist_in_a_language_that_prometheus_speak
         used.extend(names);
         let plain = expression.replace("$__rate_interval", "5m");
         let quoted = serde_json::to_string(&plain).unwrap();
-        rules.push_str(&format!(
-            "      - record: x:y{}\n        expr: {quoted}\n",
-            used.len()
-        ));
+        let record = format!("      - record: x:y{}\n", used.len());
+        rules = rules + &record + "        expr: " + &quoted + "\n";
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rules.yml");

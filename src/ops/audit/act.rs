@@ -129,16 +129,6 @@ words! {
 }
 
 words! {
-    /// What a session may do on the API. The value of `role`.
-    Role {
-        /// Everything.
-        Admin = "admin",
-        /// Safe methods.
-        Viewer = "viewer",
-    }
-}
-
-words! {
     /// Why sessions ended. The value of `reason` of [`Act::Ended`].
     EndReason {
         /// The provider does not vouch for the person any more.

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Entry;
-use super::act::{Role, Scope, Step};
+use super::act::{Scope, Step};
 use crate::domain::calendar::rfc3339;
+use crate::domain::role::Role;
 use crate::domain::text::escaped_json;
 use crate::domain::time::Timestamp;
 

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::act::{Act, Actor, Outcome, Role, Step};
+use super::act::{Act, Actor, Outcome, Step};
 use super::{Audit, Entry};
 use crate::domain::identity::Subject;
+use crate::domain::role::Role;
 
 /// Is recorded when it is dropped, with what is known then: also where the request was cut short.
 #[derive(Debug)]

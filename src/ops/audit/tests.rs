@@ -92,7 +92,7 @@ fn the_schema_has_exactly_the_fields_and_words_there_are() {
         ),
         (
             "role",
-            labels(&mut Role::ALL.iter().map(|word| word.label())),
+            labels(&mut [Role::Admin, Role::Viewer].map(Role::label).into_iter()),
         ),
         ("rule", labels(&mut Rule::ALL.iter().copied())),
         (

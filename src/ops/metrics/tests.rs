@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
 use crate::domain::door::{ApiKind, Guarded, Own};
 use crate::domain::policy::Denial;
+use crate::domain::time::Timestamp;
 
 fn value(metrics: &Metrics, series: &str) -> Option<u64> {
     let text = metrics.render().unwrap();
@@ -24,8 +26,8 @@ fn every_series_is_there_at_zero_before_anything_happens() {
         6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
             // Latencies, the provider, tunnels' ends, the audit log, readiness.
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 5
-            // The process.
-            + 7,
+            // TLS, the process.
+            + 7 + 1 + 7,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -72,6 +74,10 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.relayed(Direction::Up, 7);
     metrics.relayed(Direction::Up, 3);
     metrics.relayed(Direction::Down, 1 << 40);
+    metrics.handshake_failed(Handshake::NoClientCertificate);
+    metrics.certificate_unusable();
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
     for (series, expected) in [
         (
             "headwarden_requests_total{door=\"guarded\",status=\"3xx\"}",
@@ -137,6 +143,19 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_check_passing{check=\"session_store\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
         ("headwarden_store_up", 1),
+        (
+            "headwarden_tls_handshake_failures_total{reason=\"no_client_certificate\"}",
+            1,
+        ),
+        (
+            "headwarden_tls_handshake_failures_total{reason=\"timeout\"}",
+            0,
+        ),
+        ("headwarden_certificate_reload_failures_total", 1),
+        (
+            "headwarden_certificate_expiry_seconds{path=\"/tls.crt\"}",
+            2_000_000_000,
+        ),
         (
             "headwarden_store_seconds_bucket{operation=\"read\",le=\"0.005\"}",
             1,
@@ -210,7 +229,10 @@ fn two_values_share_nothing() {
 
 #[test]
 fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
-    let text = Metrics::new().unwrap().render().unwrap();
+    let metrics = Metrics::new().unwrap();
+    // The one family whose series the configuration names.
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(0));
+    let text = metrics.render().unwrap();
     let families: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
@@ -243,6 +265,7 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
         for label in labels
             .split(',')
             .filter(|label| !label.is_empty() && !label.starts_with("version="))
+            .filter(|label| !label.starts_with("path="))
             // Of a histogram.
             .filter(|label| !label.starts_with("le="))
         {

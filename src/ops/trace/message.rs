@@ -44,11 +44,11 @@ struct Scope {
 #[derive(Clone, PartialEq, Message)]
 struct Span {
     #[prost(bytes = "vec", tag = "1")]
-    trace_id: Vec<u8>,
+    trace: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    span_id: Vec<u8>,
+    id: Vec<u8>,
     #[prost(bytes = "vec", tag = "4")]
-    parent_span_id: Vec<u8>,
+    parent: Vec<u8>,
     #[prost(string, tag = "5")]
     name: String,
     #[prost(int32, tag = "6")]
@@ -128,9 +128,9 @@ fn span(finished: Finished) -> Span {
         0
     };
     Span {
-        trace_id: finished.trace.0.to_vec(),
-        span_id: finished.span.0.to_vec(),
-        parent_span_id: finished
+        trace: finished.trace.0.to_vec(),
+        id: finished.span.0.to_vec(),
+        parent: finished
             .parent
             .map(|parent| parent.0.to_vec())
             .unwrap_or_default(),
