@@ -3,7 +3,6 @@
 //! is the `session` room's.
 
 use std::fmt;
-
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -1,11 +1,11 @@
 //! The porch: the head of a request, read with a deadline and judged before anything acts on it.
 //!
-//! Whatever two HTTP/1.1 parsers could read differently is refused here, because std::fmt;
-use pingora is lenient
+//! Whatever two HTTP/1.1 parsers could read differently is refused here, because pingora is lenient
 //! where a gate must not be: bare line feeds, folded lines, `Content-Length` beside
 //! `Transfer-Encoding`, repeated lengths, a missing or repeated `Host` (RFC 9112 sections 2.2, 3.2,
 //! 5.2, 6.3). Bytes behind the head are kept and given back to whoever serves the request.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;

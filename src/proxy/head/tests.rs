@@ -234,5 +234,8 @@ fn what_is_printed_of_a_request_is_neither_its_fields_nor_its_query() {
         "Authorization: Bearer s3cret\r\n\r\n"
     ));
     let printed = format!("{:?}", head.unwrap());
-    assert!(printed.contains("GET") && !printed.contains("s3cret"), "{printed}");
+    assert!(
+        printed.contains("GET") && !printed.contains("s3cret"),
+        "{printed}"
+    );
 }
