@@ -1,12 +1,15 @@
 //! Metrics as Prometheus takes them.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::faulty_provider::Person as Account;
 use crate::scene::Scene;
-use crate::stage::send;
+use crate::stage::{request, send};
 use crate::support::house::{House, More};
+use crate::support::person::Person;
+use crate::support::raw::Raw;
 
 /// The content type and the text of `/metrics`.
 pub(crate) fn scrape(house: &House) -> (String, String) {
@@ -48,4 +51,49 @@ fn prometheus_takes_the_metrics_and_finds_nothing_to_mend() {
     assert_eq!(promtool(&["check", "metrics"], &text), "");
     let spoiled = text.replace("headwarden_sign_ins_total", "headwarden_sign_ins");
     assert_ne!(promtool(&["check", "metrics"], &spoiled), "");
+}
+
+/// The series of a scrape, without their values.
+fn series(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(series, _)| series.to_owned())
+        .collect()
+}
+
+#[test]
+fn nobody_makes_a_series_whatever_they_send() {
+    let scene = Scene::start("", &More::default());
+    let house = scene.house();
+    scene.sign_in(Account::Member);
+    let before = series(&scrape(house).1);
+    for method in ["GET", "BREW", "get", "PROPFIND", "M-SEARCH", "X"] {
+        for target in [
+            "/",
+            "/\u{7f}",
+            "/register/x\"} 1",
+            "/api/v1/%22%7D%201",
+            "/oidc/callback?state=hw1.x&error=a%22b&code=c",
+            "/oidc/callback?state=x",
+            "/.headwarden/x\\",
+            "/key?door=\"",
+            "/derp",
+            "/metrics",
+        ] {
+            let lines = [
+                "Connection: Upgrade",
+                "Upgrade: x\"y",
+                "Authorization: Bearer x",
+            ];
+            let request = request(house, method, target, &lines);
+            // Some of it is answered with the end of the connection.
+            let _ = Raw::connect(house.plan.public).and_then(|mut raw| raw.exchange(&request));
+        }
+    }
+    scene.stage.is_at_the_provider(Account::Outsider);
+    Person::new().open(&house.url("/windows"));
+    let after = series(&scrape(house).1);
+    assert_eq!(before, after);
+    assert!(before.len() > 300, "{}", before.len());
 }
