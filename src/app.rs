@@ -22,6 +22,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::acme::{Acme, Challenges};
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// There can be no client for the ACME directory.
+    #[error(transparent)]
+    Acme(#[from] crate::acme::ClientError),
     /// An upstream's certificate could never be verified.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -120,7 +124,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Bind { .. } | Self::AdminSocket(_) => 3,
-            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
+            Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
@@ -145,6 +149,8 @@ pub struct App {
     random: Arc<dyn Random>,
     /// The certificates of our listeners.
     tls: Arc<tls::Tls>,
+    /// Where one of them is ordered, if it is.
+    acme: Option<Arc<Acme>>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -196,7 +202,9 @@ impl App {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
         // A certificate that cannot be used ends the process at once, as a port in use does.
-        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
+        let acme = acme(&settings, &metrics, &clock, &random)?;
+        let tls = tls::Tls::load(&settings, acme.clone(), &metrics, &clock)?;
+        let tls = Arc::new(tls);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -271,7 +279,8 @@ impl App {
         });
         check_system_roots()?;
         let drain = Drain::default();
-        let front = Arc::new(front(&house, origin, &drain));
+        let challenges = acme.as_ref().map(|acme| acme.challenges());
+        let front = Arc::new(front(&house, origin, challenges, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -289,6 +298,7 @@ impl App {
             versions,
             random,
             tls,
+            acme,
             snapshot,
             drain,
         })
@@ -351,6 +361,10 @@ impl App {
         for (listener, tls) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
         }
+        // Validators come to the public listeners.
+        if let Some(acme) = &self.acme {
+            tasks.spawn(Arc::clone(acme).keep(self.drain.stopping()));
+        }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         ready();
         stop().await;
@@ -410,6 +424,7 @@ impl App {
                 .map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&self.house.metrics),
             tls: Arc::clone(&self.tls),
+            acme: self.acme.clone(),
             drain: self.drain.clone(),
             desk: desk::Desk {
                 sessions: Arc::clone(&self.house.sessions),
@@ -469,8 +484,28 @@ impl App {
     }
 }
 
+/// Where certificates are ordered, if they are.
+fn acme(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Option<Arc<Acme>>, crate::acme::ClientError> {
+    let Some(acme) = settings.acme.clone() else {
+        return Ok(None);
+    };
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let acme = Acme::new(acme, Arc::clone(metrics), clock, random)?;
+    Ok(Some(Arc::new(acme)))
+}
+
 /// What the public listeners share, before `house`, with tunnels to `origin`.
-fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
+fn front(
+    house: &Arc<House>,
+    origin: Arc<Origin>,
+    challenges: Option<Arc<Challenges>>,
+    drain: &Drain,
+) -> Front {
     let settings = &house.settings;
     let limits = settings.limits;
     let tunnels = Arc::new(Tunnels {
@@ -486,6 +521,7 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
         server_url: settings.server_url.clone(),
         open_paths: settings.open.clone(),
         trusted_proxies: settings.trusted_proxies.clone(),
+        challenges,
         limits,
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),

@@ -15,9 +15,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["domain", "config", "ops"]),
     ("issuer", &["domain", "config", "ops"]),
     ("headscale", &["domain", "config", "ops"]),
+    ("acme", &["domain", "config", "ops"]),
     (
         "proxy",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -31,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -57,7 +60,12 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("pingora::", &["proxy", "app.rs"]),
     (
         "reqwest::",
-        &["oidc/http.rs", "oidc/http", "headscale/http.rs"],
+        &[
+            "oidc/http.rs",
+            "oidc/http",
+            "headscale/http.rs",
+            "acme/http.rs",
+        ],
     ),
     ("use redis::", &["session/redis.rs", "session/redis"]),
     ("prometheus::", &["ops/metrics.rs", "ops/metrics"]),
@@ -82,6 +90,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            "acme/storage.rs",
         ],
     ),
 ];

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::desk::Desk;
 use super::tls::Tls;
+use crate::acme::Acme;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
@@ -31,6 +32,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The certificates of our listeners.
     pub tls: Arc<Tls>,
+    /// Where one of them is ordered, if it is.
+    pub acme: Option<Arc<Acme>>,
     /// Whether we are stopping.
     pub drain: Drain,
     /// Where sessions are seen and ended.
@@ -113,6 +116,10 @@ impl Admin {
         let checks = match self.tls.health() {
             None => checks,
             Some(certificates) => checks.with("certificates", certificates),
+        };
+        let checks = match &self.acme {
+            None => checks,
+            Some(acme) => checks.with("acme", acme.health()),
         };
         if !self.trusts_an_issuer {
             return checks;

@@ -16,8 +16,8 @@ use prometheus::{
 
 use self::label::{CLASSES, DOORS, TUNNELS};
 pub use self::label::{
-    CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn,
-    StoreOperation,
+    CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Order, Refresh, Rule,
+    SignIn, StoreOperation,
 };
 use self::tls::TlsFamilies;
 use crate::domain::door::{Door, Tunnel};

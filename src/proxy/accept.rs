@@ -27,6 +27,7 @@ use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
+use crate::acme::Challenges;
 use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, OpenPath, Tunnel};
@@ -46,6 +47,8 @@ pub struct Front {
     pub open_paths: Vec<OpenPath>,
     /// Peers whose forwarding fields count.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// What validators of our certificates are answered with, where we order any.
+    pub challenges: Option<Arc<Challenges>>,
     /// Bounds on clients.
     pub limits: ClientLimits,
     /// Connections of everybody.
@@ -175,6 +178,11 @@ impl Front {
                 }
             };
             let visit = self.visit(head, connection.peer());
+            if !secure && let Some(answer) = self.validation(&visit) {
+                tracing::info!(client = %visit.client, "a validator of the ACME directory is answered");
+                plain::answer_exactly(&mut connection, Status(200, "OK"), "", &answer).await;
+                return None;
+            }
             if !secure && !self.counts_as_secure(&visit) && !served_in_clear(&visit.door) {
                 self.send_to_https(&mut connection, &visit).await;
                 return None;
@@ -225,6 +233,16 @@ impl Front {
             id,
             started: Instant::now(),
         }
+    }
+
+    /// What a validator of the ACME directory comes for over plaintext (RFC 8555 section 8.3), while an
+    /// order of ours waits for it.
+    fn validation(&self, visit: &Visit) -> Option<String> {
+        let challenges = self.challenges.as_ref()?;
+        let asked = visit.head.method == "GET";
+        asked
+            .then(|| challenges.over_http(visit.head.target.as_str()))
+            .flatten()
     }
 
     async fn admit_tunnel(

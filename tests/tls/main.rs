@@ -3,9 +3,12 @@
 
 #![cfg(test)]
 
+mod acme;
 mod certificates;
 mod clients;
+mod pebble;
 mod rotation;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;
