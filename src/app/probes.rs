@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::desk::Desk;
 use super::tls::Tls;
-use crate::acme::Acme;
+use crate::config::Current;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
@@ -32,14 +32,12 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The certificates of our listeners.
     pub tls: Arc<Tls>,
-    /// Where one of them is ordered, if it is.
-    pub acme: Option<Arc<Acme>>,
     /// Whether we are stopping.
     pub drain: Drain,
     /// Where sessions are seen and ended.
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
-    pub shows_sessions: bool,
+    pub settings: Current,
 }
 
 impl Admin {
@@ -48,7 +46,7 @@ impl Admin {
         let path = request.uri().path();
         let may_come_here = match caller {
             Caller::Local { .. } => true,
-            Caller::Remote(_) => self.shows_sessions,
+            Caller::Remote(_) => self.settings.now().admin.sessions,
         };
         if Desk::is_at(path) && may_come_here {
             return self.desk.answer(request, caller).await;
@@ -117,7 +115,7 @@ impl Admin {
             None => checks,
             Some(certificates) => checks.with("certificates", certificates),
         };
-        let checks = match &self.acme {
+        let checks = match self.tls.acme() {
             None => checks,
             Some(acme) => checks.with("acme", acme.health()),
         };

@@ -135,6 +135,11 @@ impl Tls {
         self.issuer.clone()
     }
 
+    /// Where a certificate is ordered, if one is.
+    pub fn acme(&self) -> Option<Arc<Acme>> {
+        self.acme.clone()
+    }
+
     /// Reads the files again because somebody says that they are complete, and has a certificate that could
     /// not be ordered tried for again. What is wrong with them, by
     /// listener; it is logged and counted too, and what was in use stays in use.

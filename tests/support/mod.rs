@@ -6,7 +6,6 @@
     reason = "every test crate uses its own part of the rig; see `UNUSED`"
 )]
 
-pub(crate) mod acme;
 pub(crate) mod browser;
 pub(crate) mod certified_provider;
 pub(crate) mod child;

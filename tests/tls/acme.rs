@@ -7,9 +7,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::acme_standin::{AcmeStandin, Knobs};
 use crate::certificates::blind;
 use crate::scene::{ANYBODY, Scene, Shown, handshake, until};
-use crate::support::acme::{AcmeStandin, Knobs};
 use crate::support::raw::{Raw, Response};
 
 const NAME: &str = "headscale.test";

@@ -4,6 +4,8 @@
 #![cfg(test)]
 
 mod acme;
+#[path = "../support/acme/mod.rs"]
+mod acme_standin;
 mod certificates;
 mod clients;
 mod pebble;

@@ -5,6 +5,7 @@ mod jws;
 mod validate;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use self::jws::Jwk;
-use super::raw::PATIENCE;
+use crate::support::raw::PATIENCE;
 
 /// What it does, and how it fails.
 #[derive(Clone, Debug, Default)]
@@ -252,7 +253,7 @@ impl Shared {
             answer.body.len()
         );
         for (name, value) in &answer.fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
         let mut tcp = tcp;
