@@ -23,6 +23,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
@@ -88,6 +89,9 @@ pub enum StartError {
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// There can be no client for the ACME directory.
+    #[error(transparent)]
+    Acme(#[from] crate::acme::ClientError),
     /// An upstream's certificate could never be verified.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -136,7 +140,11 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Bind { .. } | Self::AdminSocket(_) | Self::Audit { .. } => 3,
-            Self::Tls(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
+            Self::Tls(_)
+            | Self::Acme(_)
+            | Self::Trust(_)
+            | Self::Store(_)
+            | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
@@ -216,7 +224,8 @@ impl App {
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
         let audit = open_audit(&settings.audit, &clock, &metrics)?;
         // A certificate that cannot be used ends the process at once, as a port in use does.
-        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
+        let acme = acme(&settings, &metrics, &clock, &random)?;
+        let tls = Arc::new(tls::Tls::load(&settings, acme, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -291,7 +300,7 @@ impl App {
             settings: Arc::clone(&settings),
         });
         check_system_roots()?;
-        let front = Arc::new(front(&houses, &drain));
+        let front = Arc::new(front(&houses, &tls, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -376,6 +385,10 @@ impl App {
         complete.store(true, Ordering::Release);
         for (listener, tls) in public {
             tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
+        }
+        // Validators come to the public listeners.
+        if let Some(acme) = self.tls.acme() {
+            tasks.spawn(acme.keep(self.drain.stopping()));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         ready();
@@ -514,6 +527,21 @@ fn headscale(settings: &Settings) -> Result<Arc<Origin>, TrustError> {
     Origin::new(headscale.upstream.clone(), headscale.connect_timeout).map(Arc::new)
 }
 
+/// Where certificates are ordered, if they are.
+fn acme(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Option<Arc<Acme>>, crate::acme::ClientError> {
+    let Some(acme) = settings.acme.clone() else {
+        return Ok(None);
+    };
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let acme = Acme::new(acme, Arc::clone(metrics), clock, random)?;
+    Ok(Some(Arc::new(acme)))
+}
+
 /// Who carries tunnels to `origin`.
 fn tunnels(
     settings: &Settings,
@@ -532,12 +560,13 @@ fn tunnels(
 }
 
 /// What the public listeners share, before `houses`.
-fn front(houses: &Houses, drain: &Drain) -> Front {
+fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
     let house = houses.now();
     let limits = house.settings.limits;
     let conf = Arc::new(ServerConf::default());
     Front {
         houses: houses.clone(),
+        challenges: tls.acme().map(|acme| acme.challenges()),
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),

@@ -15,9 +15,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["domain", "config", "ops"]),
     ("issuer", &["domain", "config", "ops"]),
     ("headscale", &["domain", "config", "ops"]),
+    ("acme", &["domain", "config", "ops"]),
     (
         "proxy",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -31,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -74,6 +77,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "oidc/http",
             "headscale/http.rs",
             "ops/trace/export.rs",
+            "acme/http.rs",
         ],
     ),
     ("use redis::", &["session/redis.rs", "session/redis"]),
@@ -102,6 +106,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            "acme/storage.rs",
             // What `import` makes, where it was told to write it.
             "cli/files.rs",
         ],

@@ -134,6 +134,10 @@ impl Admin {
             None => checks,
             Some(certificates) => checks.with("certificates", certificates),
         };
+        let checks = match self.tls.acme() {
+            None => checks,
+            Some(acme) => checks.with("acme", acme.health()),
+        };
         if !self.trusts_an_issuer {
             return checks;
         }

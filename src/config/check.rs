@@ -3,6 +3,7 @@
 //! `problem` and `report`.
 
 mod access;
+mod acme;
 mod admin;
 mod assurance;
 mod audit;
@@ -43,6 +44,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 
     let server_url = listeners::server_url(file.server_url, file.allow_insecure_server_url, checks);
     let listen = listeners::listen(file.listen, checks);
+    let acme = acme::acme(file.acme, listen.as_deref(), server_url.as_ref(), checks);
     let admin = admin::admin(file.admin.unwrap_or_default(), checks);
     let trusted_proxies = listeners::trusted_proxies(file.trusted_proxies, checks);
     let keys_path = secrets::path(
@@ -70,6 +72,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
+        acme: acme.ok()?,
         admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
@@ -97,6 +100,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 fn together(settings: &Settings, report: &mut Report) {
     listeners::check_addresses(settings, report);
     tls::check_with_server_url(settings, report);
+    acme::check_with_listeners(settings, report);
     let urls = Urls::of(settings);
     urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
     for (index, rule) in settings.access.iter().enumerate() {

@@ -38,6 +38,7 @@ sections! {
         server_url: Option<String>,
         allow_insecure_server_url: Option<bool>,
         listen: List<Listener>,
+        acme: Option<Acme>,
         admin: Option<Admin>,
         trusted_proxies: List<String>,
         keys_path: Option<String>,
@@ -64,9 +65,23 @@ sections! {
         cert_path: Option<String>,
         key_path: Option<String>,
         certificates: List<TlsPair>,
+        acme: Option<bool>,
         client_ca_path: Option<String>,
         client_auth: Option<String>,
         client_names: List<String>,
+    }
+    /// `acme`.
+    Acme {
+        directory_url: Option<String>,
+        contact: List<String>,
+        names: List<String>,
+        storage_path: Option<String>,
+        challenge: Option<String>,
+        terms_of_service_agreed: Option<bool>,
+        ca_path: Option<String>,
+        eab_key_id: Option<String>,
+        eab_hmac_key: Option<String>,
+        eab_hmac_key_path: Option<String>,
     }
     /// `headscale.issuer.tls`.
     IssuerTls {

@@ -16,7 +16,7 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Order, Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::times::TimeFamilies;

@@ -28,6 +28,7 @@ use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
+use crate::acme::Challenges;
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
@@ -43,6 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     /// The house as it is now: a connection takes it when it is accepted, and again for each request.
     pub houses: Houses,
+    /// What validators of our certificates are answered with, where we order any.
+    pub challenges: Option<Arc<Challenges>>,
     /// Connections of everybody.
     pub places: Arc<Semaphore>,
     /// Connections by address.
@@ -179,6 +182,11 @@ impl Front {
             };
             let house = self.houses.now();
             let visit = self.visit(&house, head, connection.peer());
+            if !secure && let Some(answer) = self.validation(&visit) {
+                tracing::info!(client = %visit.client, "a validator of the ACME directory is answered");
+                plain::answer_exactly(&mut connection, Status(200, "OK"), "", &answer).await;
+                return None;
+            }
             if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
                 send_to_https(&house, &mut connection, &visit).await;
                 return None;
@@ -230,6 +238,16 @@ impl Front {
             id,
             started: Instant::now(),
         }
+    }
+
+    /// What a validator of the ACME directory comes for over plaintext (RFC 8555 section 8.3), while an
+    /// order of ours waits for it.
+    fn validation(&self, visit: &Visit) -> Option<String> {
+        let challenges = self.challenges.as_ref()?;
+        let asked = visit.head.method == "GET";
+        asked
+            .then(|| challenges.over_http(visit.head.target.as_str()))
+            .flatten()
     }
 
     async fn admit_tunnel(

@@ -290,9 +290,21 @@ label! {
         NoClientCertificate = "no_client_certificate",
         /// The client's certificate is not good.
         ClientCertificate = "client_certificate",
+        /// We have no certificate yet.
+        NoCertificate = "no_certificate",
         /// The client refused ours, or something else about it.
         Alert = "alert",
         /// Not TLS, or a handshake that is wrong.
         Broken = "broken",
+    }
+}
+
+label! {
+    /// What became of an order at the ACME directory.
+    Order {
+        /// A certificate came.
+        Issued = "issued",
+        /// None did.
+        Failed = "failed",
     }
 }

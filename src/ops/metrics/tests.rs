@@ -26,8 +26,8 @@ fn every_series_is_there_at_zero_before_anything_happens() {
         6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
             // Latencies, the provider, tunnels' ends, the audit log, readiness.
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 5
-            // TLS, the process.
-            + 7 + 1 + 7,
+            // TLS, orders of certificates, the process.
+            + 8 + 1 + 2 + 7,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -76,6 +76,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.relayed(Direction::Down, 1 << 40);
     metrics.handshake_failed(Handshake::NoClientCertificate);
     metrics.certificate_unusable();
+    metrics.ordered(Order::Issued);
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
     for (series, expected) in [
@@ -152,6 +153,8 @@ fn each_event_counts_in_its_own_series_and_no_other() {
             0,
         ),
         ("headwarden_certificate_reload_failures_total", 1),
+        ("headwarden_acme_orders_total{outcome=\"issued\"}", 1),
+        ("headwarden_acme_orders_total{outcome=\"failed\"}", 0),
         (
             "headwarden_certificate_expiry_seconds{path=\"/tls.crt\"}",
             2_000_000_000,
