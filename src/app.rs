@@ -3,11 +3,14 @@
 
 mod bind;
 mod desk;
+mod inherited;
 mod probes;
 mod replicas;
 mod restart;
 mod socket;
 mod tls;
+
+pub use inherited::Inherited;
 
 use std::future::Future;
 use std::io;
@@ -31,8 +34,10 @@ use crate::oidc::Provider;
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
+use crate::ops::notify;
+use crate::ops::pulse::Pulse;
 use crate::ops::rate::RateLimiter;
-use crate::proxy::accept::Front;
+use crate::proxy::accept::{Entrance, Front};
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
@@ -51,8 +56,6 @@ use crate::session::{
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
-/// Connections to the issuer's private listener, and to the operator's.
-const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a refresh that is under way at the end may take.
@@ -69,6 +72,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What systemd opened for us cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] inherited::InheritedError),
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
@@ -119,7 +125,7 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } | Self::AdminSocket(_) => 3,
+            Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) => 3,
             Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
@@ -146,6 +152,12 @@ pub struct App {
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
+    /// The public listeners are open.
+    started: Arc<AtomicBool>,
+    /// Whether the loops of all listeners turn.
+    pulse: Pulse,
+    /// Listeners that are open already.
+    inherited: Inherited,
 }
 
 /// Puts a new key in front of the key ring; a running process uses it from its next start on.
@@ -286,7 +298,16 @@ impl App {
             random,
             snapshot,
             drain,
+            started: Arc::default(),
+            pulse: Pulse::default(),
+            inherited: Inherited::default(),
         })
+    }
+
+    /// The same with listeners that are open already.
+    #[must_use]
+    pub fn inheriting(self, inherited: Inherited) -> Self {
+        Self { inherited, ..self }
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -296,15 +317,18 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn serve<S, F>(self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
+    pub async fn serve<S, F>(mut self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
     where
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        let sockets = bind::Sockets::reserve(&self.settings)?;
+        let mut inherited = std::mem::take(&mut self.inherited);
+        let sockets = bind::Sockets::reserve(&self.settings, &mut inherited)?;
+        inherited.check_used()?;
         let local = self.settings.admin.socket.as_ref();
         let local = local.map(socket::listen).transpose()?;
         let (local, _name) = local.unzip();
+        let local = local.map(Arc::new);
         // A certificate that cannot be used ends the process at once, as a port in use does.
         let acceptors = self
             .settings
@@ -324,6 +348,7 @@ impl App {
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
+        tasks.spawn(notify::watchdog(self.pulse.clone()));
         tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
@@ -338,19 +363,32 @@ impl App {
         let stopping = self.drain.stopping();
         tasks.spawn(async move { provider.keep_fresh(stopping, random.as_ref()).await });
         let mut public = Vec::new();
-        for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
-            public.push((socket.listen()?, acceptor));
+        let entrances = self.settings.listen.iter().zip(acceptors);
+        let entrances = entrances.map(|(listener, tls)| Entrance {
+            announced: listener.announced,
+            tls,
+        });
+        for (socket, entrance) in sockets.public.into_iter().zip(entrances) {
+            public.push((socket.listen()?, entrance));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
         complete.store(true, Ordering::Release);
-        for (listener, acceptor) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
+        for (listener, entrance) in public {
+            let doorkeeper = self.drain.doorkeeper(&self.pulse);
+            tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
         }
+        self.started.store(true, Ordering::Release);
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
+        notify::ready();
         ready();
         stop().await;
-        self.drain_and_close(stop, &closing).await;
+        notify::stopping();
+        if self.lead(&mut stop).await {
+            self.drain_and_close(stop, &closing).await;
+        } else {
+            self.cut_and_close(&closing).await;
+        }
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
@@ -373,7 +411,7 @@ impl App {
         let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, acceptor),
-            PRIVATE_CONNECTIONS,
+            closing.doorkeeper(&self.pulse),
             stop,
             move |mut request, caller| {
                 if let Caller::Remote(peer) = caller {
@@ -395,7 +433,7 @@ impl App {
     fn open_admin(
         &self,
         tasks: &mut JoinSet<()>,
-        (socket, local): (Option<bind::Socket>, Option<UnixListener>),
+        (socket, local): (Option<bind::Socket>, Option<Arc<UnixListener>>),
         complete: Arc<AtomicBool>,
         closing: &Drain,
     ) -> Result<(), StartError> {
@@ -409,6 +447,7 @@ impl App {
                 .map(|replicas| Arc::clone(&replicas.shared)),
             metrics: Arc::clone(&self.house.metrics),
             drain: self.drain.clone(),
+            started: Arc::clone(&self.started),
             desk: desk::Desk {
                 sessions: Arc::clone(&self.house.sessions),
                 limits: self.settings.session.limits,
@@ -423,7 +462,7 @@ impl App {
             let admin = Arc::clone(&admin);
             tasks.spawn(private::serve(
                 listening,
-                PRIVATE_CONNECTIONS,
+                closing.doorkeeper(&self.pulse),
                 closing.stopping(),
                 move |request, caller| {
                     let admin = Arc::clone(&admin);
@@ -432,6 +471,28 @@ impl App {
             ));
         }
         Ok(())
+    }
+
+    /// Says that it is not ready any more, and goes on for as long as whoever asks for readiness needs to
+    /// hear of it. False when the operator insists meanwhile.
+    async fn lead<S, F>(&self, stop: &mut S) -> bool
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        let lead = self.settings.shutdown.lead;
+        self.drain.leave();
+        if lead.is_zero() {
+            return true;
+        }
+        tracing::info!(
+            lead_s = lead.as_secs_f64(),
+            "not ready any more: still accepting for shutdown.lead"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(lead) => true,
+            () = stop() => false,
+        }
     }
 
     /// Nothing new begins; what is open may end by itself, until the grace is over or the operator
@@ -448,13 +509,27 @@ impl App {
             "stopping: nothing new begins, what is open may finish"
         );
         tokio::select! {
-            ended = self.drain.wait(self.settings.shutdown_grace) => {
+            ended = self.drain.wait(self.settings.shutdown.grace) => {
                 if !ended {
                     tracing::warn!(open = self.drain.open(), "cutting what is still open");
                 }
             }
             () = stop() => tracing::warn!("told twice: cutting what is still open"),
         }
+        self.close(closing).await;
+    }
+
+    /// The operator insisted before anything was over.
+    async fn cut_and_close(&self, closing: &Drain) {
+        self.drain.stop();
+        tracing::warn!(
+            open = self.drain.open(),
+            "told twice: cutting what is still open"
+        );
+        self.close(closing).await;
+    }
+
+    async fn close(&self, closing: &Drain) {
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
         // The refresh token that it brings is the only one that counts from then on.
@@ -477,7 +552,7 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
         metrics: Arc::clone(&house.metrics),
-        cut: drain.cutting(),
+        cut: drain.cutting_tunnels(),
     });
     let conf = Arc::new(ServerConf::default());
     Front {

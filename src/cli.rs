@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::app::{self, App};
+use crate::app::{self, App, Inherited, StartError};
 use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
@@ -171,6 +171,8 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    // Before there are threads: it changes the environment.
+    let inherited = Inherited::from_systemd();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = settings.workers {
         runtime.worker_threads(workers);
@@ -183,9 +185,10 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let app = App::build(settings, accept_new_identity)?;
-        let signals = signals().map_err(crate::app::StartError::Signals)?;
-        ignore_hangups().map_err(crate::app::StartError::Signals)?;
+        let inherited = inherited.map_err(StartError::from)?;
+        let app = App::build(settings, accept_new_identity)?.inheriting(inherited);
+        let signals = signals().map_err(StartError::Signals)?;
+        ignore_hangups().map_err(StartError::Signals)?;
         app.serve(signals, || {}).await
     });
     runtime.shutdown_background();

@@ -25,7 +25,12 @@ chromium chromium
 node nodejs
 npm npm
 redis-server redis-server
+haproxy haproxy
+nginx nginx
 END
+
+# A part of nginx without a command of its own.
+[[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
 
 if ((${#missing[@]})); then
     say "installing Debian packages: ${missing[*]}"

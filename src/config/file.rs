@@ -47,6 +47,7 @@ sections! {
     /// An entry of `listen`.
     Listener {
         address: Option<String>,
+        proxy_protocol: Option<String>,
         tls: Option<Tls>,
     }
     /// `tls`, wherever there is one.
@@ -165,6 +166,7 @@ sections! {
     }
     /// `shutdown`.
     Shutdown {
+        lead: Option<String>,
         grace: Option<String>,
     }
     /// `limits`.

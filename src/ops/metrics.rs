@@ -15,7 +15,8 @@ use prometheus::{
 
 use self::label::{CLASSES, DOORS, TUNNELS};
 pub use self::label::{
-    CallbackFailure, Direction, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn, StoreOperation,
+    CallbackFailure, Direction, Limit, Logout, LogoutOutcome, ProxyHeader, Refresh, Rule, SignIn,
+    StoreOperation,
 };
 use crate::domain::door::{Door, Tunnel};
 
@@ -42,6 +43,7 @@ pub struct Metrics {
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
     limits: IntCounterVec,
+    proxy_headers_refused: IntCounterVec,
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
@@ -126,6 +128,13 @@ impl Metrics {
                     "Bounds on a client address that were hit, by kind.",
                 ),
                 &[("kind", Limit::ALL)],
+            )?,
+            proxy_headers_refused: families.counters(
+                (
+                    "proxy_headers_refused_total",
+                    "Connections closed for want of a PROXY header, by reason.",
+                ),
+                &[("reason", ProxyHeader::ALL)],
             )?,
             store_up: families.gauge(
                 "store_up",
@@ -218,6 +227,13 @@ impl Metrics {
     /// Counts a bound that was hit.
     pub fn limit_hit(&self, limit: Limit) {
         self.limits.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// Counts a connection that was closed for want of a PROXY header.
+    pub fn proxy_header_refused(&self, why: ProxyHeader) {
+        self.proxy_headers_refused
+            .with_label_values(&[why.label()])
+            .inc();
     }
 
     /// Counts bytes relayed through a tunnel.
