@@ -8,9 +8,11 @@ mod probes;
 mod replicas;
 mod restart;
 mod socket;
+mod succession;
 mod tls;
 
 pub use inherited::Inherited;
+pub use succession::{Forebear, Program};
 
 use std::future::Future;
 use std::io;
@@ -25,6 +27,8 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use succession::{Estate, Succeeded};
+
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
@@ -38,6 +42,7 @@ use crate::ops::notify;
 use crate::ops::pulse::Pulse;
 use crate::ops::rate::RateLimiter;
 use crate::proxy::accept::{Entrance, Front};
+use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
@@ -75,6 +80,12 @@ pub enum StartError {
     /// What systemd opened for us cannot be used.
     #[error(transparent)]
     Inherited(#[from] inherited::InheritedError),
+    /// The process that was to hand over did not.
+    #[error("the process before did not hand over: {0}")]
+    Forebear(io::Error),
+    /// The process that took over is no more.
+    #[error("the process that took over has ended ({0})")]
+    Successor(std::process::ExitStatus),
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
@@ -133,6 +144,8 @@ impl StartError {
             | Self::Client(_)
             | Self::HeadscaleClient(_)
             | Self::Metrics(_)
+            | Self::Forebear(_)
+            | Self::Successor(_)
             | Self::Signals(_) => 1,
         }
     }
@@ -158,6 +171,10 @@ pub struct App {
     pulse: Pulse,
     /// Listeners that are open already.
     inherited: Inherited,
+    /// The process whose place this one takes.
+    forebear: Option<Forebear>,
+    /// How the one that takes this one's place is started.
+    program: Option<Program>,
 }
 
 /// Puts a new key in front of the key ring; a running process uses it from its next start on.
@@ -301,6 +318,8 @@ impl App {
             started: Arc::default(),
             pulse: Pulse::default(),
             inherited: Inherited::default(),
+            forebear: None,
+            program: None,
         })
     }
 
@@ -308,6 +327,19 @@ impl App {
     #[must_use]
     pub fn inheriting(self, inherited: Inherited) -> Self {
         Self { inherited, ..self }
+    }
+
+    /// Takes the place of a process that serves.
+    #[must_use]
+    pub fn after(self, forebear: Forebear) -> Self {
+        let forebear = Some(forebear);
+        Self { forebear, ..self }
+    }
+
+    /// SIGUSR2 makes another process take the place of this one, which is started like this.
+    #[must_use]
+    pub fn succeeded_by(self, program: Option<Program>) -> Self {
+        Self { program, ..self }
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -325,10 +357,8 @@ impl App {
         let mut inherited = std::mem::take(&mut self.inherited);
         let sockets = bind::Sockets::reserve(&self.settings, &mut inherited)?;
         inherited.check_used()?;
-        let local = self.settings.admin.socket.as_ref();
-        let local = local.map(socket::listen).transpose()?;
-        let (local, _name) = local.unzip();
-        let local = local.map(Arc::new);
+        let mut forebear = self.forebear.take();
+        let local = self.admin_socket(forebear.as_mut())?;
         // A certificate that cannot be used ends the process at once, as a port in use does.
         let acceptors = self
             .settings
@@ -336,19 +366,40 @@ impl App {
             .iter()
             .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
             .collect::<Result<Vec<_>, _>>()?;
+        let mut upgrades = succession::Upgrades::listen()?;
         let closing = Drain::default();
+        if forebear.is_some() {
+            // Not before everything is there, and the other one has let go.
+            self.drain.set_door(Door::Held);
+            closing.set_door(Door::Held);
+        }
+        let mut estate = Estate::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
             replicas.join(&mut tasks).await?;
         }
-        self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        let complete = Arc::new(AtomicBool::new(self.snapshot.is_none()));
-        let admin = (sockets.admin, local);
-        self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
+        self.open_private(&mut tasks, sockets.issuer, &closing, &mut estate)?;
+        let complete = Arc::new(AtomicBool::new(
+            self.snapshot.is_none() && forebear.is_none(),
+        ));
+        let admin = (
+            sockets.admin,
+            local.as_ref().map(|(local, _)| Arc::clone(local)),
+        );
+        self.open_admin(
+            &mut tasks,
+            admin,
+            Arc::clone(&complete),
+            &closing,
+            &mut estate,
+        )?;
+        if let (Some((listener, name)), Some(socket)) = (&local, &self.settings.admin.socket) {
+            estate.add_admin(socket.path.clone(), listener, Arc::clone(name));
+        }
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         tasks.spawn(settle(Arc::clone(&self.house.sessions)));
-        tasks.spawn(notify::watchdog(self.pulse.clone()));
+        let watchdog = tasks.spawn(notify::watchdog(self.pulse.clone()));
         tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
@@ -369,20 +420,42 @@ impl App {
             tls,
         });
         for (socket, entrance) in sockets.public.into_iter().zip(entrances) {
-            public.push((socket.listen()?, entrance));
+            let address = socket.address();
+            let listener = socket.listen()?;
+            estate.add(address, &listener);
+            public.push((listener, entrance));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
-        self.take_sessions_back().await;
+        let link = match forebear {
+            Some(forebear) => Some(self.take_over(forebear).await?),
+            None => {
+                self.take_sessions_back().await;
+                None
+            }
+        };
         complete.store(true, Ordering::Release);
         for (listener, entrance) in public {
             let doorkeeper = self.drain.doorkeeper(&self.pulse);
             tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
         }
         self.started.store(true, Ordering::Release);
+        if let Some(link) = link {
+            let name = local.as_ref().map(|(_, name)| name.as_ref());
+            let hearing = self.serve_from_now_on(link, name, &closing).await?;
+            tasks.spawn(hearing);
+        }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         notify::ready();
         ready();
-        stop().await;
+        if let Some(succeeded) = self
+            .until_told(&mut stop, &mut upgrades, &estate, &closing)
+            .await
+        {
+            watchdog.abort();
+            let ended = self.outlive(succeeded, stop, &closing).await;
+            tasks.shutdown().await;
+            return ended;
+        }
         notify::stopping();
         if self.lead(&mut stop).await {
             self.drain_and_close(stop, &closing).await;
@@ -395,11 +468,62 @@ impl App {
         Ok(())
     }
 
+    /// Serves until it is told to stop, or another process has taken over.
+    async fn until_told<S, F>(
+        &self,
+        stop: &mut S,
+        upgrades: &mut succession::Upgrades,
+        estate: &Estate,
+        closing: &Drain,
+    ) -> Option<Succeeded>
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        loop {
+            tokio::select! {
+                () = stop() => return None,
+                () = upgrades.next() => {}
+            }
+            let handed_over = tokio::select! {
+                handed_over = self.hand_over(estate, closing) => handed_over,
+                () = stop() => {
+                    self.take_back(closing);
+                    return None;
+                }
+            };
+            match handed_over {
+                Ok(succeeded) => return Some(succeeded),
+                Err(why) => tracing::error!(
+                    reason = %why,
+                    "no other process took over: this one goes on as before"
+                ),
+            }
+        }
+    }
+
+    /// The operator's socket: opened, or taken over from the process before.
+    fn admin_socket(
+        &self,
+        forebear: Option<&mut Forebear>,
+    ) -> Result<Option<(Arc<UnixListener>, Arc<socket::Name>)>, StartError> {
+        let Some(settings) = &self.settings.admin.socket else {
+            return Ok(None);
+        };
+        let handed = forebear.and_then(|forebear| forebear.admin_at(&settings.path));
+        let (listener, name) = match handed {
+            Some(handed) => socket::adopt(settings, handed.listener, handed.lock)?,
+            None => socket::listen(settings)?,
+        };
+        Ok(Some((Arc::new(listener), Arc::new(name))))
+    }
+
     fn open_private(
         &self,
         tasks: &mut JoinSet<()>,
         socket: Option<bind::Socket>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
             (socket, &self.issuer, &self.settings.headscale.sign_in)
@@ -407,7 +531,9 @@ impl App {
             return Ok(());
         };
         let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
-        let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
+        let listener = socket.listen()?;
+        estate.add(settings.address, &listener);
+        let (stop, issuer) = (closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, acceptor),
@@ -436,6 +562,7 @@ impl App {
         (socket, local): (Option<bind::Socket>, Option<Arc<UnixListener>>),
         complete: Arc<AtomicBool>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let admin = Arc::new(probes::Admin {
             provider: Arc::clone(&self.provider),
@@ -457,6 +584,9 @@ impl App {
             shows_sessions: self.settings.admin.sessions,
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
+        if let (Some(address), Some(listener)) = (self.settings.admin.address, &listener) {
+            estate.add(address, listener);
+        }
         let listener = listener.map(|listener| Listening::Tcp(listener, None));
         for listening in listener.into_iter().chain(local.map(Listening::Local)) {
             let admin = Arc::clone(&admin);

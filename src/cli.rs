@@ -4,13 +4,14 @@
 mod client;
 mod sessions;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::app::{self, App, Inherited, StartError};
+use crate::app::{self, App, Forebear, Inherited, Program, StartError};
 use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
@@ -48,6 +49,9 @@ enum Command {
         /// will take everybody for somebody new: see `headscale-migrate`
         #[arg(long)]
         accept_new_identity: bool,
+        /// Take the place of the process that started this one, by what it hands over at standard input
+        #[arg(long, hide = true)]
+        take_over: bool,
     },
     /// Check the configuration and report every mistake; no network
     Check,
@@ -86,6 +90,7 @@ pub fn run() -> ExitCode {
     let environment = Environment::from_process();
     let command = cli.command.unwrap_or(Command::Serve {
         accept_new_identity: false,
+        take_over: false,
     });
     let command = match command {
         Command::Sessions(sessions) if !sessions.needs_settings() => {
@@ -100,7 +105,8 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Serve {
             accept_new_identity,
-        } => return serve(settings, accept_new_identity),
+            take_over,
+        } => return serve(&cli.config, settings, accept_new_identity, take_over),
         Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
@@ -157,7 +163,7 @@ fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
+fn serve(path: &Path, settings: Settings, accept_new_identity: bool, take_over: bool) -> ExitCode {
     let format = if settings.log.json {
         Format::Json
     } else {
@@ -172,7 +178,10 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         tracing::warn!("{warning}");
     }
     // Before there are threads: it changes the environment.
-    let inherited = Inherited::from_systemd();
+    let (forebear, inherited) = match inherited(take_over) {
+        Ok(both) => both,
+        Err(why) => return end(&why),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = settings.workers {
         runtime.worker_threads(workers);
@@ -185,8 +194,13 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let inherited = inherited.map_err(StartError::from)?;
-        let app = App::build(settings, accept_new_identity)?.inheriting(inherited);
+        let app = App::build(settings, accept_new_identity)?
+            .inheriting(inherited)
+            .succeeded_by(Program::of_this_process(again(path, accept_new_identity)));
+        let app = match forebear {
+            Some(forebear) => app.after(forebear),
+            None => app,
+        };
         let signals = signals().map_err(StartError::Signals)?;
         ignore_hangups().map_err(StartError::Signals)?;
         app.serve(signals, || {}).await
@@ -194,13 +208,34 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            let told = with_causes(&why);
-            tracing::error!("{told}");
-            complain(&told);
-            ExitCode::from(why.exit_code())
-        }
+        Err(why) => end(&why),
     }
+}
+
+/// Listeners that are open already, and whose they were if they are those of a process that serves.
+fn inherited(take_over: bool) -> Result<(Option<Forebear>, Inherited), StartError> {
+    if take_over {
+        let (forebear, inherited) = Forebear::at_standard_input().map_err(StartError::Forebear)?;
+        return Ok((Some(forebear), inherited));
+    }
+    Ok((None, Inherited::from_systemd()?))
+}
+
+/// The arguments of a process that takes the place of this one.
+fn again(path: &Path, accept_new_identity: bool) -> Vec<OsString> {
+    let mut arguments = vec!["serve".into(), "--take-over".into()];
+    arguments.extend(["--config".into(), path.as_os_str().to_owned()]);
+    if accept_new_identity {
+        arguments.push("--accept-new-identity".into());
+    }
+    arguments
+}
+
+fn end(why: &StartError) -> ExitCode {
+    let told = with_causes(why);
+    tracing::error!("{told}");
+    complain(&told);
+    ExitCode::from(why.exit_code())
 }
 
 /// SIGTERM and SIGINT, one call each.

@@ -82,6 +82,9 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            // The lock of the operator's socket goes from one process to the next.
+            "app/succession.rs",
+            "app/succession",
         ],
     ),
 ];

@@ -83,6 +83,11 @@ impl Socket {
         })
     }
 
+    /// Where it is, as the settings say.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Begins to accept.
     pub fn listen(self) -> Result<Arc<TcpListener>, StartError> {
         let address = self.address;

@@ -10,6 +10,8 @@ use listenfd::ListenFd;
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<(SocketAddr, TcpListener)>,
+    /// Whether something may be left.
+    whatever_fits: bool,
 }
 
 /// Why what systemd passed cannot be used.
@@ -51,7 +53,10 @@ impl Inherited {
                 tcp.push(of(listener).map_err(other)?);
             }
         }
-        Ok(Self { tcp })
+        Ok(Self {
+            tcp,
+            whatever_fits: false,
+        })
     }
 
     /// These.
@@ -60,7 +65,19 @@ impl Inherited {
     /// When one is none that listens.
     pub fn of(listeners: impl IntoIterator<Item = TcpListener>) -> io::Result<Self> {
         let tcp = listeners.into_iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Self { tcp })
+        Ok(Self {
+            tcp,
+            whatever_fits: false,
+        })
+    }
+
+    /// What nobody takes is closed, and no mistake.
+    #[must_use]
+    pub fn whatever_fits(self) -> Self {
+        Self {
+            whatever_fits: true,
+            ..self
+        }
     }
 
     /// The listener that is bound to `address`.
@@ -75,8 +92,8 @@ impl Inherited {
     /// [`InheritedError::Unused`].
     pub fn check_used(&self) -> Result<(), InheritedError> {
         match self.tcp.first() {
-            Some((address, _)) => Err(InheritedError::Unused(*address)),
-            None => Ok(()),
+            Some((address, _)) if !self.whatever_fits => Err(InheritedError::Unused(*address)),
+            _ => Ok(()),
         }
     }
 }

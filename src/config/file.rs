@@ -168,6 +168,7 @@ sections! {
     Shutdown {
         lead: Option<String>,
         grace: Option<String>,
+        upgrade_grace: Option<String>,
     }
     /// `limits`.
     Limits {

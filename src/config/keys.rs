@@ -125,6 +125,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("api.bearer", Text),
     ("shutdown.lead", Duration),
     ("shutdown.grace", Duration),
+    ("shutdown.upgrade_grace", Duration),
     ("limits.connections_per_address", Number),
     ("limits.tunnels_per_minute", Number),
     ("limits.open_requests_per_minute", Number),

@@ -103,6 +103,8 @@ pub struct Shutdown {
     pub lead: Duration,
     /// How long open requests and tunnels may go on after that.
     pub grace: Duration,
+    /// How long tunnels may go on after another process has taken over.
+    pub upgrade_grace: Duration,
 }
 
 /// One public listener.

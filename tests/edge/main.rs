@@ -16,3 +16,4 @@ mod probes;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrade;

@@ -195,9 +195,16 @@ pub(super) fn shutdown(file: &file::Shutdown, checks: &mut Checks<'_>) -> Option
         10 * SECOND,
         60 * MINUTE,
     );
+    let upgrade_grace = wait(
+        "shutdown.upgrade_grace",
+        file.upgrade_grace.as_deref(),
+        60 * MINUTE,
+        7 * DAY,
+    );
     Some(Shutdown {
         lead: lead?,
         grace: grace?,
+        upgrade_grace: upgrade_grace?,
     })
 }
 

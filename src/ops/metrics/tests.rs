@@ -21,7 +21,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2),
+        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 3 + 2 + 1 + 1 + 5 * (1 + 8 + 2),
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -50,6 +50,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.refreshed(Refresh::LostRight);
     metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
+    metrics.proxy_header_refused(ProxyHeader::Slow);
     metrics.store_up(true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(3), true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(30), true);
@@ -88,6 +89,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_refreshes_total{outcome=\"refused\"}", 0),
         ("headwarden_tunnels_refused_total{kind=\"derp\"}", 1),
         ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
+        ("headwarden_proxy_headers_refused_total{reason=\"slow\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
         ("headwarden_store_up", 1),
         (
