@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use succession::{Estate, Succeeded};
 
-use crate::config::{Settings, SignIn};
+use crate::config::{Current, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
@@ -44,7 +44,7 @@ use crate::ops::rate::RateLimiter;
 use crate::proxy::accept::{Entrance, Front};
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
-use crate::proxy::house::House;
+use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
 use crate::proxy::private::{self, Caller, Listening};
 use crate::proxy::rates::{self, Rates};
@@ -153,15 +153,19 @@ impl StartError {
 
 /// The rooms, built, and not yet open.
 pub struct App {
+    /// Those of the start, by which the process is set up.
     settings: Arc<Settings>,
-    house: Arc<House>,
+    /// Those that hold now.
+    current: Current,
+    houses: Houses,
     front: Arc<Front>,
-    provider: Arc<Provider>,
     issuer: Option<Arc<Issuer>>,
     replicas: Option<replicas::Replicas>,
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// The certificates of our listeners.
+    tls: Arc<tls::Tls>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -221,7 +225,10 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
+        let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        // A certificate that cannot be used ends the process at once, as a port in use does.
+        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -247,9 +254,9 @@ impl App {
         let standing = Standings {
             sessions: Arc::clone(&sessions),
             rechecks: Arc::clone(&rechecks),
-            settings: Arc::clone(&settings),
+            settings: current.clone(),
         };
-        let issuer = build_issuer(standing, &clock, &random, accept_new_identity)?
+        let issuer = build_issuer(&settings, standing, &clock, &random, accept_new_identity)?
             .map(|issuer| match &shared {
                 Some(shared) => {
                     let shelf: Arc<dyn Shelf> = Arc::new(SessionShelf(Arc::clone(shared)));
@@ -274,29 +281,30 @@ impl App {
             let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
             Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
         });
-        let house = Arc::new(House {
+        let drain = Drain::default();
+        let houses = Houses::new(House {
             web_uis: web_uis(&settings)?,
-            provider: Arc::clone(&provider),
+            tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
+            provider,
             sessions,
             rechecks,
-            attempts: Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment),
-            used: replicas::used_states(shared.as_ref()),
-            used_logouts: replicas::used_logouts(shared.as_ref()),
-            departures: replicas::departures(shared.as_ref()),
-            sign_outs: SignOuts::new(cookies, keyring, &deployment),
+            attempts: Arc::new(Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment)),
+            used: Arc::new(replicas::used_states(shared.as_ref())),
+            used_logouts: Arc::new(replicas::used_logouts(shared.as_ref())),
+            departures: Arc::new(replicas::departures(shared.as_ref())),
+            sign_outs: Arc::new(SignOuts::new(cookies, keyring, &deployment)),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,
-            headscale: Arc::clone(&origin),
-            rates: Rates::new(&settings.limits),
+            headscale: origin,
+            rates: Arc::new(Rates::new(&settings.limits)),
             metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
         check_system_roots()?;
-        let drain = Drain::default();
-        let front = Arc::new(front(&house, origin, &drain));
+        let front = Arc::new(front(&houses, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -305,14 +313,15 @@ impl App {
         });
         Ok(Self {
             settings,
-            house,
+            current,
+            houses,
             front,
-            provider,
             issuer,
             replicas,
             probe,
             versions,
             random,
+            tls,
             snapshot,
             drain,
             started: Arc::default(),
@@ -321,6 +330,11 @@ impl App {
             forebear: None,
             program: None,
         })
+    }
+
+    /// The certificates of our listeners, for whoever says that their files are complete.
+    pub fn certificates(&self) -> Arc<tls::Tls> {
+        Arc::clone(&self.tls)
     }
 
     /// The same with listeners that are open already.
@@ -359,13 +373,6 @@ impl App {
         inherited.check_used()?;
         let mut forebear = self.forebear.take();
         let local = self.admin_socket(forebear.as_mut())?;
-        // A certificate that cannot be used ends the process at once, as a port in use does.
-        let acceptors = self
-            .settings
-            .listen
-            .iter()
-            .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
         let mut upgrades = succession::Upgrades::listen()?;
         let closing = Drain::default();
         if forebear.is_some() {
@@ -398,23 +405,29 @@ impl App {
         }
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
-        tasks.spawn(settle(Arc::clone(&self.house.sessions)));
+        let house = self.houses.now();
+        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
+        tasks.spawn(settle(Arc::clone(&house.sessions)));
         let watchdog = tasks.spawn(notify::watchdog(self.pulse.clone()));
-        tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
+        tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
-                available = self.provider.wait_until_available(waited, self.random.as_ref()) => {
+                available = house.provider.wait_until_available(waited, self.random.as_ref()) => {
                     available.map_err(|source| StartError::Provider { waited, source })?;
                 }
                 () = stop() => return Ok(()),
             }
         }
-        let (provider, random) = (Arc::clone(&self.provider), Arc::clone(&self.random));
+        drop(house);
+        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
         let stopping = self.drain.stopping();
-        tasks.spawn(async move { provider.keep_fresh(stopping, random.as_ref()).await });
+        tasks.spawn(async move {
+            let provider = || Arc::clone(&houses.now().provider);
+            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
+        });
         let mut public = Vec::new();
-        let entrances = self.settings.listen.iter().zip(acceptors);
+        let entrances = self.settings.listen.iter().zip(self.tls.public());
         let entrances = entrances.map(|(listener, tls)| Entrance {
             announced: listener.announced,
             tls,
@@ -525,18 +538,16 @@ impl App {
         closing: &Drain,
         estate: &mut Estate,
     ) -> Result<(), StartError> {
-        let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
-            (socket, &self.issuer, &self.settings.headscale.sign_in)
-        else {
+        let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let address = socket.address();
         let listener = socket.listen()?;
-        estate.add(settings.address, &listener);
+        estate.add(address, &listener);
         let (stop, issuer) = (closing.stopping(), Arc::clone(issuer));
-        let metrics = Arc::clone(&self.house.metrics);
+        let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
-            Listening::Tcp(listener, acceptor),
+            Listening::Tcp(listener, self.tls.issuer()),
             closing.doorkeeper(&self.pulse),
             stop,
             move |mut request, caller| {
@@ -564,24 +575,25 @@ impl App {
         closing: &Drain,
         estate: &mut Estate,
     ) -> Result<(), StartError> {
+        let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
-            provider: Arc::clone(&self.provider),
+            provider: Arc::clone(&house.provider),
             headscale: self.probe.clone(),
-            trusts_an_issuer: self.house.headscale_signs_in(),
+            trusts_an_issuer: house.headscale_signs_in(),
             shared: self
                 .replicas
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
-            metrics: Arc::clone(&self.house.metrics),
+            metrics: Arc::clone(&house.metrics),
+            tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
             started: Arc::clone(&self.started),
             desk: desk::Desk {
-                sessions: Arc::clone(&self.house.sessions),
-                limits: self.settings.session.limits,
+                sessions: Arc::clone(&house.sessions),
                 complete,
                 random: Arc::clone(&self.random),
             },
-            shows_sessions: self.settings.admin.sessions,
+            settings: self.current.clone(),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
         if let (Some(address), Some(listener)) = (self.settings.admin.address, &listener) {
@@ -610,7 +622,7 @@ impl App {
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        let lead = self.settings.shutdown.lead;
+        let lead = self.current.now().shutdown.lead;
         self.drain.leave();
         if lead.is_zero() {
             return true;
@@ -639,7 +651,7 @@ impl App {
             "stopping: nothing new begins, what is open may finish"
         );
         tokio::select! {
-            ended = self.drain.wait(self.settings.shutdown.grace) => {
+            ended = self.drain.wait(self.current.now().shutdown.grace) => {
                 if !ended {
                     tracing::warn!(open = self.drain.open(), "cutting what is still open");
                 }
@@ -663,7 +675,8 @@ impl App {
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
         // The refresh token that it brings is the only one that counts from then on.
-        let settled = self.house.rechecks.settled();
+        let rechecks = Arc::clone(&self.houses.now().rechecks);
+        let settled = rechecks.settled();
         if tokio::time::timeout(LAST_REFRESH, settled).await.is_err() {
             tracing::warn!("a refresh was under way: who is affected has to sign in again");
         }
@@ -672,30 +685,35 @@ impl App {
     }
 }
 
-/// What the public listeners share, before `house`, with tunnels to `origin`.
-fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
-    let settings = &house.settings;
-    let limits = settings.limits;
-    let tunnels = Arc::new(Tunnels {
-        origin,
+/// Who carries tunnels to `origin`.
+fn tunnels(
+    settings: &Settings,
+    origin: &Arc<Origin>,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> Tunnels {
+    Tunnels {
+        origin: Arc::clone(origin),
         response_timeout: settings.headscale.response_timeout,
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
-        metrics: Arc::clone(&house.metrics),
+        metrics: Arc::clone(metrics),
         cut: drain.cutting_tunnels(),
-    });
+    }
+}
+
+/// What the public listeners share, before `houses`.
+fn front(houses: &Houses, drain: &Drain) -> Front {
+    let house = houses.now();
+    let limits = house.settings.limits;
     let conf = Arc::new(ServerConf::default());
     Front {
-        server_url: settings.server_url.clone(),
-        open_paths: settings.open.clone(),
-        trusted_proxies: settings.trusted_proxies.clone(),
-        limits,
+        houses: houses.clone(),
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
-        tunnels,
-        proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(house)))),
+        proxy: Arc::new(http_proxy(&conf, Phases)),
         metrics: Arc::clone(&house.metrics),
         random: Arc::clone(&house.random),
         drain: drain.clone(),
@@ -703,14 +721,14 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
 }
 
 fn build_issuer(
+    settings: &Settings,
     standing: Standings,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
 ) -> Result<Option<Issuer>, StartError> {
-    let settings = Arc::clone(&standing.settings);
     let (SignIn::Issuer(issuer), Some(identity)) =
-        (&settings.headscale.sign_in, key_identity(&settings))
+        (&settings.headscale.sign_in, key_identity(settings))
     else {
         return Ok(None);
     };

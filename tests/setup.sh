@@ -27,6 +27,9 @@ npm npm
 redis-server redis-server
 haproxy haproxy
 nginx nginx
+sqlite3 sqlite3
+psql postgresql
+groff groff
 END
 
 # A part of nginx without a command of its own.

@@ -172,8 +172,8 @@ impl App {
 
     /// Nobody took over: everything is as it was.
     pub(super) fn take_back(&self, closing: &Drain) {
-        self.house.sessions.tell_nobody();
-        self.house.rechecks.go_on();
+        self.houses.now().sessions.tell_nobody();
+        self.houses.now().rechecks.go_on();
         self.drain.stay();
         for drain in [&self.drain, closing] {
             drain.set_door(Door::Open);
@@ -183,7 +183,8 @@ impl App {
     /// Everything that is in memory only. Sessions first, while this process still serves: what changes
     /// meanwhile is told behind them.
     async fn pass_on(&self, link: &mut Link, closing: &Drain) -> std::io::Result<()> {
-        let sessions = &self.house.sessions;
+        let house = self.houses.now();
+        let sessions = &house.sessions;
         sessions.tell(link.kin());
         let mut count = 0_usize;
         for name in sessions.names() {
@@ -193,15 +194,15 @@ impl App {
                 count += 1;
             }
         }
-        self.house.rechecks.retire();
+        house.rechecks.retire();
         self.drain.leave();
         for drain in [&self.drain, closing] {
             drain.set_door(Door::Held);
         }
         link.tell_news().await?;
         for (kind, used) in [
-            (Kind::States, self.house.used.every()),
-            (Kind::Logouts, self.house.used_logouts.every()),
+            (Kind::States, house.used.every()),
+            (Kind::Logouts, house.used_logouts.every()),
         ] {
             for part in used.concat().chunks(NAMES) {
                 link.say(kind, part).await?;
@@ -233,14 +234,14 @@ impl App {
             mut successor,
             link,
         } = succeeded;
-        let shutdown = self.settings.shutdown;
+        let shutdown = self.current.now().shutdown;
         tracing::info!(
             pid = successor.id(),
             open = self.drain.open(),
             "another process serves: what is open here may finish, and tunnels go on for \
              shutdown.upgrade_grace"
         );
-        let mut told = tokio::spawn(link.run(Arc::clone(&self.house.sessions)));
+        let mut told = tokio::spawn(link.run(Arc::clone(&self.houses.now().sessions)));
         let (mut ended, mut finishing) = (None, true);
         let grace = tokio::time::sleep(shutdown.grace);
         let all_ended = self.drain.wait(shutdown.upgrade_grace);

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod proxy_header;
 pub mod random;
 pub mod return_to;
+pub mod role;
 pub mod secret;
 pub mod session;
 pub mod text;

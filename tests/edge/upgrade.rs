@@ -31,7 +31,12 @@ struct Upgradable {
 
 impl Upgradable {
     fn start() -> Self {
+        Self::start_signing_in("issuer")
+    }
+
+    fn start_signing_in(sign_in: &'static str) -> Self {
         let stage = Stage::start_with(|_| More {
+            sign_in,
             top: TOP,
             ..More::default()
         });
@@ -270,7 +275,8 @@ fn children(pid: u32) -> Vec<String> {
 
 #[test]
 fn a_process_that_dies_before_it_takes_over_leaves_the_other_serving() {
-    let mut place = Upgradable::start();
+    // An issuer's key would be another's for another provider.
+    let mut place = Upgradable::start_signing_in("none");
     let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
     let config = place.stage.house.plan.files.join("config.yaml");
     let good = std::fs::read_to_string(&config).unwrap();

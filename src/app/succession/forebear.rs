@@ -100,8 +100,12 @@ impl App {
             let (kind, body) = link.hear().await?;
             match kind {
                 Kind::Begin => return Ok(count),
-                Kind::Known => count += usize::from(self.house.sessions.hear_of_new(&body)),
-                Kind::States => self.house.used.take_over(body.as_chunks::<STATE>().0),
+                Kind::Known => count += usize::from(self.houses.now().sessions.hear_of_new(&body)),
+                Kind::States => self
+                    .houses
+                    .now()
+                    .used
+                    .take_over(body.as_chunks::<STATE>().0),
                 Kind::Logouts => self
                     .house
                     .used_logouts
@@ -111,7 +115,7 @@ impl App {
                         issuer.take_over(&body).map_err(io::Error::other)?;
                     }
                 }
-                kind => link.take(&self.house.sessions, kind, &body).await?,
+                kind => link.take(&self.houses.now().sessions, kind, &body).await?,
             }
         }
     }
@@ -124,7 +128,7 @@ impl App {
         name: Option<&Name>,
         closing: &Drain,
     ) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
-        let sessions = Arc::clone(&self.house.sessions);
+        let sessions = Arc::clone(&self.houses.now().sessions);
         sessions.tell(link.kin());
         let said = link.say(Kind::Serving, &[]).await;
         said.map_err(StartError::Forebear)?;
