@@ -118,7 +118,7 @@ fn with_settings(command: Command, path: &Path, environment: &Environment) -> Ex
         Command::Serve {
             accept_new_identity,
             take_over,
-        } => return serve(&cli.config, settings, accept_new_identity, take_over),
+        } => return serve(path, settings, accept_new_identity, take_over),
         Command::Explain(explain) => explain.run(&settings),
         Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::faulty_provider::Person as Account;
-use crate::stage::{SAME_ORIGIN, Stage, ask, request, session_line};
-use crate::support::headscale_standin::FIRST_BYTES;
-use crate::support::house::More;
+use crate::stage::{Faulty, SAME_ORIGIN, Stage, ask, request, session_line};
+use crate::support::headscale_standin::{FIRST_BYTES, HeadscaleStandin, Oidc, Options};
+use crate::support::house::{HEADSCALE_ID, HEADSCALE_SECRET, House, More, headwarden};
 use crate::support::person::Person;
 use crate::support::raw::Raw;
 
@@ -41,6 +41,35 @@ impl Upgradable {
             ..More::default()
         });
         Self { stage }
+    }
+
+    /// With the operator's socket, and a Headscale that has not been told of its issuer's address yet.
+    fn start_with_socket() -> Self {
+        let faulty = Faulty::start();
+        let headscale = HeadscaleStandin::start(Options::default());
+        let (url, issuer) = (headscale.url(), faulty.provider.issuer());
+        let more = More {
+            top: TOP,
+            ..More::default()
+        };
+        let house = House::start(|plan| {
+            let path = plan.files.join("admin.sock");
+            let socket = format!("admin: {{ socket_path: {}, ", path.display());
+            let config = plan.config(&url, &issuer, &more);
+            config.replace("admin: { ", &socket)
+        });
+        let (origin, trusted) = (house.plan.origin(), house.plan.issuer_url());
+        headscale.configure(|options| {
+            options.server_url = origin;
+            options.oidc = Some(Oidc::trusting(&trusted, HEADSCALE_ID, HEADSCALE_SECRET));
+        });
+        Self {
+            stage: Stage {
+                house,
+                headscale,
+                faulty,
+            },
+        }
     }
 
     /// The process that took over.
@@ -347,5 +376,66 @@ fn what_is_open_in_the_old_process_ends_with_a_session_that_ends_in_the_new_one(
         Some(0),
         "{}",
         place.stage.house.log()
+    );
+}
+
+#[test]
+fn a_devices_registration_and_the_operators_socket_go_over() {
+    const IDS: [&str; 2] = [
+        "hskey-authreq-0123456789abcdef01234567",
+        "hskey-authreq-0123456789abcdef01234568",
+    ];
+    let mut place = Upgradable::start_with_socket();
+    let listed = |place: &Upgradable| {
+        let output = headwarden(&place.stage.house.plan, &["sessions", "list"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).lines().count()
+    };
+    // Two devices: of one, Headscale has asked and not been answered; of the other, the code is out.
+    let mut person = place.stage.somebody(Account::Member);
+    let before = listed(&place);
+    let mut begin = |id: &str| {
+        let page = person.get(&place.stage.house.url(&format!("/register/{id}")));
+        let next = page.redirect().unwrap_or_else(|| panic!("{}", page.text()));
+        assert_eq!(next.path(), "/.headwarden/authorize");
+        next.clone()
+    };
+    let (asked, answered) = (begin(IDS[0]), begin(IDS[1]));
+    let page = person.get(answered.as_str());
+    let callback = page.redirect().expect("a code").clone();
+    place.upgrade();
+    assert_eq!(
+        place.stage.house.wait().code(),
+        Some(0),
+        "{}",
+        place.stage.house.log()
+    );
+    let page = person.get(callback.as_str());
+    assert_eq!(page.status(), 200, "{}", page.text());
+    let page = person.open(asked.as_str());
+    assert_eq!(page.status(), 200, "{}", page.text());
+    assert_eq!(
+        listed(&place),
+        before,
+        "the socket is there, and so is everybody"
+    );
+}
+
+#[test]
+fn a_process_that_took_over_and_died_takes_the_old_one_along_so_that_somebody_notices() {
+    let mut place = Upgradable::start();
+    let _carried = tunnel(place.public());
+    place.upgrade();
+    signal("KILL", &place.successor().unwrap());
+    assert_eq!(
+        place.stage.house.wait().code(),
+        Some(1),
+        "{}",
+        place.stage.house.log()
+    );
+    let log = place.stage.house.log();
+    assert!(
+        log.contains("the process that took over has ended"),
+        "{log}"
     );
 }

@@ -95,27 +95,21 @@ impl App {
     }
 
     async fn hear_everything(&self, link: &mut Link) -> io::Result<usize> {
+        let house = self.houses.now();
         let mut count = 0;
         loop {
             let (kind, body) = link.hear().await?;
             match kind {
                 Kind::Begin => return Ok(count),
-                Kind::Known => count += usize::from(self.houses.now().sessions.hear_of_new(&body)),
-                Kind::States => self
-                    .houses
-                    .now()
-                    .used
-                    .take_over(body.as_chunks::<STATE>().0),
-                Kind::Logouts => self
-                    .house
-                    .used_logouts
-                    .take_over(body.as_chunks::<STATE>().0),
+                Kind::Known => count += usize::from(house.sessions.hear_of_new(&body)),
+                Kind::States => house.used.take_over(body.as_chunks::<STATE>().0),
+                Kind::Logouts => house.used_logouts.take_over(body.as_chunks::<STATE>().0),
                 Kind::Tickets => {
                     if let Some(issuer) = &self.issuer {
                         issuer.take_over(&body).map_err(io::Error::other)?;
                     }
                 }
-                kind => link.take(&self.houses.now().sessions, kind, &body).await?,
+                kind => link.take(&house.sessions, kind, &body).await?,
             }
         }
     }

@@ -163,3 +163,6 @@ fn from_bytes(bytes: &[u8]) -> Option<(Kept, State)> {
         serde_json::from_slice::<State>(state).ok()?,
     ))
 }
+
+#[cfg(test)]
+mod tests;
