@@ -3,11 +3,16 @@
 
 mod bind;
 mod desk;
+mod inherited;
 mod probes;
 mod replicas;
 mod restart;
 mod socket;
+mod succession;
 mod tls;
+
+pub use inherited::Inherited;
+pub use succession::{Forebear, Program};
 
 use std::future::Future;
 use std::io;
@@ -23,6 +28,8 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use succession::{Estate, Succeeded};
+
 use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Settings, SignIn};
 use crate::domain::random::Random;
@@ -34,9 +41,12 @@ use crate::ops::audit::{Audit, Destination};
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
+use crate::ops::notify;
+use crate::ops::pulse::Pulse;
 use crate::ops::rate::RateLimiter;
 use crate::ops::trace::{Collector, ExportError, Tracer};
-use crate::proxy::accept::Front;
+use crate::proxy::accept::{Entrance, Front};
+use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
@@ -55,8 +65,6 @@ use crate::session::{
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
-/// Connections to the issuer's private listener, and to the operator's.
-const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long the audit log's last lines may take to be written, and the last traces to be sent.
@@ -75,6 +83,15 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What systemd opened for us cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] inherited::InheritedError),
+    /// The process that was to hand over did not.
+    #[error("the process before did not hand over: {0}")]
+    Forebear(io::Error),
+    /// The process that took over is no more.
+    #[error("the process that took over has ended ({0})")]
+    Successor(std::process::ExitStatus),
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
@@ -139,18 +156,16 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } | Self::AdminSocket(_) | Self::Audit { .. } => 3,
-            Self::Tls(_)
-            | Self::Acme(_)
-            | Self::Trust(_)
-            | Self::Store(_)
-            | Self::Traces(_) => 4,
+            Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) | Self::Audit { .. } => 3,
+            Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
             | Self::Client(_)
             | Self::HeadscaleClient(_)
             | Self::Metrics(_)
+            | Self::Forebear(_)
+            | Self::Successor(_)
             | Self::Signals(_) => 1,
         }
     }
@@ -174,6 +189,16 @@ pub struct App {
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
+    /// The public listeners are open.
+    started: Arc<AtomicBool>,
+    /// Whether the loops of all listeners turn.
+    pulse: Pulse,
+    /// Listeners that are open already.
+    inherited: Inherited,
+    /// The process whose place this one takes.
+    forebear: Option<Forebear>,
+    /// How the one that takes this one's place is started.
+    program: Option<Program>,
 }
 
 /// Puts a new key in front of the key ring; a running process uses it from its next start on.
@@ -320,12 +345,36 @@ impl App {
             tls,
             snapshot,
             drain,
+            started: Arc::default(),
+            pulse: Pulse::default(),
+            inherited: Inherited::default(),
+            forebear: None,
+            program: None,
         })
     }
 
     /// The certificates of our listeners, for whoever says that their files are complete.
     pub fn certificates(&self) -> Arc<tls::Tls> {
         Arc::clone(&self.tls)
+    }
+
+    /// The same with listeners that are open already.
+    #[must_use]
+    pub fn inheriting(self, inherited: Inherited) -> Self {
+        Self { inherited, ..self }
+    }
+
+    /// Takes the place of a process that serves.
+    #[must_use]
+    pub fn after(self, forebear: Forebear) -> Self {
+        let forebear = Some(forebear);
+        Self { forebear, ..self }
+    }
+
+    /// SIGUSR2 makes another process take the place of this one, which is started like this.
+    #[must_use]
+    pub fn succeeded_by(self, program: Option<Program>) -> Self {
+        Self { program, ..self }
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -335,30 +384,53 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn serve<S, F>(self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
+    pub async fn serve<S, F>(mut self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
     where
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        let sockets = bind::Sockets::reserve(&self.settings)?;
-        let local = self.settings.admin.socket.as_ref();
-        let local = local.map(socket::listen).transpose()?;
-        let (local, _name) = local.unzip();
+        let mut inherited = std::mem::take(&mut self.inherited);
+        let sockets = bind::Sockets::reserve(&self.settings, &mut inherited)?;
+        inherited.check_used()?;
+        let mut forebear = self.forebear.take();
+        let local = self.admin_socket(forebear.as_mut())?;
+        let mut upgrades = succession::Upgrades::listen()?;
         let closing = Drain::default();
+        if forebear.is_some() {
+            // Not before everything is there, and the other one has let go.
+            self.drain.set_door(Door::Held);
+            closing.set_door(Door::Held);
+        }
+        let mut estate = Estate::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
             replicas.join(&mut tasks).await?;
         }
-        self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        let complete = Arc::new(AtomicBool::new(self.snapshot.is_none()));
-        let admin = (sockets.admin, local);
-        self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
+        self.open_private(&mut tasks, sockets.issuer, &closing, &mut estate)?;
+        let complete = Arc::new(AtomicBool::new(
+            self.snapshot.is_none() && forebear.is_none(),
+        ));
+        let admin = (
+            sockets.admin,
+            local.as_ref().map(|(local, _)| Arc::clone(local)),
+        );
+        self.open_admin(
+            &mut tasks,
+            admin,
+            Arc::clone(&complete),
+            &closing,
+            &mut estate,
+        )?;
+        if let (Some((listener, name)), Some(socket)) = (&local, &self.settings.admin.socket) {
+            estate.add_admin(socket.path.clone(), listener, Arc::clone(name));
+        }
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
+        let watchdog = tasks.spawn(notify::watchdog(self.pulse.clone()));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
@@ -377,23 +449,60 @@ impl App {
             Provider::keep_fresh(provider, stopping, random.as_ref()).await;
         });
         let mut public = Vec::new();
-        for (socket, tls) in sockets.public.into_iter().zip(self.tls.public()) {
-            public.push((socket.listen()?, tls));
+        let entrances = self.settings.listen.iter().zip(self.tls.public());
+        let entrances = entrances.map(|(listener, tls)| Entrance {
+            announced: listener.announced,
+            tls,
+        });
+        for (socket, entrance) in sockets.public.into_iter().zip(entrances) {
+            let address = socket.address();
+            let listener = socket.listen()?;
+            estate.add(address, &listener);
+            public.push((listener, entrance));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
-        self.take_sessions_back().await;
+        let link = match forebear {
+            Some(forebear) => Some(self.take_over(forebear).await?),
+            None => {
+                self.take_sessions_back().await;
+                None
+            }
+        };
         complete.store(true, Ordering::Release);
-        for (listener, tls) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
+        for (listener, entrance) in public {
+            let doorkeeper = self.drain.doorkeeper(&self.pulse);
+            tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
+        }
+        self.started.store(true, Ordering::Release);
+        if let Some(link) = link {
+            let name = local.as_ref().map(|(_, name)| name.as_ref());
+            let hearing = self.serve_from_now_on(link, name, &closing).await?;
+            tasks.spawn(hearing);
         }
         // Validators come to the public listeners.
         if let Some(acme) = self.tls.acme() {
             tasks.spawn(acme.keep(self.drain.stopping()));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
+        notify::ready();
         ready();
-        stop().await;
-        self.drain_and_close(stop, &closing).await;
+        if let Some(succeeded) = self
+            .until_told(&mut stop, &mut upgrades, &estate, &closing)
+            .await
+        {
+            watchdog.abort();
+            let ended = self.outlive(succeeded, stop, &closing).await;
+            self.houses.now().tracer.flush(LAST_LINES).await;
+            tasks.shutdown().await;
+            self.houses.now().audit.flush(LAST_LINES).await;
+            return ended;
+        }
+        notify::stopping();
+        if self.lead(&mut stop).await {
+            self.drain_and_close(stop, &closing).await;
+        } else {
+            self.cut_and_close(&closing).await;
+        }
         self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
@@ -402,20 +511,74 @@ impl App {
         Ok(())
     }
 
+    /// Serves until it is told to stop, or another process has taken over.
+    async fn until_told<S, F>(
+        &self,
+        stop: &mut S,
+        upgrades: &mut succession::Upgrades,
+        estate: &Estate,
+        closing: &Drain,
+    ) -> Option<Succeeded>
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        loop {
+            tokio::select! {
+                () = stop() => return None,
+                () = upgrades.next() => {}
+            }
+            let handed_over = tokio::select! {
+                handed_over = self.hand_over(estate, closing) => handed_over,
+                () = stop() => {
+                    self.take_back(closing);
+                    return None;
+                }
+            };
+            match handed_over {
+                Ok(succeeded) => return Some(succeeded),
+                Err(why) => tracing::error!(
+                    reason = %why,
+                    "no other process took over: this one goes on as before"
+                ),
+            }
+        }
+    }
+
+    /// The operator's socket: opened, or taken over from the process before.
+    fn admin_socket(
+        &self,
+        forebear: Option<&mut Forebear>,
+    ) -> Result<Option<(Arc<UnixListener>, Arc<socket::Name>)>, StartError> {
+        let Some(settings) = &self.settings.admin.socket else {
+            return Ok(None);
+        };
+        let handed = forebear.and_then(|forebear| forebear.admin_at(&settings.path));
+        let (listener, name) = match handed {
+            Some(handed) => socket::adopt(settings, handed.listener, handed.lock)?,
+            None => socket::listen(settings)?,
+        };
+        Ok(Some((Arc::new(listener), Arc::new(name))))
+    }
+
     fn open_private(
         &self,
         tasks: &mut JoinSet<()>,
         socket: Option<bind::Socket>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
+        let address = socket.address();
+        let listener = socket.listen()?;
+        estate.add(address, &listener);
+        let (stop, issuer) = (closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, self.tls.issuer()),
-            PRIVATE_CONNECTIONS,
+            closing.doorkeeper(&self.pulse),
             stop,
             move |mut request, caller| {
                 if let Caller::Remote(peer) = caller {
@@ -437,9 +600,10 @@ impl App {
     fn open_admin(
         &self,
         tasks: &mut JoinSet<()>,
-        (socket, local): (Option<bind::Socket>, Option<UnixListener>),
+        (socket, local): (Option<bind::Socket>, Option<Arc<UnixListener>>),
         complete: Arc<AtomicBool>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
@@ -453,6 +617,7 @@ impl App {
             metrics: Arc::clone(&house.metrics),
             tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
+            started: Arc::clone(&self.started),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),
                 complete,
@@ -462,12 +627,15 @@ impl App {
             settings: self.current.clone(),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
+        if let (Some(address), Some(listener)) = (self.settings.admin.address, &listener) {
+            estate.add(address, listener);
+        }
         let listener = listener.map(|listener| Listening::Tcp(listener, None));
         for listening in listener.into_iter().chain(local.map(Listening::Local)) {
             let admin = Arc::clone(&admin);
             tasks.spawn(private::serve(
                 listening,
-                PRIVATE_CONNECTIONS,
+                closing.doorkeeper(&self.pulse),
                 closing.stopping(),
                 move |request, caller| {
                     let admin = Arc::clone(&admin);
@@ -476,6 +644,28 @@ impl App {
             ));
         }
         Ok(())
+    }
+
+    /// Says that it is not ready any more, and goes on for as long as whoever asks for readiness needs to
+    /// hear of it. False when the operator insists meanwhile.
+    async fn lead<S, F>(&self, stop: &mut S) -> bool
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        let lead = self.current.now().shutdown.lead;
+        self.drain.leave();
+        if lead.is_zero() {
+            return true;
+        }
+        tracing::info!(
+            lead_s = lead.as_secs_f64(),
+            "not ready any more: still accepting for shutdown.lead"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(lead) => true,
+            () = stop() => false,
+        }
     }
 
     /// Nothing new begins; what is open may end by itself, until the grace is over or the operator
@@ -492,13 +682,27 @@ impl App {
             "stopping: nothing new begins, what is open may finish"
         );
         tokio::select! {
-            ended = self.drain.wait(self.current.now().shutdown_grace) => {
+            ended = self.drain.wait(self.current.now().shutdown.grace) => {
                 if !ended {
                     tracing::warn!(open = self.drain.open(), "cutting what is still open");
                 }
             }
             () = stop() => tracing::warn!("told twice: cutting what is still open"),
         }
+        self.close(closing).await;
+    }
+
+    /// The operator insisted before anything was over.
+    async fn cut_and_close(&self, closing: &Drain) {
+        self.drain.stop();
+        tracing::warn!(
+            open = self.drain.open(),
+            "told twice: cutting what is still open"
+        );
+        self.close(closing).await;
+    }
+
+    async fn close(&self, closing: &Drain) {
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
         // The refresh token that it brings is the only one that counts from then on.
@@ -555,7 +759,7 @@ fn tunnels(
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
         metrics: Arc::clone(metrics),
-        cut: drain.cutting(),
+        cut: drain.cutting_tunnels(),
     }
 }
 

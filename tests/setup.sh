@@ -26,10 +26,15 @@ node nodejs
 npm npm
 redis-server redis-server
 promtool prometheus
+haproxy haproxy
+nginx nginx
 sqlite3 sqlite3
 psql postgresql
 groff groff
 END
+
+# A part of nginx without a command of its own.
+[[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
 
 if ((${#missing[@]})); then
     say "installing Debian packages: ${missing[*]}"

@@ -107,6 +107,9 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "issuer/keys.rs",
             "app/socket.rs",
             "acme/storage.rs",
+            // The lock of the operator's socket goes from one process to the next.
+            "app/succession.rs",
+            "app/succession",
             // What `import` makes, where it was told to write it.
             "cli/files.rs",
         ],

@@ -1,7 +1,8 @@
-//! The operator's listener and socket: liveness, readiness with each check named, metrics; and the way to
+//! The operator's listener and socket: liveness, start-up, readiness with each check named, metrics; and the way to
 //! the sessions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +39,8 @@ pub struct Admin {
     pub tls: Arc<Tls>,
     /// Whether we are stopping.
     pub drain: Drain,
+    /// Whether the public listeners are open.
+    pub started: Arc<AtomicBool>,
     /// Where sessions are seen and ended.
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
@@ -66,6 +69,10 @@ impl Admin {
             // Alive is whoever answers.
             "/healthz" | "/livez" => {
                 text(StatusCode::OK, health::CONTENT_TYPE, Checks::new().body())
+            }
+            "/startupz" => {
+                let checks = self.startup();
+                text(checks.status(), health::CONTENT_TYPE, checks.body())
             }
             "/readyz" => {
                 let checks = self.readiness().await;
@@ -101,9 +108,21 @@ impl Admin {
         }
     }
 
+    /// Whether the start is over, whatever came of it later.
+    fn startup(&self) -> Checks {
+        Checks::new().with("startup", self.started())
+    }
+
+    fn started(&self) -> Outcome {
+        if self.started.load(Ordering::Acquire) {
+            Outcome::Pass
+        } else {
+            fail("the public listeners are not open yet")
+        }
+    }
+
     async fn readiness(&self) -> Checks {
-        let stopping = *self.drain.stopping().borrow();
-        let shutdown = if stopping {
+        let shutdown = if *self.drain.leaving().borrow() {
             fail("stopping")
         } else {
             Outcome::Pass
@@ -118,6 +137,7 @@ impl Admin {
             Err(why) => fail(format!("cannot be reached: {why}")),
         };
         let checks = Checks::new()
+            .with("startup", self.started())
             .with("shutdown", shutdown)
             .with("provider", provider)
             .with("headscale", headscale);

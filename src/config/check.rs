@@ -62,7 +62,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
-    let shutdown_grace = limits::grace(&file.shutdown.unwrap_or_default(), checks);
+    let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
@@ -83,7 +83,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access: access?,
         api: api?,
-        shutdown_grace: shutdown_grace?,
+        shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
         log: log?,
@@ -101,6 +101,7 @@ fn together(settings: &Settings, report: &mut Report) {
     listeners::check_addresses(settings, report);
     tls::check_with_server_url(settings, report);
     acme::check_with_listeners(settings, report);
+    listeners::check_announced(settings, report);
     let urls = Urls::of(settings);
     urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
     for (index, rule) in settings.access.iter().enumerate() {

@@ -58,6 +58,7 @@ sections! {
     /// An entry of `listen`.
     Listener {
         address: Option<String>,
+        proxy_protocol: Option<String>,
         tls: Option<Tls>,
     }
     /// `tls` of an entry of `listen`.
@@ -205,7 +206,9 @@ sections! {
     }
     /// `shutdown`.
     Shutdown {
+        lead: Option<String>,
         grace: Option<String>,
+        upgrade_grace: Option<String>,
     }
     /// `limits`.
     Limits {

@@ -30,7 +30,7 @@ pub struct Settings {
     pub acme: Option<AcmeSettings>,
     /// Where an operator asks.
     pub admin: Admin,
-    /// Peers whose `X-Forwarded-For` counts. Never contains a default route.
+    /// Peers whose `X-Forwarded-For`, or PROXY header, counts. Never contains a default route.
     pub trusted_proxies: Vec<IpNet>,
     /// The Headscale behind us.
     pub headscale: Headscale,
@@ -48,8 +48,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
-    /// How long open requests and tunnels may go on after SIGTERM.
-    pub shutdown_grace: Duration,
+    /// How the process ends.
+    pub shutdown: Shutdown,
     /// Worker threads; `None` is one per processor.
     pub workers: Option<usize>,
     /// Bounds on what one client address may do.
@@ -104,11 +104,24 @@ impl ServerUrl {
     }
 }
 
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long it still accepts after it has said that it is not ready any more.
+    pub lead: Duration,
+    /// How long open requests and tunnels may go on after that.
+    pub grace: Duration,
+    /// How long tunnels may go on after another process has taken over.
+    pub upgrade_grace: Duration,
+}
+
 /// One public listener.
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Where to bind.
     pub address: SocketAddr,
+    /// Every connection comes from a trusted proxy, and begins with a PROXY header.
+    pub announced: bool,
     /// Certificates and who may connect; `None` is plaintext.
     pub tls: Option<ListenerTls>,
 }

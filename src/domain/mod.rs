@@ -17,6 +17,7 @@ pub mod leg;
 pub mod login;
 pub mod path;
 pub mod policy;
+pub mod proxy_header;
 pub mod random;
 pub mod return_to;
 pub mod role;

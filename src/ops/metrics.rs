@@ -16,7 +16,7 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Order, ProxyHeader, Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::times::TimeFamilies;
@@ -54,6 +54,7 @@ pub struct Metrics {
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
     limits: IntCounterVec,
+    proxy_headers_refused: IntCounterVec,
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
@@ -141,6 +142,13 @@ impl Metrics {
                     "Bounds on a client address that were hit, by kind.",
                 ),
                 &[("kind", Limit::ALL)],
+            )?,
+            proxy_headers_refused: families.counters(
+                (
+                    "proxy_headers_refused_total",
+                    "Connections closed for want of a PROXY header, by reason.",
+                ),
+                &[("reason", ProxyHeader::ALL)],
             )?,
             store_up: families.gauge(
                 "store_up",
@@ -237,6 +245,13 @@ impl Metrics {
     /// Counts a bound that was hit.
     pub fn limit_hit(&self, limit: Limit) {
         self.limits.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// Counts a connection that was closed for want of a PROXY header.
+    pub fn proxy_header_refused(&self, why: ProxyHeader) {
+        self.proxy_headers_refused
+            .with_label_values(&[why.label()])
+            .inc();
     }
 
     /// Counts bytes relayed through a tunnel.

@@ -1,4 +1,5 @@
-//! From an accepted socket to a request with a door: TLS, the head, and then either a tunnel or
+//! From an accepted socket to a request with a door: a load balancer's PROXY header where the listener
+//! wants one, TLS, the head, and then either a tunnel or
 //! pingora. A connection comes back here after every request, so that an upgrade on a connection that
 //! has been used before is treated the same.
 
@@ -13,7 +14,9 @@ use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::announcement::{self, Unannounced};
 use super::connection::Connection;
+use super::doorkeeper::Doorkeeper;
 use super::drain::{Drain, Open};
 use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
@@ -76,54 +79,82 @@ type ToBeCarried = (
 
 /// What a connection task holds until its connection has ended, tunnel included.
 struct Guards {
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
     _place: OwnedSemaphorePermit,
     _open: Open,
 }
 
+/// What is to happen at a listener before the first request.
+#[derive(Clone)]
+pub struct Entrance {
+    /// Every connection comes from a trusted proxy and begins with a PROXY header.
+    pub announced: bool,
+    /// Takes the TLS off, where there is any.
+    pub tls: Option<Arc<Terminator>>,
+}
+
+/// A connection before its first request.
+struct Arrival {
+    tcp: TcpStream,
+    /// The TCP peer; from a PROXY header on, whom that one names.
+    source: SocketAddr,
+    /// Nobody listens in, as far as we and a trusted proxy know.
+    secure: bool,
+    guards: Guards,
+}
+
 impl Front {
-    /// Accepts on `listener` until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Terminator>>) {
-        let mut stopping = self.drain.stopping();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stopping.wait_for(|stop| *stop) => return,
-            };
+    /// Accepts on `listener` until the process stops, or another takes its place.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        entrance: Entrance,
+        mut doorkeeper: Doorkeeper,
+    ) {
+        while let Some(accepted) = doorkeeper.next(|| listener.accept()).await {
             match accepted {
-                Ok((tcp, peer)) => self.welcome(tcp, peer, tls.clone()),
+                Ok((tcp, peer)) => self.welcome(tcp, peer, entrance.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        doorkeeper.leave();
     }
 
     /// A connection's places, while it lasts.
     fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
-        // A trusted proxy speaks for many people; its own connections are not counted.
-        let house = self.houses.now();
-        let slot = if is_trusted(peer.ip(), &house.settings.trusted_proxies) {
-            None
-        } else {
-            Some(self.slots.take(peer.ip()).ok_or(Full::Address)?)
-        };
+        let slot = self.slot(peer)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         Ok(Guards {
-            _slot: slot,
+            slot,
             _place: place.map_err(|_| Full::House)?,
             _open: self.drain.hold(),
         })
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Terminator>>) {
+    /// A trusted proxy speaks for many people; its own connections are not counted.
+    fn slot(&self, source: SocketAddr) -> Result<Option<Slot>, Full> {
+        if self.trusts(source) {
+            return Ok(None);
+        }
+        self.slots.take(source.ip()).map(Some).ok_or(Full::Address)
+    }
+
+    fn trusts(&self, peer: SocketAddr) -> bool {
+        is_trusted(peer.ip(), &self.houses.now().settings.trusted_proxies)
+    }
+
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, entrance: Entrance) {
+        if entrance.announced && !self.trusts(peer) {
+            self.send_away(peer, &Unannounced::Untrusted);
+            return;
+        }
         let guards = match self.places(peer) {
             Ok(guards) => guards,
             Err(full) => {
-                self.metrics.limit_hit(Limit::Connections);
-                self.turned_away
-                    .turn_away(tcp, peer.ip(), full, tls.is_some());
+                self.turn_away(tcp, peer, full, &entrance);
                 return;
             }
         };
@@ -131,15 +162,29 @@ impl Front {
         // A client that has silently gone would hold its place for ever.
         keep_alive(&tcp);
         tokio::spawn(async move {
-            let secure = tls.is_some();
-            let transport = match Transport::accept(tcp, tls).await {
+            let arrival = Arrival {
+                tcp,
+                source: peer,
+                secure: entrance.tls.is_some(),
+                guards,
+            };
+            let Some(arrival) = front.announced(arrival, &entrance).await else {
+                return;
+            };
+            let Arrival {
+                tcp,
+                source,
+                secure,
+                guards,
+            } = arrival;
+            let transport = match Transport::accept(tcp, entrance.tls).await {
                 Ok(transport) => transport,
                 Err(error) => {
-                    tracing::debug!(%peer, %error, "no TLS");
+                    tracing::debug!(peer = %source, %error, "no TLS");
                     return;
                 }
             };
-            let connection = Connection::new(transport, peer);
+            let connection = Connection::new(transport, source);
             let mut cutting = front.drain.cutting();
             let tunnel = tokio::select! {
                 tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
@@ -155,6 +200,47 @@ impl Front {
                 });
             }
         });
+    }
+
+    /// A connection from whomever its PROXY header names, where the listener wants one: from here on that
+    /// is the peer, whose places it takes. What a balancer sends for itself stays its own.
+    async fn announced(&self, mut arrival: Arrival, entrance: &Entrance) -> Option<Arrival> {
+        if !entrance.announced {
+            return Some(arrival);
+        }
+        let patience = self.houses.now().settings.limits.header_timeout;
+        let told = match announcement::take_off(&mut arrival.tcp, patience).await {
+            Ok(told) => told,
+            Err(why) => {
+                self.send_away(arrival.source, &why);
+                return None;
+            }
+        };
+        arrival.source = told.source.unwrap_or(arrival.source);
+        arrival.secure |= told.over_tls;
+        match self.slot(arrival.source) {
+            Ok(slot) => {
+                arrival.guards.slot = slot;
+                Some(arrival)
+            }
+            Err(full) => {
+                self.turn_away(arrival.tcp, arrival.source, full, entrance);
+                None
+            }
+        }
+    }
+
+    fn send_away(&self, peer: SocketAddr, why: &Unannounced) {
+        if let Some(label) = why.label() {
+            self.metrics.proxy_header_refused(label);
+            self.turned_away.unannounced(peer.ip(), why);
+        }
+    }
+
+    fn turn_away(&self, tcp: TcpStream, source: SocketAddr, full: Full, entrance: &Entrance) {
+        self.metrics.limit_hit(Limit::Connections);
+        self.turned_away
+            .turn_away(tcp, source.ip(), full, entrance.tls.is_some());
     }
 
     /// Serves one request after the other until the connection ends or becomes a tunnel.
@@ -300,11 +386,12 @@ impl Front {
         let (lent, home) = connection.lend();
         let mut session = HttpSession::new(Box::new(lent));
         session.set_connection_user_context(Some(Box::new(porch)));
-        let stopping = self.drain.stopping();
+        // A connection is not kept from then on.
+        let leaving = self.drain.leaving();
         let session = ServerSession::H1(session);
         let served = tokio::select! {
             biased;
-            reusable = self.proxy.process_new_http(session, &stopping) => Some(reusable.is_some()),
+            reusable = self.proxy.process_new_http(session, &leaving) => Some(reusable.is_some()),
             () = followed.over() => None,
         };
         let mut connection = home.await.ok()?;

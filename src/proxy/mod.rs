@@ -7,11 +7,13 @@
 //! belongs elsewhere: the rules and doors themselves (`domain`), what pages say (`pages`).
 
 pub mod accept;
+pub mod announcement;
 mod api;
 mod authorize;
 mod chunks;
 mod confirm;
 pub mod connection;
+pub mod doorkeeper;
 pub mod drain;
 pub mod explain;
 mod flights;

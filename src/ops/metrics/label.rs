@@ -76,6 +76,18 @@ label! {
 }
 
 label! {
+    /// Why a connection to a listener that wants a PROXY header was closed.
+    ProxyHeader {
+        /// It came from nobody that is trusted.
+        Untrusted = "untrusted",
+        /// The header was absent, malformed or changed.
+        Malformed = "malformed",
+        /// The header did not arrive in time.
+        Slow = "slow",
+    }
+}
+
+label! {
     /// Which way a logout came.
     Logout {
         /// A person's, by our own form.

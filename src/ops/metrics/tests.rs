@@ -23,7 +23,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
+        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 3 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
             // Latencies, the provider, tunnels' ends, the audit log, readiness.
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 5
             // TLS, orders of certificates, the process.
@@ -57,6 +57,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.refreshed(Refresh::LostRight);
     metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
+    metrics.proxy_header_refused(ProxyHeader::Slow);
     metrics.store_up(true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(3), true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(30), true);
@@ -142,6 +143,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_check_passing{check=\"provider\"}", 1),
         ("headwarden_check_passing{check=\"headscale\"}", 0),
         ("headwarden_check_passing{check=\"session_store\"}", 1),
+        ("headwarden_proxy_headers_refused_total{reason=\"slow\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
         ("headwarden_store_up", 1),
         (
