@@ -140,11 +140,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Bind { .. } | Self::AdminSocket(_) | Self::Audit { .. } => 3,
-            Self::Tls(_)
-            | Self::Acme(_)
-            | Self::Trust(_)
-            | Self::Store(_)
-            | Self::Traces(_) => 4,
+            Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
