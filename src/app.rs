@@ -18,6 +18,7 @@ pub use succession::{Forebear, Program};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,17 +31,20 @@ use tokio::task::JoinSet;
 
 use succession::Estate;
 
-use crate::config::{Current, Settings, SignIn};
+use crate::acme::Acme;
+use crate::config::{self, AuditPlace, Current, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
+use crate::ops::audit::{Audit, Destination};
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::notify;
 use crate::ops::rate::RateLimiter;
+use crate::ops::trace::{Collector, ExportError, Tracer};
 use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
@@ -60,6 +64,8 @@ use crate::session::{
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
+/// How long the audit log's last lines may take to be written, and the last traces to be sent.
+const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Why the process does not start, or not any longer. Each is a sentence, and an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +90,20 @@ pub enum StartError {
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
+    /// The audit log cannot be opened.
+    #[error("the audit log {path:?} cannot be opened: {source}")]
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// There can be no client for the ACME directory.
+    #[error(transparent)]
+    Acme(#[from] crate::acme::ClientError),
     /// An upstream's certificate could never be verified.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -119,6 +136,9 @@ pub enum StartError {
         /// The last failure.
         source: crate::oidc::discovery::DiscoveryError,
     },
+    /// Traces could never be sent.
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] ExportError),
     /// Metrics collide.
     #[error("metrics cannot be registered: {0}")]
     Metrics(String),
@@ -131,8 +151,8 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) => 3,
-            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
+            Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) | Self::Audit { .. } => 3,
+            Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
@@ -213,8 +233,10 @@ impl App {
         let settings = Arc::new(settings);
         let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        let audit = open_audit(&settings.audit, &clock, &metrics)?;
         // A certificate that cannot be used ends the process at once, as a port in use does.
-        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
+        let acme = acme(&settings, &metrics, &clock, &random)?;
+        let tls = Arc::new(tls::Tls::load(&settings, acme, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -227,14 +249,14 @@ impl App {
             &clock,
             &random,
         ));
-        let redirect_uri = settings.server_url.join("/oidc/callback");
-        let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
+        let provider = provider(&settings, &clock, &metrics)?;
         let rechecks = Arc::new(Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
             Arc::clone(&provider),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
+            audit.clone(),
             Arc::clone(&clock),
         ));
         let standing = Standings {
@@ -253,10 +275,7 @@ impl App {
             .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
-        let origin = Arc::new(Origin::new(
-            settings.headscale.upstream.clone(),
-            settings.headscale.connect_timeout,
-        )?);
+        let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = [
             settings.server_url.origin.as_str(),
@@ -284,13 +303,15 @@ impl App {
             cookies,
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),
+            audit,
+            tracer: tracer(&settings, &random, &metrics)?,
             metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
         check_system_roots()?;
-        let front = Arc::new(front(&houses, &drain));
+        let front = Arc::new(front(&houses, &tls, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -364,6 +385,7 @@ impl App {
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
+        tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
         let watchdog = tasks.spawn(notify::watchdog(self.edge.pulse.clone()));
@@ -403,6 +425,10 @@ impl App {
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
             tasks.spawn(hearing);
         }
+        // Validators come to the public listeners.
+        if let Some(acme) = self.tls.acme() {
+            tasks.spawn(acme.keep(self.drain.stopping()));
+        }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         notify::ready();
         ready();
@@ -412,7 +438,9 @@ impl App {
         {
             watchdog.abort();
             let ended = self.outlive(succeeded, stop, &closing).await;
+            self.houses.now().tracer.flush(LAST_LINES).await;
             tasks.shutdown().await;
+            self.houses.now().audit.flush(LAST_LINES).await;
             return ended;
         }
         notify::stopping();
@@ -421,9 +449,11 @@ impl App {
         } else {
             self.cut_and_close(&closing).await;
         }
+        self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
+        self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
     }
 
@@ -488,6 +518,7 @@ impl App {
                 sessions: Arc::clone(&house.sessions),
                 complete,
                 random: Arc::clone(&self.random),
+                audit: house.audit.clone(),
             },
             settings: self.current.clone(),
         });
@@ -512,6 +543,36 @@ impl App {
     }
 }
 
+fn provider(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Provider>, StartError> {
+    let redirect_uri = settings.server_url.join("/oidc/callback");
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Ok(Provider::new(&settings.oidc, redirect_uri, clock, metrics)?)
+}
+
+fn headscale(settings: &Settings) -> Result<Arc<Origin>, TrustError> {
+    let headscale = &settings.headscale;
+    Origin::new(headscale.upstream.clone(), headscale.connect_timeout).map(Arc::new)
+}
+
+/// Where certificates are ordered, if they are.
+fn acme(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Option<Arc<Acme>>, crate::acme::ClientError> {
+    let Some(acme) = settings.acme.clone() else {
+        return Ok(None);
+    };
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let acme = Acme::new(acme, Arc::clone(metrics), clock, random)?;
+    Ok(Some(Arc::new(acme)))
+}
+
 /// Who carries tunnels to `origin`.
 fn tunnels(
     settings: &Settings,
@@ -530,12 +591,13 @@ fn tunnels(
 }
 
 /// What the public listeners share, before `houses`.
-fn front(houses: &Houses, drain: &Drain) -> Front {
+fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
     let house = houses.now();
     let limits = house.settings.limits;
     let conf = Arc::new(ServerConf::default());
     Front {
         houses: houses.clone(),
+        challenges: tls.acme().map(|acme| acme.challenges()),
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
@@ -545,6 +607,40 @@ fn front(houses: &Houses, drain: &Drain) -> Front {
         random: Arc::clone(&house.random),
         drain: drain.clone(),
     }
+}
+
+fn open_audit(
+    settings: &config::Audit,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Audit, StartError> {
+    let (to, path) = match &settings.place {
+        AuditPlace::Log => (Destination::Log, PathBuf::new()),
+        AuditPlace::Stdout => (Destination::Stdout, PathBuf::from("stdout")),
+        AuditPlace::File(path) => (Destination::File(path.clone()), path.clone()),
+    };
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Audit::open(to, settings.user_names, clock, metrics)
+        .map_err(|source| StartError::Audit { path, source })
+}
+
+/// Traces where the operator wants them.
+fn tracer(
+    settings: &Settings,
+    random: &Arc<dyn Random>,
+    metrics: &Arc<Metrics>,
+) -> Result<Tracer, StartError> {
+    let Some(wanted) = &settings.tracing else {
+        return Ok(Tracer::default());
+    };
+    let collector = Collector {
+        url: wanted.url.clone(),
+        headers: wanted.headers.clone(),
+        ca_path: wanted.ca_path.clone(),
+        service: wanted.service_name.clone(),
+    };
+    let (random, metrics) = (Arc::clone(random), Arc::clone(metrics));
+    Ok(Tracer::new(collector, wanted.one_in, random, metrics)?)
 }
 
 fn build_issuer(

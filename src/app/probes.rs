@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -18,6 +19,9 @@ use crate::ops::metrics::{self, Metrics};
 use crate::proxy::drain::Drain;
 use crate::proxy::private::Caller;
 use crate::session::shared::SharedSessions;
+
+/// Longest wait for readiness when metrics are asked for: collectors give up after ten seconds.
+const SCRAPE: Duration = Duration::from_secs(3);
 
 /// What an operator may ask about.
 pub struct Admin {
@@ -74,18 +78,33 @@ impl Admin {
                 let checks = self.readiness().await;
                 text(checks.status(), health::CONTENT_TYPE, checks.body())
             }
-            "/metrics" => match self.metrics.render() {
-                Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
-                Err(why) => {
-                    let body = format!("metrics cannot be rendered: {why}\n");
-                    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
-                }
-            },
+            "/metrics" => self.metrics().await,
             _ => text(
                 StatusCode::NOT_FOUND,
                 "text/plain",
                 "not found\n".to_owned(),
             ),
+        }
+    }
+
+    /// Everything that is counted, with how ready we are now: as far as that is known in time.
+    async fn metrics(&self) -> Response<Bytes> {
+        match tokio::time::timeout(SCRAPE, self.readiness()).await {
+            Ok(checks) => {
+                let ready = checks.status() == StatusCode::OK;
+                self.metrics.checked(ready, checks.passing());
+            }
+            // Headscale is the only one that is asked.
+            Err(_) => self
+                .metrics
+                .checked(false, [("headscale", false)].into_iter()),
+        }
+        match self.metrics.render() {
+            Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
+            Err(why) => {
+                let body = format!("metrics cannot be rendered: {why}\n");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
+            }
         }
     }
 
@@ -134,6 +153,10 @@ impl Admin {
         let checks = match self.tls.health() {
             None => checks,
             Some(certificates) => checks.with("certificates", certificates),
+        };
+        let checks = match self.tls.acme() {
+            None => checks,
+            Some(acme) => checks.with("acme", acme.health()),
         };
         if !self.trusts_an_issuer {
             return checks;

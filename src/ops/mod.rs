@@ -12,3 +12,4 @@ pub mod notify;
 pub mod panics;
 pub mod pulse;
 pub mod rate;
+pub mod trace;

@@ -31,12 +31,14 @@ use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
+use crate::acme::Challenges;
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
+use crate::ops::trace::Trace;
 
 /// Pause after the kernel refused to accept (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +47,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     /// The house as it is now: a connection takes it when it is accepted, and again for each request.
     pub houses: Houses,
+    /// What validators of our certificates are answered with, where we order any.
+    pub challenges: Option<Arc<Challenges>>,
     /// Connections of everybody.
     pub places: Arc<Semaphore>,
     /// Connections by address.
@@ -64,7 +68,14 @@ pub struct Front {
 }
 
 /// A connection that is to become a tunnel, and who carries it.
-type ToBeCarried = (Permit, Tunnel, Visit, Connection, Arc<Tunnels>);
+type ToBeCarried = (
+    Permit,
+    Tunnel,
+    Visit,
+    Option<Box<Trace>>,
+    Connection,
+    Arc<Tunnels>,
+);
 
 /// What a connection task holds until its connection has ended, tunnel included.
 struct Guards {
@@ -179,12 +190,12 @@ impl Front {
                 tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
-            if let Some((permit, kind, visit, connection, tunnels)) = tunnel {
+            if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
                 drop(front);
                 drop(cutting);
                 // A task of its own: it is as small as a tunnel can be made.
                 tokio::spawn(async move {
-                    tunnels.carry(permit, kind, visit, connection).await;
+                    tunnels.carry(permit, kind, visit, trace, connection).await;
                     drop(guards);
                 });
             }
@@ -257,6 +268,11 @@ impl Front {
             };
             let house = self.houses.now();
             let visit = self.visit(&house, head, connection.peer());
+            if !secure && let Some(answer) = self.validation(&visit) {
+                tracing::info!(client = %visit.client, "a validator of the ACME directory is answered");
+                plain::answer_exactly(&mut connection, Status(200, "OK"), "", &answer).await;
+                return None;
+            }
             if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
                 send_to_https(&house, &mut connection, &visit).await;
                 return None;
@@ -310,6 +326,16 @@ impl Front {
         }
     }
 
+    /// What a validator of the ACME directory comes for over plaintext (RFC 8555 section 8.3), while an
+    /// order of ours waits for it.
+    fn validation(&self, visit: &Visit) -> Option<String> {
+        let challenges = self.challenges.as_ref()?;
+        let asked = visit.head.method == "GET";
+        asked
+            .then(|| challenges.over_http(visit.head.target.as_str()))
+            .flatten()
+    }
+
     async fn admit_tunnel(
         &self,
         house: &House,
@@ -334,7 +360,8 @@ impl Front {
         }
         let permit = Permit::for_open_door(&visit.door)?;
         let tunnels = Arc::clone(&house.tunnels);
-        Some((permit, kind, visit, connection, tunnels))
+        let trace = house.trace(&visit);
+        Some((permit, kind, visit, trace, connection, tunnels))
     }
 
     /// Lends the connection to pingora for one request; it comes back when it may be used again. When

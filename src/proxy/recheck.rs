@@ -23,7 +23,9 @@ use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
 use crate::domain::time::{Clock, Timestamp};
 use crate::oidc::Provider;
+use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
+use crate::ops::trace;
 use crate::session::{Live, SessionKey, Sessions};
 
 /// Longest that a request waits for a re-check, counted from the beginning of that.
@@ -77,6 +79,7 @@ pub struct Rechecks {
     terms: ArcSwap<Terms>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
     pauses: Pauses<SessionKey>,
@@ -97,6 +100,7 @@ impl Rechecks {
         provider: Arc<Provider>,
         sessions: Arc<Sessions>,
         metrics: Arc<Metrics>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -107,6 +111,7 @@ impl Rechecks {
             }),
             sessions,
             metrics,
+            audit,
             clock,
             flights: Flights::new(),
             pauses: Pauses::new(),
@@ -210,7 +215,7 @@ impl Rechecks {
                 session: live.key,
             };
             let (this, live) = (Arc::clone(self), live.clone());
-            async move { this.fly(live, &cause).await }
+            trace::carried(async move { this.fly(live, &cause).await })
         }))
     }
 
