@@ -102,14 +102,13 @@ fn replica(port: u16, keys: &Arc<KeyRing>) -> Result<Arc<Sessions>, Failed> {
         Arc::new(redis),
         &shared,
         Arc::clone(keys),
-        clock.clone(),
-        random.clone(),
+        clock,
+        random,
     );
     let shared = Arc::new(shared);
     let (sender, _) = tokio::sync::watch::channel(0);
     tokio::spawn(Arc::clone(&shared).keep_up(sender));
-    let sessions = Sessions::new(LIMITS, 100_000, clock, random);
-    Ok(Arc::new(sessions.shared(shared)))
+    Ok(Arc::new(Sessions::shared(shared)))
 }
 
 /// Of authentik: an ID token of about 900 bytes, a refresh token of 100, five groups.

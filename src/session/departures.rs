@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 use super::shared::{MOST_LOGGED, SharedSessions};
 use crate::domain::departure::Departure;
 use crate::domain::identity::{ProviderSession, Subject};

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::domain::identity::ProviderSession;
 use crate::ops::entropy::SystemRandom;
+use crate::session::Sessions;
 use crate::session::testing::{START, SetClock, ready, session};
 
 const HOUR: i64 = 3600;
@@ -31,26 +33,11 @@ fn store(capacity: u64) -> (Sessions, Arc<SetClock>) {
 fn assert_consistent(sessions: &Sessions) {
     let kept = usize::try_from(sessions.len()).unwrap();
     let with_sid = sessions
+        .memory()
         .live
         .iter()
         .filter(|(_, l)| l.session.load().provider_session.is_some());
-    assert_eq!(sessions.index.sizes(), (kept, with_sid.count()));
-}
-
-/// Of sessions that replicas share, nobody has to look one up for that.
-#[test]
-fn what_is_open_ends_with_the_limits_of_its_session_wherever_that_is_kept() {
-    let (sessions, _) = store(10);
-    let start = Timestamp::from_unix(START);
-    for (hours, stays) in [(0, true), (7, true), (9, false), (24 * 8, false)] {
-        let (_, live) = ready(sessions.start(session("ada", None))).unwrap();
-        let mut end = live.end();
-        let now = start.plus(Duration::from_hours(hours));
-        let left = sessions.let_go_of_old(vec![live], now);
-        assert_eq!(left.len(), usize::from(stays), "{hours} h");
-        let open = end.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty);
-        assert_eq!(open, stays, "{hours} h");
-    }
+    assert_eq!(sessions.memory().index.sizes(), (kept, with_sid.count()));
 }
 
 #[test]
@@ -328,7 +315,7 @@ fn a_wall_clock_that_stands_still_cannot_keep_a_session_for_ever() {
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
     let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     assert!(
-        sessions.live.get(&live.key).is_none(),
+        sessions.memory().live.get(&live.key).is_none(),
         "the store's own clock is the second judge"
     );
     assert!(ready(sessions.find(&id)).unwrap().is_none());
@@ -530,7 +517,7 @@ fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
         ready(sessions.end_subject(&Subject::new(format!("user-{user}")))).unwrap();
     }
     assert!(sessions.is_empty());
-    assert_eq!(sessions.index.sizes(), (0, 0));
+    assert_eq!(sessions.memory().index.sizes(), (0, 0));
 }
 
 #[test]
@@ -561,7 +548,7 @@ fn limits_of_many_years_are_not_shortened() {
     };
     let clock = Arc::new(SetClock::new());
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
-    let policy = sessions.live.policy();
+    let policy = sessions.memory().live.policy();
     assert_eq!(policy.time_to_idle(), Some(limits.idle));
     assert_eq!(policy.time_to_live(), Some(limits.lifetime));
 }

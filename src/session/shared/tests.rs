@@ -13,6 +13,7 @@ use super::super::{KeyRing, Live, SessionId, SessionKey, StoreAway};
 use super::front::TRUST;
 use super::in_process::{InProcess, Server};
 use super::{SharedSessions, SharedSettings};
+use crate::domain::departure::Departure;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::session::Limits;
@@ -114,6 +115,16 @@ impl Replica {
 
     fn is_alive(&self, id: &SessionId) -> bool {
         self.find(id).is_some()
+    }
+}
+
+impl SharedSessions {
+    async fn end_subject(&self, subject: &Subject) -> Result<usize, StoreAway> {
+        self.end_departed(&Departure::Person(subject.clone())).await
+    }
+
+    async fn end_provider_session(&self, sid: &ProviderSession) -> Result<usize, StoreAway> {
+        self.end_departed(&Departure::Session(sid.clone())).await
     }
 }
 
@@ -755,4 +766,19 @@ fn nothing_in_the_store_or_in_a_message_can_be_read() {
         assert!(!shown.contains(secret), "{secret}");
     }
     assert!(!format!("{:?} {:?}", one.sessions, live).contains("dominic"));
+}
+
+/// Nobody has to look a session up for that.
+#[test]
+fn what_is_open_ends_with_the_limits_of_its_session() {
+    for (hours, stays) in [(0, true), (7, true), (9, false), (24 * 8, false)] {
+        let (server, [one]) = replicas();
+        let (_, live) = one.begin("ada", None);
+        let mut end = live.end();
+        server.pass(Duration::from_hours(hours));
+        let left = one.sessions.followed();
+        assert_eq!(left.len(), usize::from(stays), "{hours} h");
+        let open = end.try_recv() == Err(TryRecvError::Empty);
+        assert_eq!(open, stays, "{hours} h");
+    }
 }

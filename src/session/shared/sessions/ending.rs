@@ -8,7 +8,6 @@ use super::super::message::Message;
 use super::super::over::Debt;
 use super::{BURIED, SharedSessions};
 use crate::domain::departure::Departure;
-use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::session::Session;
 
 /// Whose sessions end together.
@@ -109,22 +108,6 @@ impl SharedSessions {
         departure: &Departure,
     ) -> Result<usize, StoreAway> {
         self.end_all(Whose::Of(departure)).await
-    }
-
-    /// See [`super::super::super::Sessions::end_subject`].
-    pub(in super::super::super) async fn end_subject(
-        &self,
-        subject: &Subject,
-    ) -> Result<usize, StoreAway> {
-        self.end_departed(&Departure::Person(subject.clone())).await
-    }
-
-    /// See [`super::super::super::Sessions::end_provider_session`].
-    pub(in super::super::super) async fn end_provider_session(
-        &self,
-        sid: &ProviderSession,
-    ) -> Result<usize, StoreAway> {
-        self.end_departed(&Departure::Session(sid.clone())).await
     }
 
     /// See [`super::super::super::Sessions::end_every`].
