@@ -21,5 +21,7 @@ pub mod return_to;
 pub mod secret;
 pub mod session;
 pub mod text;
+pub mod texts;
 pub mod time;
+pub mod token;
 pub mod username;

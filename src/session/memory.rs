@@ -7,6 +7,7 @@ use std::time::Duration;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use super::commons::Commons;
 use super::id::{SessionId, SessionKey};
 use super::index::Index;
 use super::live::{Entry, Followed, Live, lock};
@@ -27,7 +28,10 @@ const MOST_OF_ONE_PERSON: usize = 100;
 #[derive(Debug)]
 pub(super) struct Memory {
     limits: Limits,
-    live: Cache<SessionKey, Arc<Entry>>,
+    /// By [`SessionKey::number`], which is shorter than the key. That of another session may be the same
+    /// by chance, once in the life of the universe: so whoever is found here is compared.
+    live: Cache<u64, Arc<Entry>>,
+    commons: Commons,
     index: Arc<Index>,
     followed: Followed,
     clock: Arc<dyn Clock>,
@@ -54,14 +58,15 @@ impl Memory {
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(limits.lifetime.min(LONGEST))
             .time_to_idle(limits.idle.min(LONGEST))
-            .eviction_listener(move |key: Arc<SessionKey>, gone: Arc<Entry>, _| {
-                indexed.remove(&key, &gone.session.load());
+            .eviction_listener(move |_, gone: Arc<Entry>, _| {
+                indexed.remove(gone.key(), &gone.session.load());
                 gone.has_ended();
             })
             .build();
         Self {
             limits,
             live,
+            commons: Commons::default(),
             index,
             followed: Followed::default(),
             clock,
@@ -78,7 +83,8 @@ impl Memory {
     fn begin(&self, session: Session, take_over: impl FnOnce(&Entry)) -> (SessionId, Live) {
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
-        let entry = Entry::new(key, session, self.clock.now(), Arc::clone(&self.followed));
+        let (session, followed) = (self.commons.share(session), Arc::clone(&self.followed));
+        let entry = Entry::new(key, session, self.clock.now(), followed);
         take_over(&entry);
         (id, self.keep(entry))
     }
@@ -86,11 +92,11 @@ impl Memory {
     /// Takes in what begins, or is put back.
     fn keep(&self, entry: Arc<Entry>) -> Live {
         let live = entry.live();
-        self.live.insert(live.key, entry);
-        if let Some(oldest) = self
+        self.live.insert(live.key.number(), entry);
+        let surplus = self
             .index
-            .insert(live.key, &live.session, MOST_OF_ONE_PERSON)
-        {
+            .insert(&live.key, &live.session, MOST_OF_ONE_PERSON);
+        if let Some(oldest) = surplus {
             self.live.invalidate(&oldest);
         }
         self.forget_unless_kept(&live);
@@ -99,7 +105,7 @@ impl Memory {
 
     /// Evicted before it was filed: nobody else would take the index's entry out again.
     fn forget_unless_kept(&self, live: &Live) {
-        if !self.live.contains_key(&live.key) {
+        if !self.live.contains_key(&live.key.number()) {
             self.index.remove(&live.key, &live.session);
         }
     }
@@ -131,10 +137,10 @@ impl Memory {
     pub(super) fn update(&self, live: &Live, session: Session) -> Option<Live> {
         let now = self.find_by_key(&live.key)?;
         let (entry, before) = (now.entry, now.session);
-        entry.session.store(Arc::new(session));
+        entry.session.store(Arc::new(self.commons.share(session)));
         let live = entry.live();
         if before.provider_session != live.session.provider_session {
-            self.index.refile(live.key, &before, &live.session);
+            self.index.refile(&live.key, &before, &live.session);
         }
         self.forget_unless_kept(&live);
         (!live.is_over()).then_some(live)
@@ -142,38 +148,43 @@ impl Memory {
 
     /// See [`super::Sessions::end`].
     pub(super) fn end(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        self.live.remove(key).map(|entry| entry.session.load_full())
+        self.entry(key)?;
+        let gone = self.live.remove(&key.number())?;
+        Some(gone.session.load_full())
     }
 
     /// See [`super::Sessions::end_departed`].
     pub(super) fn end_departed(&self, departure: &Departure) -> usize {
-        match departure {
-            Departure::Person(subject) => self.end_all(&self.index.of_subject(subject)),
-            Departure::Session(sid) => self.end_all(&self.index.of_provider_session(sid)),
-            Departure::SessionOf(_, subject) => {
-                let of_person = self.of_subject(subject);
-                let covered = of_person
-                    .iter()
-                    .filter(|live| departure.covers(&live.session));
-                let keys: Vec<SessionKey> = covered.map(|live| live.key).collect();
-                self.end_all(&keys)
+        let numbers = match departure {
+            Departure::Person(subject) | Departure::SessionOf(_, subject) => {
+                self.index.of_subject(subject)
             }
-        }
+            Departure::Session(sid) => self.index.of_provider_session(sid),
+        };
+        let of_person = self.entries(numbers);
+        let covered = of_person.filter(|entry| departure.covers(&entry.session.load()));
+        covered
+            .filter(|entry| self.end(entry.key()).is_some())
+            .count()
     }
 
     /// See [`super::Sessions::end_every`].
     pub(super) fn end_every(&self) -> usize {
-        self.end_all(&self.keys())
+        self.entries(self.numbers())
+            .filter(|entry| self.end(entry.key()).is_some())
+            .count()
     }
 
     /// See [`super::Sessions::of_subject`].
     pub(super) fn of_subject(&self, subject: &Subject) -> Vec<Live> {
-        self.all_fresh(&self.index.of_subject(subject))
+        let mut found = self.all_fresh(self.index.of_subject(subject));
+        found.retain(|live| live.session.identity.subject == *subject);
+        found
     }
 
     /// See [`super::Sessions::every`].
     pub(super) fn every(&self) -> Vec<Live> {
-        self.all_fresh(&self.keys())
+        self.all_fresh(self.numbers())
     }
 
     /// See [`super::Sessions::followed`].
@@ -210,7 +221,7 @@ impl Memory {
             if self.limits.age(started_at, kept.last_used, now) != Age::Fresh {
                 continue;
             }
-            let session = Arc::unwrap_or_clone(kept.session);
+            let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
             let followed = Arc::clone(&self.followed);
             self.keep(Entry::new(kept.key, session, kept.last_used, followed));
             count += 1;
@@ -224,31 +235,44 @@ impl Memory {
         self.live.entry_count()
     }
 
-    fn keys(&self) -> Vec<SessionKey> {
-        self.live.iter().map(|(key, _)| *key).collect()
+    fn numbers(&self) -> Vec<u64> {
+        self.live.iter().map(|(number, _)| *number).collect()
+    }
+
+    fn entry(&self, key: &SessionKey) -> Option<Arc<Entry>> {
+        let found = self.live.get(&key.number())?;
+        (found.key() == key).then_some(found)
+    }
+
+    fn entries(&self, numbers: Vec<u64>) -> impl Iterator<Item = Arc<Entry>> {
+        numbers
+            .into_iter()
+            .filter_map(|number| self.live.get(&number))
     }
 
     fn fresh(&self, key: &SessionKey, now: Timestamp) -> Option<Live> {
-        let live = self.live.get(key)?.live();
+        self.within_limits(&self.entry(key)?, now)
+    }
+
+    fn within_limits(&self, entry: &Arc<Entry>, now: Timestamp) -> Option<Live> {
+        let live = entry.live();
         match self
             .limits
             .age(live.session.started_at, live.last_used(), now)
         {
             Age::Fresh => Some(live),
             Age::Idle | Age::Expired => {
-                self.live.invalidate(key);
+                self.live.invalidate(&live.key.number());
                 None
             }
         }
     }
 
-    fn all_fresh(&self, keys: &[SessionKey]) -> Vec<Live> {
+    fn all_fresh(&self, numbers: Vec<u64>) -> Vec<Live> {
         let now = self.clock.now();
-        keys.iter().filter_map(|key| self.fresh(key, now)).collect()
-    }
-
-    fn end_all(&self, keys: &[SessionKey]) -> usize {
-        keys.iter().filter(|key| self.end(key).is_some()).count()
+        self.entries(numbers)
+            .filter_map(|entry| self.within_limits(&entry, now))
+            .collect()
     }
 }
 

@@ -9,6 +9,7 @@
 //! (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
+mod commons;
 pub mod confirmations;
 pub mod cookie;
 pub mod departures;

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::*;
 use crate::domain::identity::ProviderSession;
 use crate::ops::entropy::SystemRandom;
-use crate::session::Sessions;
 use crate::session::testing::{START, SetClock, ready, session};
+use crate::session::{Sessions, State};
 
 const HOUR: i64 = 3600;
 const LIMITS: Limits = Limits {
@@ -315,7 +315,7 @@ fn a_wall_clock_that_stands_still_cannot_keep_a_session_for_ever() {
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
     let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     assert!(
-        sessions.memory().live.get(&live.key).is_none(),
+        sessions.memory().live.get(&live.key.number()).is_none(),
         "the store's own clock is the second judge"
     );
     assert!(ready(sessions.find(&id)).unwrap().is_none());
@@ -589,7 +589,7 @@ fn an_update_shows_at_the_next_look_under_the_same_name_and_keeps_the_limits() {
     clock.set(7 * 24 * HOUR - 1);
     live.entry.used(clock.now());
     let mut changed = session("dominic", Some("s2"));
-    changed.identity.groups = vec!["new".to_owned()];
+    changed.identity.groups = vec!["new".to_owned()].into();
     changed.checked_at = clock.now();
     let after = ready(sessions.update(&live, changed)).unwrap().unwrap();
     assert_eq!((after.key, after.last_used()), (live.key, live.last_used()));
@@ -696,4 +696,54 @@ fn everything_can_be_listed_and_ended_at_once() {
     clock.set(8 * HOUR);
     assert!(ready(sessions.of_subject(&dominic)).unwrap().is_empty());
     assert_consistent(&sessions);
+}
+
+/// A key that begins like another one's: such a session is not that one.
+#[test]
+fn a_session_is_told_from_another_one_whose_key_begins_alike() {
+    let (sessions, clock) = store(10);
+    let key = |last: u8| {
+        let mut bytes = [7; SessionKey::LENGTH];
+        bytes[SessionKey::LENGTH - 1] = last;
+        SessionKey::from_bytes(&bytes).unwrap()
+    };
+    assert_eq!(key(1).number(), key(2).number());
+    let kept = Kept {
+        key: key(1),
+        last_used: clock.now(),
+        session: Arc::new(session("ada", None)),
+    };
+    assert_eq!(sessions.put_back(vec![kept]), 1);
+    assert!(ready(sessions.find_by_key(&key(2))).unwrap().is_none());
+    assert!(ready(sessions.end(&key(2))).unwrap().is_none());
+    assert!(ready(sessions.find_by_key(&key(1))).unwrap().is_some());
+    assert!(ready(sessions.end(&key(1))).unwrap().is_some());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn what_a_session_remembered_takes_no_room_when_it_is_used_up() {
+    let (sessions, clock) = store(10);
+    let (_, live) = ready(sessions.start(session("ada", None))).unwrap();
+    assert!(!live.entry.remembers());
+    let (random, now) = (SystemRandom::new(), clock.now());
+    let asked = crate::session::Purpose::Sessions;
+    let token = ready(sessions.with_state(&live, |state| {
+        state.confirmations.issue(asked, None, &random, now)
+    }))
+    .unwrap();
+    assert!(live.entry.remembers());
+    let taken = ready(sessions.with_state(&live, |state| {
+        state.confirmations.take(asked, None, &token, now)
+    }));
+    assert_eq!(taken, Ok(true));
+    assert!(!live.entry.remembers());
+}
+
+/// Of 2 KB for a session in memory, what is not its texts and tokens. Who makes it larger should know, and
+/// measure (`session_memory`).
+#[test]
+fn a_session_is_no_larger_than_it_has_to_be() {
+    assert!(size_of::<Session>() <= 304, "{}", size_of::<Session>());
+    assert!(size_of::<Entry>() <= 112, "{}", size_of::<Entry>());
 }

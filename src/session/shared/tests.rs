@@ -225,7 +225,7 @@ fn an_answer_that_a_revocation_overtook_is_not_taken_in() {
 fn an_answer_that_a_change_overtook_is_asked_for_again() {
     let (found, two, id) = overtaken(|one, two, live| {
         let mut changed = (*live.session).clone();
-        changed.identity.groups = vec!["new".to_owned()];
+        changed.identity.groups = vec!["new".to_owned()].into();
         ready(one.sessions.update(live, changed)).unwrap().unwrap();
         ready(
             two.sessions
@@ -261,7 +261,7 @@ fn an_update_is_seen_by_all_and_files_a_new_sid() {
     assert!(two.is_alive(&id));
     let mut changed = (*live.session).clone();
     changed.provider_session = Some(ProviderSession::new("new"));
-    changed.identity.groups = vec!["a".to_owned()];
+    changed.identity.groups = vec!["a".to_owned()].into();
     let live = ready(one.sessions.update(&live, changed)).unwrap().unwrap();
     assert_eq!(live.session.identity.groups, ["a"]);
     two.hear(&server);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::super::StoreAway;
+use super::super::super::departures;
 use super::super::super::id::SessionKey;
 use super::super::message::Message;
 use super::super::over::Debt;
@@ -204,6 +205,8 @@ impl SharedSessions {
                     self.end_known(Whose::Everybody).await;
                 }
                 Debt::Left(departure) => {
+                    // Once more: whoever is signing in meanwhile looks for it since they began.
+                    departures::note(self, departure).await?;
                     self.end_listed(Whose::Of(departure)).await?;
                     self.end_known(Whose::Of(departure)).await;
                 }
