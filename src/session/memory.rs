@@ -74,6 +74,11 @@ impl Memory {
         }
     }
 
+    /// How long each may live.
+    pub(super) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// See [`super::Sessions::start`].
     pub(super) fn start(&self, session: Session) -> (SessionId, Live) {
         self.begin(session, |_| ())

@@ -76,6 +76,14 @@ impl Sessions {
         }
     }
 
+    /// How long each may live.
+    pub fn limits(&self) -> Limits {
+        match &self.place {
+            Place::Memory(memory) => memory.limits(),
+            Place::Shared(shared) => shared.limits(),
+        }
+    }
+
     /// Begins a session under a new random id. The id is for the cookie and is kept nowhere else. Beyond
     /// 100 sessions of one person, the oldest of them ends.
     ///

@@ -124,6 +124,11 @@ impl SharedSessions {
         }
     }
 
+    /// How long each may live.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How many sessions the memory in front holds.
     pub fn len(&self) -> usize {
         self.front.len()
