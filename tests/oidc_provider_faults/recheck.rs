@@ -8,6 +8,7 @@ use headwarden::domain::policy::Rules;
 use headwarden::domain::session::{Browser, Limits, Recheck, Session};
 use headwarden::domain::token::Token;
 use headwarden::oidc::{Known, Refreshed};
+use headwarden::ops::audit::Audit;
 use headwarden::ops::metrics::Metrics;
 use headwarden::proxy::recheck::{Checked, Rechecks};
 use headwarden::session::{Live, SessionId, Sessions};
@@ -60,7 +61,8 @@ impl Room {
             Arc::clone(&scene.rp),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
-            clock,
+            Arc::clone(&clock),
+            Audit::in_log(clock),
         ));
         let session = begun(person, scene.clock.now());
         let (id, _) = sessions.start(session).await.unwrap();
