@@ -61,8 +61,8 @@ impl Room {
             Arc::clone(&scene.rp),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
-            Arc::clone(&clock),
-            Audit::in_log(clock),
+            Audit::in_log(Arc::clone(&clock)),
+            clock,
         ));
         let session = begun(person, scene.clock.now());
         let (id, _) = sessions.start(session).await.unwrap();
