@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod client_ip;
 pub mod departure;
 pub mod door;
+pub mod finding;
 pub mod hash;
 pub mod identity;
 pub mod leg;
