@@ -5,6 +5,8 @@
 mod endpoints;
 mod facts;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::discovery::{self, DiscoveryError, Metadata};
@@ -15,6 +17,7 @@ use crate::domain::calendar::parse_http_date;
 use crate::domain::finding::Finding;
 use crate::domain::policy::Rules;
 use crate::domain::time::Clock;
+use crate::ops::metrics::{Endpoint, Metrics};
 
 /// What is looked at, and by whose rules.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +60,11 @@ const SKEW: u64 = 60;
 /// at.
 pub async fn check_up(checkup: &Checkup<'_>) -> Vec<Finding> {
     let settings = checkup.settings;
-    let http = match Http::new(settings.ca_path.as_deref(), settings.timeout) {
+    let http = match client(settings) {
         Ok(http) => http,
         Err(why) => {
             let fix = "mend oidc.ca_path, or install the system's CA certificates";
-            return vec![Finding::failure(DISCOVERY, why.to_string(), fix)];
+            return vec![Finding::failure(DISCOVERY, why, fix)];
         }
     };
     let answer = fetch(&http, settings).await;
@@ -78,10 +81,23 @@ pub async fn check_up(checkup: &Checkup<'_>) -> Vec<Finding> {
     findings
 }
 
+/// A client of our own; its questions are counted where nobody looks.
+fn client(settings: &Oidc) -> Result<Http, String> {
+    let metrics = Metrics::new().map_err(|why| why.to_string())?;
+    let client = Http::new(
+        settings.ca_path.as_deref(),
+        settings.timeout,
+        Arc::new(metrics),
+    );
+    client.map_err(|why| why.to_string())
+}
+
 async fn fetch(http: &Http, settings: &Oidc) -> Result<Answer, HttpError> {
     let url = discovery::document_url(&settings.issuer)
         .map_err(|why| HttpError::Failed(why.to_string()))?;
-    http.get(&url, None).await.and_then(Answer::ok)
+    http.get(Endpoint::Discovery, &url, None)
+        .await
+        .and_then(Answer::ok)
 }
 
 /// The metadata as a sign-in would believe it. Where only the signature algorithm stands in the way,
@@ -235,7 +251,7 @@ async fn keys(http: &Http, metadata: Option<&Metadata>, settings: &Oidc) -> Find
         return unknown(KEYS);
     };
     let answer = http
-        .get(&metadata.jwks_uri, None)
+        .get(Endpoint::Keys, &metadata.jwks_uri, None)
         .await
         .and_then(Answer::ok);
     let found = answer

@@ -7,15 +7,18 @@
 //! belongs elsewhere: the rules and doors themselves (`domain`), what pages say (`pages`).
 
 pub mod accept;
+pub mod announcement;
 mod api;
 mod authorize;
 mod chunks;
 mod confirm;
 pub mod connection;
+pub mod doorkeeper;
 pub mod drain;
 pub mod explain;
 mod flights;
 pub mod gate;
+pub mod handshake;
 pub mod head;
 pub mod headers;
 pub mod house;
@@ -29,6 +32,7 @@ mod provider_logout;
 pub mod rates;
 mod reason;
 pub mod recheck;
+mod record;
 mod relay;
 mod reply;
 mod response;
@@ -40,6 +44,7 @@ pub mod slots;
 pub mod standing;
 mod step_up;
 pub mod stream;
+pub mod traced;
 pub mod tunnel;
 pub mod turned_away;
 mod upload;
