@@ -11,6 +11,7 @@ pub mod certificate;
 pub mod client_ip;
 pub mod departure;
 pub mod door;
+pub mod finding;
 pub mod hash;
 pub mod identity;
 pub mod leg;

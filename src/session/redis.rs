@@ -55,6 +55,33 @@ impl std::fmt::Debug for Redis {
     }
 }
 
+/// Which server answers, with its version, as it says so itself.
+///
+/// # Errors
+/// Why none does, in words; no password is in them.
+pub async fn version(settings: &RedisSettings) -> Result<String, String> {
+    let connector = Connector::new(settings).map_err(|why| why.to_string())?;
+    let asked = async {
+        let mut connection = connector.connect(settings.timeout).await?;
+        connection.ask(redis::cmd("INFO").arg("server")).await
+    };
+    let answer = tokio::time::timeout(settings.timeout.saturating_mul(2), asked).await;
+    let answer = answer.map_err(|_| "no answer in session.redis.timeout".to_owned())?;
+    let answer = answer.map_err(|why| why.to_string())?;
+    let text = String::from_owned_redis_value(answer).unwrap_or_default();
+    let line = |name: &str| {
+        let mut lines = text.lines();
+        lines
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+    };
+    let valkey = line("valkey_version:").map(|version| format!("Valkey {version}"));
+    let redis = || line("redis_version:").map(|version| format!("Redis {version}"));
+    Ok(valkey
+        .or_else(redis)
+        .unwrap_or_else(|| "a store".to_owned()))
+}
+
 impl Redis {
     /// A store that connects when it is first asked.
     ///
