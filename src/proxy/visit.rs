@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::head::Head;
+use super::house::House;
 use crate::domain::door::Door;
 use crate::session::Live;
 
@@ -29,10 +30,11 @@ pub struct Visit {
 }
 
 /// What the porch gives along when it lends a connection.
-#[derive(Debug)]
 pub struct Porch {
     /// The request.
     pub visit: Arc<Visit>,
+    /// The house as it was when the request's head was read: by this one, all of it is decided.
+    pub house: Arc<House>,
     /// How it hears which session the request hangs on.
     pub follow: Follow,
 }
