@@ -74,7 +74,12 @@ impl Machine {
         let first = wait_for("the machine's first process", || {
             std::fs::read_to_string(&children).ok()?.trim().parse().ok()
         });
-        let machine = Self { namespaces, first, group, _space: space };
+        let machine = Self {
+            namespaces,
+            first,
+            group,
+            _space: space,
+        };
         wait_for("the machine's systemd", || {
             let state = said(&machine.try_run(["systemctl", "is-system-running"]));
             state.starts_with("running").then_some(())
@@ -96,7 +101,11 @@ impl Machine {
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.try_run(["sh", "-ec", script]);
         let said = said(&output);
-        assert!(output.status.success(), "{script}: {}\n{said}", output.status);
+        assert!(
+            output.status.success(),
+            "{script}: {}\n{said}",
+            output.status
+        );
         said
     }
 
@@ -111,14 +120,18 @@ impl Machine {
     /// A file there. `text` must not hold a line `END`.
     pub(crate) fn write(&self, path: &Path, text: &str) {
         let path = path.display();
-        self.sh(&format!("mkdir -p \"$(dirname {path})\"\ncat >{path} <<'END'\n{text}\nEND"));
+        self.sh(&format!(
+            "mkdir -p \"$(dirname {path})\"\ncat >{path} <<'END'\n{text}\nEND"
+        ));
     }
 
     /// A property of the service.
     pub(crate) fn property(&self, name: &str) -> String {
-        self.sh(&format!("systemctl show --value --property={name} headwarden"))
-            .trim()
-            .to_owned()
+        self.sh(&format!(
+            "systemctl show --value --property={name} headwarden"
+        ))
+        .trim()
+        .to_owned()
     }
 
     /// Waits until a property of the service has this value.

@@ -18,7 +18,9 @@ pub(crate) fn values(unit: &str, key: &str) -> Vec<String> {
 }
 
 fn seconds(unit: &str, key: &str) -> u64 {
-    let value = values(unit, key).pop().unwrap_or_else(|| panic!("no {key}"));
+    let value = values(unit, key)
+        .pop()
+        .unwrap_or_else(|| panic!("no {key}"));
     value.strip_suffix('s').unwrap().parse().unwrap()
 }
 
@@ -56,7 +58,11 @@ fn a_compromised_service_could_do_little() {
     // In tenths: what a proxy cannot do without (the network, low ports, Unix sockets) makes most of it.
     succeed(&mut security("--threshold=15"));
     let stricter = security("--threshold=13").output().unwrap();
-    assert!(!stricter.status.success(), "better than the test says:\n{}", said(&stricter));
+    assert!(
+        !stricter.status.success(),
+        "better than the test says:\n{}",
+        said(&stricter)
+    );
 }
 
 #[test]
@@ -64,23 +70,36 @@ fn systemd_waits_longer_than_headwarden_does() {
     let unit = text(SERVICE);
     let defaults = text("docs/configuration.md");
     let default = |key: &str| -> u64 {
-        let row = defaults.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = defaults
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("{key} is not documented"));
         let value = row.split('|').nth(2).unwrap().trim().trim_matches('`');
-        value.strip_suffix('s').unwrap_or_else(|| panic!("{key}: {value}")).parse().unwrap()
+        value
+            .strip_suffix('s')
+            .unwrap_or_else(|| panic!("{key}: {value}"))
+            .parse()
+            .unwrap()
     };
     assert!(seconds(&unit, "TimeoutStartSec") > default("oidc.start_timeout"));
-    assert!(seconds(&unit, "TimeoutStopSec") > default("shutdown.grace") + default("shutdown.lead"));
+    assert!(
+        seconds(&unit, "TimeoutStopSec") > default("shutdown.grace") + default("shutdown.lead")
+    );
     // Ten seconds hold five starts of systemd's default limit: a provider that is away must not use them up.
     assert!(seconds(&unit, "RestartSec") * 5 > 10);
 }
 
 #[test]
 fn only_what_does_not_get_better_by_itself_is_not_tried_again() {
-    let codes = values(&text(SERVICE), "RestartPreventExitStatus").pop().unwrap();
+    let codes = values(&text(SERVICE), "RestartPreventExitStatus")
+        .pop()
+        .unwrap();
     let documented = text("docs/deployment.md");
     for code in codes.split(' ') {
-        assert!(documented.contains(&format!("\n| {code} |")), "exit code {code} is not documented");
+        assert!(
+            documented.contains(&format!("\n| {code} |")),
+            "exit code {code} is not documented"
+        );
     }
     assert_eq!(codes, "2 6");
 }
@@ -95,11 +114,21 @@ fn every_credential_is_one_that_the_examples_read() {
             name.to_owned()
         })
         .collect();
-    let examples = ["config/full.yaml", "config/minimal.yaml", "deploy/debian/config.yaml"].map(text).concat();
+    let examples = [
+        "config/full.yaml",
+        "config/minimal.yaml",
+        "deploy/debian/config.yaml",
+    ]
+    .map(text)
+    .concat();
     let mut read: Vec<&str> = examples
         .split("${CREDENTIALS_DIRECTORY}/")
         .skip(1)
-        .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap())
+        .map(|rest| {
+            rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .next()
+                .unwrap()
+        })
         .collect();
     read.sort_unstable();
     read.dedup();
