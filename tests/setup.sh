@@ -24,6 +24,7 @@ pkg-config pkg-config
 chromium chromium
 node nodejs
 npm npm
+curl curl
 redis-server redis-server
 curl curl
 lintian lintian
