@@ -32,11 +32,11 @@ use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
-use crate::proxy::accept::Front;
+use crate::proxy::accept::{Front, Listening};
 use crate::proxy::drain::Drain;
 use crate::proxy::house::House;
 use crate::proxy::phases::Phases;
-use crate::proxy::private::{self, Caller, Listening};
+use crate::proxy::private::{self, Caller};
 use crate::proxy::rates::{self, Rates};
 use crate::proxy::recheck::Rechecks;
 use crate::proxy::shelf::SessionShelf;
@@ -310,8 +310,15 @@ impl App {
             .settings
             .listen
             .iter()
-            .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|listener| {
+                let acceptor = |files| tls::acceptor(files, listener.http2);
+                let tls = listener.tls.as_ref().map(acceptor).transpose()?;
+                Ok(Listening {
+                    tls,
+                    http2: listener.http2,
+                })
+            })
+            .collect::<Result<Vec<_>, StartError>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
@@ -368,11 +375,15 @@ impl App {
         else {
             return Ok(());
         };
-        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let acceptor = settings
+            .tls
+            .as_ref()
+            .map(|files| tls::acceptor(files, false));
+        let acceptor = acceptor.transpose()?;
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.house.metrics);
         tasks.spawn(private::serve(
-            Listening::Tcp(listener, acceptor),
+            private::Listening::Tcp(listener, acceptor),
             PRIVATE_CONNECTIONS,
             stop,
             move |mut request, caller| {
@@ -418,8 +429,11 @@ impl App {
             shows_sessions: self.settings.admin.sessions,
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
-        let listener = listener.map(|listener| Listening::Tcp(listener, None));
-        for listening in listener.into_iter().chain(local.map(Listening::Local)) {
+        let listener = listener.map(|listener| private::Listening::Tcp(listener, None));
+        for listening in listener
+            .into_iter()
+            .chain(local.map(private::Listening::Local))
+        {
             let admin = Arc::clone(&admin);
             tasks.spawn(private::serve(
                 listening,

@@ -36,12 +36,12 @@ pub enum TlsError {
     },
 }
 
-/// An acceptor for a listener: TLS 1.2 and 1.3, HTTP/1.1. A client that offers no protocol by ALPN
-/// gets HTTP/1.1 too: Tailscale's offers none for its control connection.
+/// An acceptor for a listener: TLS 1.2 and 1.3, HTTP/1.1, and HTTP/2 where `http2` says so. A client that
+/// offers no protocol by ALPN gets HTTP/1.1: Tailscale's offers none for its control connection.
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+pub fn acceptor(files: &TlsFiles, http2: bool) -> Result<TlsAcceptor, TlsError> {
     let chain = read_chain(&files.cert_path)?;
     if let Some(mode) = exposed(&files.key_path) {
         tracing::warn!(
@@ -62,6 +62,9 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
             source,
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

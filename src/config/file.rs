@@ -48,6 +48,7 @@ sections! {
     Listener {
         address: Option<String>,
         tls: Option<Tls>,
+        http2: Option<bool>,
     }
     /// `tls`, wherever there is one.
     Tls {

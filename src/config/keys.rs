@@ -35,6 +35,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("allow_insecure_server_url", Flag),
     ("listen", Items),
     ("listen[].address", Text),
+    ("listen[].http2", Flag),
     ("listen[].tls.cert_path", Path),
     ("listen[].tls.key_path", Path),
     ("admin.enabled", Flag),

@@ -103,6 +103,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Certificate and key; `None` is plaintext.
     pub tls: Option<TlsFiles>,
+    /// HTTP/2 as well: by ALPN, or on plaintext by prior knowledge.
+    pub http2: bool,
 }
 
 /// PEM files of a listener's certificate chain and private key.

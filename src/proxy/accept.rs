@@ -12,11 +12,13 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use super::drain::{Drain, Open};
 use super::head::{Framing, Head, HeadError, Patience, read_head};
+use super::http2;
 use super::phases::Phases;
 use super::plain::{self, Status};
 use super::rates::{counted_as, whole_seconds};
@@ -68,8 +70,17 @@ pub struct Front {
     pub drain: Drain,
 }
 
+/// How one listener speaks.
+#[derive(Clone)]
+pub struct Listening {
+    /// `None` is plaintext.
+    pub tls: Option<TlsAcceptor>,
+    /// HTTP/2 as well: by ALPN, or on plaintext for clients that begin with its preface.
+    pub http2: bool,
+}
+
 /// What a connection task holds until its connection has ended, tunnel included.
-struct Guards {
+pub(super) struct Guards {
     _slot: Option<Slot>,
     _place: OwnedSemaphorePermit,
     _open: Open,
@@ -77,7 +88,7 @@ struct Guards {
 
 impl Front {
     /// Accepts on `listener` until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, on: Listening) {
         let mut stopping = self.drain.stopping();
         loop {
             let accepted = tokio::select! {
@@ -85,7 +96,7 @@ impl Front {
                 _ = stopping.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((tcp, peer)) => self.welcome(tcp, peer, tls.clone()),
+                Ok((tcp, peer)) => self.welcome(tcp, peer, &on),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -95,7 +106,7 @@ impl Front {
     }
 
     /// A connection's places, while it lasts.
-    fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
+    pub(super) fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
         // A trusted proxy speaks for many people; its own connections are not counted.
         let slot = if is_trusted(peer.ip(), &self.trusted_proxies) {
             None
@@ -110,7 +121,8 @@ impl Front {
         })
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, on: &Listening) {
+        let Listening { tls, http2 } = on.clone();
         let guards = match self.places(peer) {
             Ok(guards) => guards,
             Err(full) => {
@@ -135,7 +147,7 @@ impl Front {
             let connection = Connection::new(transport, peer);
             let mut cutting = front.drain.cutting();
             let tunnel = tokio::select! {
-                tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
+                tunnel = Box::pin(front.serve_connection(connection, secure, http2)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
             if let Some((permit, kind, visit, connection)) = tunnel {
@@ -149,6 +161,28 @@ impl Front {
                 });
             }
         });
+    }
+
+    /// HTTP/2 where that was agreed on by ALPN, or where `http2` allows it on plaintext and the client
+    /// begins with its preface; else HTTP/1.1.
+    async fn serve_connection(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        secure: bool,
+        http2: bool,
+    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+        let knows_it = if http2 && !secure {
+            let patience = self.limits.header_timeout;
+            let begins = timeout(patience, http2::is_begun(&mut connection)).await;
+            begins.ok()?.ok()?
+        } else {
+            false
+        };
+        if knows_it || connection.agreed_on_http2() {
+            self.streams(connection, secure).await;
+            return None;
+        }
+        self.requests(connection, secure).await
     }
 
     /// Serves one request after the other until the connection ends or becomes a tunnel.
@@ -199,7 +233,7 @@ impl Front {
     }
 
     /// What is known about a request, before anybody acts on it.
-    fn visit(&self, head: Head, peer: SocketAddr) -> Visit {
+    pub(super) fn visit(&self, head: Head, peer: SocketAddr) -> Visit {
         let door = door::decide(
             &Asked {
                 method: &head.method,
@@ -264,6 +298,7 @@ impl Front {
         let porch = Porch {
             visit: Arc::clone(&visit),
             follow,
+            progress: None,
         };
         let (lent, home) = connection.lend();
         let mut session = HttpSession::new(Box::new(lent));
@@ -290,13 +325,7 @@ impl Front {
     /// Ends a request whose session has ended. What was said of the answer must not pass for the whole;
     /// where nothing was, and asking again changes nothing, the client hears why.
     async fn cut(&self, mut connection: Connection, visit: &Visit) {
-        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            request_id = visit.id, client = %visit.client, method = visit.head.method,
-            path = %reason::path(visit), door = visit.door.label(), duration_ms,
-            "request cut: its session has ended, or cannot be checked"
-        );
-        self.metrics.request_cut(&visit.door);
+        self.note_cut(visit);
         if connection.has_spoken() || !visit.is_safe() {
             connection.cut();
         } else {
@@ -312,9 +341,19 @@ impl Front {
         }
     }
 
+    pub(super) fn note_cut(&self, visit: &Visit) {
+        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id = visit.id, client = %visit.client, method = visit.head.method,
+            path = %reason::path(visit), door = visit.door.label(), duration_ms,
+            "request cut: its session has ended, or cannot be checked"
+        );
+        self.metrics.request_cut(&visit.door);
+    }
+
     /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be
     /// secure at all, or because a trusted proxy says that it took the TLS off.
-    fn counts_as_secure(&self, visit: &Visit) -> bool {
+    pub(super) fn counts_as_secure(&self, visit: &Visit) -> bool {
         !self.server_url.secure
             || (is_trusted(visit.peer.ip(), &self.trusted_proxies)
                 && visit
@@ -354,6 +393,6 @@ impl Front {
 }
 
 /// Doors that a plaintext listener serves beside an https origin.
-fn served_in_clear(door: &Door) -> bool {
+pub(super) fn served_in_clear(door: &Door) -> bool {
     matches!(door, Door::Machine(_) | Door::NoContent)
 }

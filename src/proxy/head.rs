@@ -32,9 +32,9 @@ pub struct Head {
     pub method: String,
     /// The request target in origin form.
     pub target: Target,
-    /// HTTP/1.1 rather than 1.0.
+    /// HTTP/1.1 or 2 rather than 1.0.
     pub http11: bool,
-    /// What the one `Host` field names, when there was one.
+    /// What the one `Host` field (or `:authority`) names, when there was one.
     pub host: Option<Authority>,
     /// The `Upgrade` token, when there is exactly one and `Connection` nominates it.
     pub upgrade: Option<String>,
@@ -51,7 +51,7 @@ pub enum Framing {
     None,
     /// `Content-Length`.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`, or until an HTTP/2 stream ends.
     Chunked,
 }
 
@@ -291,5 +291,6 @@ where
     .await
 }
 
+mod http2;
 #[cfg(test)]
 mod tests;

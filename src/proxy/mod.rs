@@ -18,6 +18,7 @@ pub mod gate;
 pub mod head;
 pub mod headers;
 pub mod house;
+mod http2;
 mod logout;
 mod outgoing;
 pub mod phases;

@@ -19,8 +19,8 @@ use super::head::Framing;
 use super::house::House;
 use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
-use super::upload::Upload;
-use super::visit::{Follow, Porch, Visit};
+use super::upload::{Progress, Upload};
+use super::visit::{Follow, HandedOver, Porch, Visit};
 use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
@@ -50,6 +50,16 @@ pub struct Context {
     /// A second address of the upstream was tried.
     retried: bool,
     upload: Upload,
+    /// Where the body is watched.
+    progress: Option<Arc<Progress>>,
+}
+
+impl Context {
+    fn take(&mut self, porch: Porch) {
+        self.visit = Some(porch.visit);
+        self.follow = Some(porch.follow);
+        self.progress = porch.progress;
+    }
 }
 
 /// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
@@ -78,9 +88,24 @@ impl ProxyHttp for Phases {
         porch: Box<dyn Any + Send + Sync>,
     ) {
         if let Ok(porch) = porch.downcast::<Porch>() {
-            ctx.visit = Some(porch.visit);
-            ctx.follow = Some(porch.follow);
+            ctx.take(*porch);
         }
+    }
+
+    /// The same for a request of HTTP/2, which has no connection's context.
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        let request = session.req_header_mut();
+        let porch = request.extensions_mut().remove::<HandedOver>();
+        if let Some(porch) = porch.and_then(HandedOver::take) {
+            // A body's end is not told apart later where there is none.
+            if porch.visit.head.body == Framing::None
+                && let Some(progress) = &porch.progress
+            {
+                progress.note(true);
+            }
+            ctx.take(porch);
+        }
+        Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
@@ -164,9 +189,12 @@ impl ProxyHttp for Phases {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if let Some(progress) = &ctx.progress {
+            progress.note(end);
+        }
         let (Some(visit), Some(piece)) = (&ctx.visit, body) else {
             return Ok(());
         };

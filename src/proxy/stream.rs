@@ -42,6 +42,14 @@ impl Transport {
         }
     }
 
+    /// Whether the client asked for HTTP/2 by ALPN (RFC 7301), and was granted it.
+    pub fn agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Accepted(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Plain(_) | Self::Opened(_) | Self::Local(_) => false,
+        }
+    }
+
     /// Closing it resets it from now on, where it is TCP.
     pub fn reset_when_closed(&self) {
         let tcp = match self {

@@ -20,6 +20,7 @@ mod catalogue;
 mod cookies;
 mod fields;
 mod framing;
+mod http2;
 mod leaks;
 mod limits;
 mod logout;

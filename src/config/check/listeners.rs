@@ -67,7 +67,11 @@ pub(super) fn listen(list: List<file::Listener>, checks: &mut Checks<'_>) -> Opt
             return None;
         }
         let address = address("listen", DEFAULT_LISTEN, &mut checks.report)?;
-        return Some(vec![Listener { address, tls: None }]);
+        return Some(vec![Listener {
+            address,
+            tls: None,
+            http2: false,
+        }]);
     };
     if list.is_empty() {
         checks.report.refuse("listen", "needs at least one entry");
@@ -96,9 +100,12 @@ fn listener(key: &str, entry: file::Listener, checks: &mut Checks<'_>) -> Option
         .address
         .and_then(|text| address(&address_key, &text, &mut checks.report));
     let tls = tls(&format!("{key}.tls"), entry.tls, checks);
+    let tls = tls.ok()?;
     Some(Listener {
         address: address?,
-        tls: tls.ok()?,
+        // On plaintext only load balancers speak it, and not by themselves.
+        http2: entry.http2.unwrap_or(tls.is_some()),
+        tls,
     })
 }
 
