@@ -22,7 +22,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::config::{Settings, SignIn};
+use crate::config::{Current, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
@@ -32,9 +32,9 @@ use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
-use crate::proxy::accept::{Front, Listening};
+use crate::proxy::accept::{Front, Speaking};
 use crate::proxy::drain::Drain;
-use crate::proxy::house::House;
+use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
 use crate::proxy::private::{self, Caller};
 use crate::proxy::rates::{self, Rates};
@@ -134,15 +134,19 @@ impl StartError {
 
 /// The rooms, built, and not yet open.
 pub struct App {
+    /// Those of the start, by which the process is set up.
     settings: Arc<Settings>,
-    house: Arc<House>,
+    /// Those that hold now.
+    current: Current,
+    houses: Houses,
     front: Arc<Front>,
-    provider: Arc<Provider>,
     issuer: Option<Arc<Issuer>>,
     replicas: Option<replicas::Replicas>,
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// The certificates of our listeners.
+    tls: Arc<tls::Tls>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -192,7 +196,10 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
+        let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        // A certificate that cannot be used ends the process at once, as a port in use does.
+        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -218,9 +225,9 @@ impl App {
         let standing = Standings {
             sessions: Arc::clone(&sessions),
             rechecks: Arc::clone(&rechecks),
-            settings: Arc::clone(&settings),
+            settings: current.clone(),
         };
-        let issuer = build_issuer(standing, &clock, &random, accept_new_identity)?
+        let issuer = build_issuer(&settings, standing, &clock, &random, accept_new_identity)?
             .map(|issuer| match &shared {
                 Some(shared) => {
                     let shelf: Arc<dyn Shelf> = Arc::new(SessionShelf(Arc::clone(shared)));
@@ -245,29 +252,30 @@ impl App {
             let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
             Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
         });
-        let house = Arc::new(House {
+        let drain = Drain::default();
+        let houses = Houses::new(House {
             web_uis: web_uis(&settings)?,
-            provider: Arc::clone(&provider),
+            tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
+            provider,
             sessions,
             rechecks,
-            attempts: Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment),
-            used: replicas::used_states(shared.as_ref()),
-            used_logouts: replicas::used_logouts(shared.as_ref()),
-            departures: replicas::departures(shared.as_ref()),
-            sign_outs: SignOuts::new(cookies, keyring, &deployment),
+            attempts: Arc::new(Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment)),
+            used: Arc::new(replicas::used_states(shared.as_ref())),
+            used_logouts: Arc::new(replicas::used_logouts(shared.as_ref())),
+            departures: Arc::new(replicas::departures(shared.as_ref())),
+            sign_outs: Arc::new(SignOuts::new(cookies, keyring, &deployment)),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             cookies,
-            headscale: Arc::clone(&origin),
-            rates: Rates::new(&settings.limits),
+            headscale: origin,
+            rates: Arc::new(Rates::new(&settings.limits)),
             metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
         check_system_roots()?;
-        let drain = Drain::default();
-        let front = Arc::new(front(&house, origin, &drain));
+        let front = Arc::new(front(&houses, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -276,17 +284,23 @@ impl App {
         });
         Ok(Self {
             settings,
-            house,
+            current,
+            houses,
             front,
-            provider,
             issuer,
             replicas,
             probe,
             versions,
             random,
+            tls,
             snapshot,
             drain,
         })
+    }
+
+    /// The certificates of our listeners, for whoever says that their files are complete.
+    pub fn certificates(&self) -> Arc<tls::Tls> {
+        Arc::clone(&self.tls)
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -305,20 +319,6 @@ impl App {
         let local = self.settings.admin.socket.as_ref();
         let local = local.map(socket::listen).transpose()?;
         let (local, _name) = local.unzip();
-        // A certificate that cannot be used ends the process at once, as a port in use does.
-        let acceptors = self
-            .settings
-            .listen
-            .iter()
-            .map(|listener| {
-                let acceptor = |files| tls::acceptor(files, listener.http2);
-                let tls = listener.tls.as_ref().map(acceptor).transpose()?;
-                Ok(Listening {
-                    tls,
-                    http2: listener.http2,
-                })
-            })
-            .collect::<Result<Vec<_>, StartError>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
@@ -330,29 +330,37 @@ impl App {
         self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
-        tasks.spawn(settle(Arc::clone(&self.house.sessions)));
-        tasks.spawn(Arc::clone(&self.house.rechecks).watch_over_what_is_open());
+        let house = self.houses.now();
+        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
+        tasks.spawn(settle(Arc::clone(&house.sessions)));
+        tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
-                available = self.provider.wait_until_available(waited, self.random.as_ref()) => {
+                available = house.provider.wait_until_available(waited, self.random.as_ref()) => {
                     available.map_err(|source| StartError::Provider { waited, source })?;
                 }
                 () = stop() => return Ok(()),
             }
         }
-        let (provider, random) = (Arc::clone(&self.provider), Arc::clone(&self.random));
+        drop(house);
+        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
         let stopping = self.drain.stopping();
-        tasks.spawn(async move { provider.keep_fresh(stopping, random.as_ref()).await });
+        tasks.spawn(async move {
+            let provider = || Arc::clone(&houses.now().provider);
+            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
+        });
         let mut public = Vec::new();
-        for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
-            public.push((socket.listen()?, acceptor));
+        let speaking = self.tls.public().zip(&self.settings.listen);
+        for (socket, (tls, listener)) in sockets.public.into_iter().zip(speaking) {
+            let http2 = listener.http2;
+            public.push((socket.listen()?, Speaking { tls, http2 }));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
         complete.store(true, Ordering::Release);
-        for (listener, acceptor) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
+        for (listener, speaking) in public {
+            tasks.spawn(Arc::clone(&self.front).serve(listener, speaking));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         ready();
@@ -370,20 +378,13 @@ impl App {
         socket: Option<bind::Socket>,
         closing: &Drain,
     ) -> Result<(), StartError> {
-        let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
-            (socket, &self.issuer, &self.settings.headscale.sign_in)
-        else {
+        let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let acceptor = settings
-            .tls
-            .as_ref()
-            .map(|files| tls::acceptor(files, false));
-        let acceptor = acceptor.transpose()?;
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
-        let metrics = Arc::clone(&self.house.metrics);
+        let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
-            private::Listening::Tcp(listener, acceptor),
+            private::Listening::Tcp(listener, self.tls.issuer()),
             PRIVATE_CONNECTIONS,
             stop,
             move |mut request, caller| {
@@ -410,23 +411,24 @@ impl App {
         complete: Arc<AtomicBool>,
         closing: &Drain,
     ) -> Result<(), StartError> {
+        let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
-            provider: Arc::clone(&self.provider),
+            provider: Arc::clone(&house.provider),
             headscale: self.probe.clone(),
-            trusts_an_issuer: self.house.headscale_signs_in(),
+            trusts_an_issuer: house.headscale_signs_in(),
             shared: self
                 .replicas
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
-            metrics: Arc::clone(&self.house.metrics),
+            metrics: Arc::clone(&house.metrics),
+            tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
             desk: desk::Desk {
-                sessions: Arc::clone(&self.house.sessions),
-                limits: self.settings.session.limits,
+                sessions: Arc::clone(&house.sessions),
                 complete,
                 random: Arc::clone(&self.random),
             },
-            shows_sessions: self.settings.admin.sessions,
+            settings: self.current.clone(),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
         let listener = listener.map(|listener| private::Listening::Tcp(listener, None));
@@ -462,7 +464,7 @@ impl App {
             "stopping: nothing new begins, what is open may finish"
         );
         tokio::select! {
-            ended = self.drain.wait(self.settings.shutdown_grace) => {
+            ended = self.drain.wait(self.current.now().shutdown_grace) => {
                 if !ended {
                     tracing::warn!(open = self.drain.open(), "cutting what is still open");
                 }
@@ -472,7 +474,8 @@ impl App {
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
         // The refresh token that it brings is the only one that counts from then on.
-        let settled = self.house.rechecks.settled();
+        let rechecks = Arc::clone(&self.houses.now().rechecks);
+        let settled = rechecks.settled();
         if tokio::time::timeout(LAST_REFRESH, settled).await.is_err() {
             tracing::warn!("a refresh was under way: who is affected has to sign in again");
         }
@@ -481,30 +484,35 @@ impl App {
     }
 }
 
-/// What the public listeners share, before `house`, with tunnels to `origin`.
-fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
-    let settings = &house.settings;
-    let limits = settings.limits;
-    let tunnels = Arc::new(Tunnels {
-        origin,
+/// Who carries tunnels to `origin`.
+fn tunnels(
+    settings: &Settings,
+    origin: &Arc<Origin>,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> Tunnels {
+    Tunnels {
+        origin: Arc::clone(origin),
         response_timeout: settings.headscale.response_timeout,
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
-        metrics: Arc::clone(&house.metrics),
+        metrics: Arc::clone(metrics),
         cut: drain.cutting(),
-    });
+    }
+}
+
+/// What the public listeners share, before `houses`.
+fn front(houses: &Houses, drain: &Drain) -> Front {
+    let house = houses.now();
+    let limits = house.settings.limits;
     let conf = Arc::new(ServerConf::default());
     Front {
-        server_url: settings.server_url.clone(),
-        open_paths: settings.open.clone(),
-        trusted_proxies: settings.trusted_proxies.clone(),
-        limits,
+        houses: houses.clone(),
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
-        tunnels,
-        proxy: Arc::new(http_proxy(&conf, Phases::new(Arc::clone(house)))),
+        proxy: Arc::new(http_proxy(&conf, Phases)),
         metrics: Arc::clone(&house.metrics),
         random: Arc::clone(&house.random),
         drain: drain.clone(),
@@ -512,14 +520,14 @@ fn front(house: &Arc<House>, origin: Arc<Origin>, drain: &Drain) -> Front {
 }
 
 fn build_issuer(
+    settings: &Settings,
     standing: Standings,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     accept_new_identity: bool,
 ) -> Result<Option<Issuer>, StartError> {
-    let settings = Arc::clone(&standing.settings);
     let (SignIn::Issuer(issuer), Some(identity)) =
-        (&settings.headscale.sign_in, key_identity(&settings))
+        (&settings.headscale.sign_in, key_identity(settings))
     else {
         return Ok(None);
     };

@@ -14,7 +14,6 @@ use http::{Method, Request, Response, StatusCode};
 
 use crate::domain::identity::Subject;
 use crate::domain::random::Random;
-use crate::domain::session::Limits;
 use crate::ops::audit::{Act, Actor, Entry, Scope};
 use crate::pages;
 use crate::proxy::private::Caller;
@@ -30,8 +29,6 @@ const JSON: &str = "application/json";
 pub struct Desk {
     /// Every session.
     pub sessions: Arc<Sessions>,
-    /// How long each may live.
-    pub limits: Limits,
     /// Whether they are all there. Before that, those of the process before are still to come back, and
     /// whoever ended "all" of them would have ended none.
     pub complete: Arc<AtomicBool>,
@@ -136,7 +133,7 @@ impl Desk {
         if let Some(after) = asked.after {
             found.retain(|live| live.key > after);
         }
-        let page = view::page(&found, asked.most(), total, self.limits);
+        let page = view::page(&found, asked.most(), total, self.sessions.limits());
         Entry {
             scope: Some(scope(whose)),
             subject: only_subject(whose, &found),
@@ -232,7 +229,7 @@ impl Desk {
             ..visit.entry(Act::Shown)
         }
         .record();
-        ok(format!("{}\n", view::one(live, self.limits)))
+        ok(format!("{}\n", view::one(live, self.sessions.limits())))
     }
 
     async fn end_one(&self, visit: &Visit, live: &Live) -> Result<Response<Bytes>, StoreAway> {

@@ -8,6 +8,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::desk::Desk;
+use super::tls::Tls;
+use crate::config::Current;
 use crate::headscale::{Health, Probe, Trust};
 use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
@@ -28,12 +30,14 @@ pub struct Admin {
     pub shared: Option<Arc<SharedSessions>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The certificates of our listeners.
+    pub tls: Arc<Tls>,
     /// Whether we are stopping.
     pub drain: Drain,
     /// Where sessions are seen and ended.
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
-    pub shows_sessions: bool,
+    pub settings: Current,
 }
 
 impl Admin {
@@ -42,7 +46,7 @@ impl Admin {
         let path = request.uri().path();
         let may_come_here = match caller {
             Caller::Local { .. } => true,
-            Caller::Remote(_) => self.shows_sessions,
+            Caller::Remote(_) => self.settings.now().admin.sessions,
         };
         if Desk::is_at(path) && may_come_here {
             return self.desk.answer(request, caller).await;
@@ -106,6 +110,10 @@ impl Admin {
                 let what = "does not answer: nobody new can sign in".to_owned();
                 checks.with("session_store", Outcome::Warn(what))
             }
+        };
+        let checks = match self.tls.health() {
+            None => checks,
+            Some(certificates) => checks.with("certificates", certificates),
         };
         if !self.trusts_an_issuer {
             return checks;

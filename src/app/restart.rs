@@ -11,8 +11,9 @@ impl App {
         let Some(snapshot) = self.snapshot.clone() else {
             return;
         };
-        let (now, most) = (self.house.clock.now(), self.settings.session.capacity);
-        let sessions = Arc::clone(&self.house.sessions);
+        let house = self.houses.now();
+        let (now, most) = (house.clock.now(), self.settings.session.capacity);
+        let sessions = Arc::clone(&house.sessions);
         let taken = tokio::task::spawn_blocking(move || {
             snapshot.check()?;
             let all = snapshot.take(now, most)?;
@@ -38,7 +39,8 @@ impl App {
         let Some(snapshot) = &self.snapshot else {
             return;
         };
-        let all = match self.house.sessions.every().await {
+        let house = self.houses.now();
+        let all = match house.sessions.every().await {
             Ok(all) => all,
             Err(why) => {
                 tracing::warn!(reason = %why, "no sessions are kept over the restart");
@@ -46,7 +48,7 @@ impl App {
             }
         };
         let all: Vec<_> = all.iter().map(Into::into).collect();
-        match snapshot.write(self.house.clock.now(), &all) {
+        match snapshot.write(house.clock.now(), &all) {
             Ok(()) => tracing::info!(sessions = all.len(), "sessions kept for the next start"),
             Err(why) => tracing::warn!(reason = %why, "no sessions are kept over the restart"),
         }

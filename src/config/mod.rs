@@ -3,6 +3,7 @@
 //! connection; the files it reads are the configuration and the secrets that it names.
 
 mod check;
+mod current;
 mod env;
 mod file;
 mod files;
@@ -14,6 +15,7 @@ mod yaml;
 
 use std::path::Path;
 
+pub use current::Current;
 pub use env::Environment;
 pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
@@ -47,6 +49,15 @@ pub fn read_text(
     read_file: ReadFile<'_>,
 ) -> Result<Settings, Refusal> {
     read(text, "the file", None, environment, read_file)
+}
+
+/// The tree of another program's YAML, read as ours is: no key twice, no bomb. `name` is what to call
+/// it in a problem.
+///
+/// # Errors
+/// A text that is no such YAML; the problem quotes none of it.
+pub fn parse_foreign(text: &str, name: &str) -> Result<Value, Box<Problem>> {
+    Ok(yaml::parse_document(text, name)?.value)
 }
 
 /// Every key there is, in the order of the documentation; `[]` stands for an entry of a list.

@@ -5,6 +5,7 @@ mod guide;
 mod provider;
 mod rest;
 mod sides;
+mod tls;
 mod whole;
 
 use std::collections::BTreeMap;

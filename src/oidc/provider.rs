@@ -51,6 +51,12 @@ pub struct Provider {
     redirect_uri: String,
     clock: Arc<dyn Clock>,
     http: Http,
+    known: Arc<Known>,
+}
+
+/// What is known, and who renews it; whatever the settings are by which it is asked.
+#[derive(Debug)]
+struct Known {
     snapshot: ArcSwapOption<Snapshot>,
     /// Held while the snapshot is renewed, so that only one fetch is under way; the value is when
     /// an unknown key last caused one, and for how long it causes no other.
@@ -73,15 +79,32 @@ impl Provider {
             settings: settings.clone(),
             redirect_uri,
             clock,
-            snapshot: ArcSwapOption::empty(),
-            renewal: Mutex::new(None),
+            known: Arc::new(Known {
+                snapshot: ArcSwapOption::empty(),
+                renewal: Mutex::new(None),
+            }),
+        }))
+    }
+
+    /// The same provider by other settings: what is known about it is known to both. Its issuer and our
+    /// client id are to be the same.
+    ///
+    /// # Errors
+    /// [`BuildError`], mostly about `oidc.ca_path`.
+    pub fn with(&self, settings: &Oidc) -> Result<Arc<Self>, BuildError> {
+        Ok(Arc::new(Self {
+            http: Http::new(settings.ca_path.as_deref(), settings.timeout)?,
+            settings: settings.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+            clock: Arc::clone(&self.clock),
+            known: Arc::clone(&self.known),
         }))
     }
 
     /// What is known about the provider; `None` until the first successful [`Provider::refresh`].
     /// No network, no lock.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.snapshot.load_full()
+        self.known.snapshot.load_full()
     }
 
     /// Fetches metadata and keys. On failure, what was known stays.
@@ -89,7 +112,7 @@ impl Provider {
     /// # Errors
     /// [`DiscoveryError`].
     pub async fn refresh(&self) -> Result<(), DiscoveryError> {
-        let _alone = self.renewal.lock().await;
+        let _alone = self.known.renewal.lock().await;
         self.renew().await.map(|_| ())
     }
 
@@ -98,7 +121,7 @@ impl Provider {
     /// such fetch is not [`jwks::COOL_DOWN`] ago ([`jwks::AFTER_FAILURE`] if it failed). One fetch at
     /// a time; while the provider is down, the old keys stay.
     pub(super) async fn newer_than(&self, seen: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
-        let mut last = self.renewal.lock().await;
+        let mut last = self.known.renewal.lock().await;
         let known = self.snapshot()?;
         if !Arc::ptr_eq(&known, seen) {
             return Some(known);
@@ -159,7 +182,7 @@ impl Provider {
                 source,
             })?;
         let snapshot = Arc::new(Snapshot { metadata, keys });
-        self.snapshot.store(Some(Arc::clone(&snapshot)));
+        self.known.snapshot.store(Some(Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
@@ -210,10 +233,15 @@ impl Provider {
     }
 
     /// Keeps the snapshot fresh until `shutdown` becomes true or its sender is gone: with growing
-    /// pauses until the provider is known, then hourly.
-    pub async fn keep_fresh(&self, mut shutdown: watch::Receiver<bool>, random: &dyn Random) {
+    /// pauses until the provider is known, then hourly. `present` says by which settings it is asked
+    /// each time.
+    pub async fn keep_fresh(
+        present: impl Fn() -> Arc<Self> + Send,
+        mut shutdown: watch::Receiver<bool>,
+        random: &dyn Random,
+    ) {
         let mut failures = 0;
-        let mut pause = if self.snapshot().is_some() {
+        let mut pause = if present().snapshot().is_some() {
             REFRESH_EVERY
         } else {
             Duration::ZERO
@@ -223,20 +251,21 @@ impl Provider {
                 _ = shutdown.wait_for(|stop| *stop) => return,
                 () = sleep(pause) => {}
             }
+            let provider = present();
             let outcome = tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => return,
-                outcome = self.refresh() => outcome,
+                outcome = provider.refresh() => outcome,
             };
             pause = match outcome {
                 Ok(()) => {
-                    tracing::debug!(issuer = %self.settings.issuer, "the provider is known");
+                    tracing::debug!(issuer = %provider.settings.issuer, "the provider is known");
                     failures = 0;
                     spread(REFRESH_EVERY, random)
                 }
                 Err(error) => {
                     let pause = retry_pause(failures, random);
                     failures = failures.saturating_add(1);
-                    let known = self.snapshot().is_some();
+                    let known = provider.snapshot().is_some();
                     tracing::warn!(%error, known, retry_ms = millis(pause), "no discovery");
                     pause
                 }

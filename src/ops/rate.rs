@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,8 @@ impl Asker {
 /// One IPv6 client holds at least a /64, which therefore counts as one address.
 #[derive(Debug)]
 pub struct RateLimiter {
-    /// Time one request costs; `None` refuses everything.
-    cost: Option<Duration>,
+    /// Nanoseconds that one request costs; 0 refuses everything.
+    cost: AtomicU64,
     buckets: Mutex<Buckets>,
 }
 
@@ -81,7 +82,7 @@ impl RateLimiter {
     /// come.
     pub fn new(per_minute: u32, capacity: usize) -> Self {
         Self {
-            cost: MINUTE.checked_div(per_minute),
+            cost: AtomicU64::new(cost(per_minute)),
             buckets: Mutex::new(Buckets {
                 room: (capacity / 2).max(1),
                 young: HashMap::new(),
@@ -91,13 +92,20 @@ impl RateLimiter {
         }
     }
 
+    /// `per_minute` from now on. What was used up stays so, as a share of a bucket: half of the old burst is
+    /// half of the new one.
+    pub fn change(&self, per_minute: u32) {
+        self.cost.store(cost(per_minute), Ordering::Relaxed);
+    }
+
     /// Takes one token of `asker` at `now`.
     ///
     /// # Errors
     /// How long it takes until there is one, if nobody else takes it. A refusal costs nothing.
     pub fn take(&self, asker: Asker, now: Instant) -> Result<(), Duration> {
-        let Some(cost) = self.cost else {
-            return Err(MINUTE);
+        let cost = match self.cost.load(Ordering::Relaxed) {
+            0 => return Err(MINUTE),
+            nanoseconds => Duration::from_nanos(nanoseconds),
         };
         let asker = asker.key();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +123,12 @@ impl RateLimiter {
             }
         }
     }
+}
+
+/// What one of so many requests a minute costs, in nanoseconds; none cost nothing.
+fn cost(per_minute: u32) -> u64 {
+    let cost = MINUTE.checked_div(per_minute);
+    cost.map_or(0, |cost| u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -233,6 +247,28 @@ mod tests {
                 per_minute as usize
             );
         }
+    }
+
+    #[test]
+    fn another_rate_counts_at_once_and_gives_back_nothing_that_was_used_up() {
+        let limiter = RateLimiter::new(10, 10);
+        let now = Instant::now();
+        assert_eq!(allowed(&limiter, A, now, 5), 5);
+        limiter.change(100);
+        assert_eq!(
+            allowed(&limiter, A, now, 200),
+            50,
+            "half of the bucket is left"
+        );
+        assert_eq!(allowed(&limiter, B, now, 200), 100);
+        limiter.change(10);
+        assert_eq!(allowed(&limiter, A, now, 200), 0);
+        let later = now + Duration::from_secs(30);
+        assert_eq!(allowed(&limiter, A, later, 200), 5);
+        limiter.change(0);
+        assert_eq!(allowed(&limiter, A, later + MINUTE, 200), 0);
+        limiter.change(10);
+        assert_eq!(allowed(&limiter, A, later + MINUTE, 200), 10);
     }
 
     #[test]

@@ -13,11 +13,12 @@ use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use super::drain::{Drain, Open};
+use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
+use super::house::{House, Houses};
 use super::http2;
 use super::phases::Phases;
 use super::plain::{self, Status};
@@ -29,9 +30,8 @@ use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
-use crate::config::{ClientLimits, ServerUrl};
 use crate::domain::client_ip::{client_ip, is_trusted};
-use crate::domain::door::{self, Asked, Door, OpenPath, Tunnel};
+use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
@@ -42,14 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every public listener shares.
 pub struct Front {
-    /// The public origin.
-    pub server_url: ServerUrl,
-    /// Paths that the operator opened.
-    pub open_paths: Vec<OpenPath>,
-    /// Peers whose forwarding fields count.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// Bounds on clients.
-    pub limits: ClientLimits,
+    /// The house as it is now: a connection takes it when it is accepted, and again for each request.
+    pub houses: Houses,
     /// Connections of everybody.
     pub places: Arc<Semaphore>,
     /// Connections by address.
@@ -58,9 +52,7 @@ pub struct Front {
     pub turned_away: TurnedAway,
     /// New tunnels by address.
     pub tunnel_rate: RateLimiter,
-    /// Where tunnels go.
-    pub tunnels: Arc<Tunnels>,
-    /// Where everything else goes.
+    /// Where everything goes that is no tunnel.
     pub proxy: Arc<HttpProxy<Phases>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -72,12 +64,15 @@ pub struct Front {
 
 /// How one listener speaks.
 #[derive(Clone)]
-pub struct Listening {
+pub struct Speaking {
     /// `None` is plaintext.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Terminator>>,
     /// HTTP/2 as well: by ALPN, or on plaintext for clients that begin with its preface.
     pub http2: bool,
 }
+
+/// A connection that is to become a tunnel, and who carries it.
+type ToBeCarried = (Permit, Tunnel, Visit, Connection, Arc<Tunnels>);
 
 /// What a connection task holds until its connection has ended, tunnel included.
 pub(super) struct Guards {
@@ -88,7 +83,7 @@ pub(super) struct Guards {
 
 impl Front {
     /// Accepts on `listener` until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, on: Listening) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, on: Speaking) {
         let mut stopping = self.drain.stopping();
         loop {
             let accepted = tokio::select! {
@@ -108,7 +103,8 @@ impl Front {
     /// A connection's places, while it lasts.
     pub(super) fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
         // A trusted proxy speaks for many people; its own connections are not counted.
-        let slot = if is_trusted(peer.ip(), &self.trusted_proxies) {
+        let house = self.houses.now();
+        let slot = if is_trusted(peer.ip(), &house.settings.trusted_proxies) {
             None
         } else {
             Some(self.slots.take(peer.ip()).ok_or(Full::Address)?)
@@ -121,8 +117,8 @@ impl Front {
         })
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, on: &Listening) {
-        let Listening { tls, http2 } = on.clone();
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, on: &Speaking) {
+        let Speaking { tls, http2 } = on.clone();
         let guards = match self.places(peer) {
             Ok(guards) => guards,
             Err(full) => {
@@ -150,8 +146,7 @@ impl Front {
                 tunnel = Box::pin(front.serve_connection(connection, secure, http2)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
-            if let Some((permit, kind, visit, connection)) = tunnel {
-                let tunnels = Arc::clone(&front.tunnels);
+            if let Some((permit, kind, visit, connection, tunnels)) = tunnel {
                 drop(front);
                 drop(cutting);
                 // A task of its own: it is as small as a tunnel can be made.
@@ -170,9 +165,9 @@ impl Front {
         mut connection: Connection,
         secure: bool,
         http2: bool,
-    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+    ) -> Option<ToBeCarried> {
         let knows_it = if http2 && !secure {
-            let patience = self.limits.header_timeout;
+            let patience = self.houses.now().settings.limits.header_timeout;
             let begins = timeout(patience, http2::is_begun(&mut connection)).await;
             begins.ok()?.ok()?
         } else {
@@ -190,10 +185,10 @@ impl Front {
         self: &Arc<Self>,
         mut connection: Connection,
         secure: bool,
-    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+    ) -> Option<ToBeCarried> {
         let mut stopping = self.drain.stopping();
         let mut patience = Patience {
-            first_byte: self.limits.header_timeout,
+            first_byte: self.houses.now().settings.limits.header_timeout,
             head: None,
         };
         loop {
@@ -208,14 +203,15 @@ impl Front {
                     return None;
                 }
             };
-            let visit = self.visit(head, connection.peer());
-            if !secure && !self.counts_as_secure(&visit) && !served_in_clear(&visit.door) {
-                self.send_to_https(&mut connection, &visit).await;
+            let house = self.houses.now();
+            let visit = self.visit(&house, head, connection.peer());
+            if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
+                send_to_https(&house, &mut connection, &visit).await;
                 return None;
             }
             if let Door::Machine(kind) = visit.door {
                 connection.give_back(bytes.slice(length..));
-                return self.admit_tunnel(kind, visit, connection).await;
+                return self.admit_tunnel(&house, kind, visit, connection).await;
             }
             connection.give_back(bytes);
             if visit.head.body == Framing::Chunked
@@ -224,23 +220,24 @@ impl Front {
                 self.refuse(&mut connection, &HeadError::Body(why)).await;
                 return None;
             }
-            connection = self.proxied(connection, visit).await?;
+            connection = self.proxied(house, connection, visit).await?;
+            let limits = self.houses.now().settings.limits;
             patience = Patience {
-                first_byte: self.limits.keepalive_timeout,
-                head: Some(self.limits.header_timeout),
+                first_byte: limits.keepalive_timeout,
+                head: Some(limits.header_timeout),
             };
         }
     }
 
     /// What is known about a request, before anybody acts on it.
-    pub(super) fn visit(&self, head: Head, peer: SocketAddr) -> Visit {
+    pub(super) fn visit(&self, house: &House, head: Head, peer: SocketAddr) -> Visit {
         let door = door::decide(
             &Asked {
                 method: &head.method,
                 target: &head.target,
                 upgrade: head.upgrade.as_deref(),
             },
-            &self.open_paths,
+            &house.settings.open,
         );
         let forwarded: Vec<&str> = head
             .headers
@@ -248,7 +245,7 @@ impl Front {
             .iter()
             .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or("?"))
             .collect();
-        let client = client_ip(peer.ip(), &forwarded, &self.trusted_proxies);
+        let client = client_ip(peer.ip(), &forwarded, &house.settings.trusted_proxies);
         let mut id = self.random.token();
         id.truncate(12);
         Visit {
@@ -263,10 +260,11 @@ impl Front {
 
     async fn admit_tunnel(
         &self,
+        house: &House,
         kind: Tunnel,
         visit: Visit,
         mut connection: Connection,
-    ) -> Option<(Permit, Tunnel, Visit, Connection)> {
+    ) -> Option<ToBeCarried> {
         if let Err(wait) = self.tunnel_rate.take(counted_as(&visit), visit.started) {
             self.metrics.limit_hit(Limit::Tunnels);
             self.metrics.tunnel_refused(kind);
@@ -283,7 +281,8 @@ impl Front {
             return None;
         }
         let permit = Permit::for_open_door(&visit.door)?;
-        Some((permit, kind, visit, connection))
+        let tunnels = Arc::clone(&house.tunnels);
+        Some((permit, kind, visit, connection, tunnels))
     }
 
     /// Lends the connection to pingora for one request; it comes back when it may be used again. When
@@ -292,11 +291,17 @@ impl Front {
     ///
     /// A request that was let through by a session ends with it, whatever it waits for: pingora is told
     /// nothing, its work is dropped.
-    async fn proxied(&self, connection: Connection, visit: Visit) -> Option<Connection> {
+    async fn proxied(
+        &self,
+        house: Arc<House>,
+        connection: Connection,
+        visit: Visit,
+    ) -> Option<Connection> {
         let visit = Arc::new(visit);
         let (follow, followed) = Follow::new();
         let porch = Porch {
             visit: Arc::clone(&visit),
+            house,
             follow,
             progress: None,
         };
@@ -351,29 +356,6 @@ impl Front {
         self.metrics.request_cut(&visit.door);
     }
 
-    /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be
-    /// secure at all, or because a trusted proxy says that it took the TLS off.
-    pub(super) fn counts_as_secure(&self, visit: &Visit) -> bool {
-        !self.server_url.secure
-            || (is_trusted(visit.peer.ip(), &self.trusted_proxies)
-                && visit
-                    .only("x-forwarded-proto")
-                    .is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
-    }
-
-    /// A plaintext listener beside an https origin: GET and HEAD are sent there, the rest refused,
-    /// so that nothing a person types goes over it twice.
-    async fn send_to_https(&self, connection: &mut Connection, visit: &Visit) {
-        if visit.is_safe() {
-            let location = self.server_url.join(visit.head.target.as_str());
-            let extra = format!("Location: {location}\r\n");
-            let status = Status(308, "Permanent Redirect");
-            plain::answer(connection, status, &extra, "use https").await;
-        } else {
-            plain::answer(connection, Status(403, "Forbidden"), "", "use https").await;
-        }
-    }
-
     async fn refuse(&self, connection: &mut Connection, why: &HeadError) {
         let status = match why {
             HeadError::Gone | HeadError::Idle => return,
@@ -389,6 +371,29 @@ impl Front {
         }
         tracing::info!(peer = %connection.peer(), status = status.0, reason = %why, "request refused");
         plain::answer(connection, status, "", &why.to_string()).await;
+    }
+}
+
+/// Whether a request over plaintext is as good as one over TLS: because we are not asked to be secure at
+/// all, or because a trusted proxy says that it took the TLS off.
+pub(super) fn counts_as_secure(house: &House, visit: &Visit) -> bool {
+    !house.settings.server_url.secure
+        || (is_trusted(visit.peer.ip(), &house.settings.trusted_proxies)
+            && visit
+                .only("x-forwarded-proto")
+                .is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
+}
+
+/// A plaintext listener beside an https origin: GET and HEAD are sent there, the rest refused, so that
+/// nothing a person types goes over it twice.
+async fn send_to_https(house: &House, connection: &mut Connection, visit: &Visit) {
+    if visit.is_safe() {
+        let location = house.settings.server_url.join(visit.head.target.as_str());
+        let extra = format!("Location: {location}\r\n");
+        let status = Status(308, "Permanent Redirect");
+        plain::answer(connection, status, &extra, "use https").await;
+    } else {
+        plain::answer(connection, Status(403, "Forbidden"), "", "use https").await;
     }
 }
 

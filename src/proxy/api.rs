@@ -9,16 +9,10 @@ use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
+use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
-
-/// What a session may do on the API.
-enum Role {
-    Admin,
-    Viewer,
-    None,
-}
 
 impl House {
     /// With a live session and a same-origin proof the session's role decides; otherwise the session
@@ -45,12 +39,7 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let allowed = match self.role(&live) {
-            Role::Admin => true,
-            Role::Viewer => visit.is_safe(),
-            Role::None => false,
-        };
-        if !allowed {
+        if !self.role(&live).allows(visit.is_safe()) {
             self.metrics.denied(Rule::ApiRole);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
@@ -133,13 +122,6 @@ impl House {
 
     fn role(&self, live: &Live) -> Role {
         let (rules, api) = (&self.settings.rules, &self.settings.api);
-        let who = &live.session.identity;
-        if rules.has_any_group(who, &api.admins) {
-            Role::Admin
-        } else if rules.has_any_group(who, &api.viewers) {
-            Role::Viewer
-        } else {
-            Role::None
-        }
+        Role::of(rules, &live.session.identity, &api.admins, &api.viewers)
     }
 }

@@ -1,13 +1,19 @@
-//! What the phases of a request share: the rooms, built once by `app`.
+//! What the phases of a request share: the rooms, built by `app`.
+//!
+//! What lives as long as the process is shared by every [`House`]; what the operator may change while it
+//! runs is a new house. A request takes the present one when its head is read and keeps it: however the
+//! settings change meanwhile, everything about it is decided by the same ones.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
+use super::tunnel::Tunnels;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Settings, SignIn};
@@ -25,7 +31,8 @@ use crate::session::{
 /// When a browser may try again while the session store does not answer.
 pub(super) const STORE_RETRY_SECONDS: &str = "5";
 
-/// Everything a request may need.
+/// Everything a request may need. A copy shares whatever lives longer than the settings.
+#[derive(Clone)]
 pub struct House {
     /// What the operator configured.
     pub settings: Arc<Settings>,
@@ -36,15 +43,15 @@ pub struct House {
     /// Who is checked again.
     pub rechecks: Arc<Rechecks>,
     /// Sign-ins on their way.
-    pub attempts: Attempts,
+    pub attempts: Arc<Attempts>,
     /// Login attempts that came back already.
-    pub used: UsedOnce,
+    pub used: Arc<UsedOnce>,
     /// Logout tokens that counted already.
-    pub used_logouts: UsedOnce,
+    pub used_logouts: Arc<UsedOnce>,
     /// Who left lately, for the sign-ins on their way.
-    pub departures: Departures,
+    pub departures: Arc<Departures>,
     /// Sign-outs that are at the provider.
-    pub sign_outs: SignOuts,
+    pub sign_outs: Arc<SignOuts>,
     /// The issuer that Headscale trusts, in that mode.
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.
@@ -55,14 +62,37 @@ pub struct House {
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.
     pub web_uis: Vec<Option<Arc<Origin>>>,
+    /// Where tunnels go.
+    pub tunnels: Arc<Tunnels>,
     /// How often one address may do what costs something.
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The present.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+}
+
+/// The house as it is now. A copy is the same place.
+#[derive(Clone)]
+pub struct Houses(Arc<ArcSwap<House>>);
+
+impl Houses {
+    /// Begins with `house`.
+    pub fn new(house: House) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(house)))
+    }
+
+    /// The present one: to be taken once for each request.
+    pub fn now(&self) -> Arc<House> {
+        self.0.load_full()
+    }
+
+    /// Whoever comes from now on finds `house`.
+    pub fn replace(&self, house: House) {
+        self.0.store(Arc::new(house));
+    }
 }
 
 impl House {

@@ -69,7 +69,7 @@ fn options() -> H2Options {
 impl Front {
     /// Serves the requests of one connection until it ends.
     pub(super) async fn streams(self: &Arc<Self>, mut connection: Connection, secure: bool) {
-        connection.expect_frames(self.limits.header_timeout);
+        connection.expect_frames(self.houses.now().settings.limits.header_timeout);
         let digest = Digest {
             socket_digest: Some(connection.socket()),
             ..Digest::default()
@@ -159,7 +159,7 @@ impl Stay {
 impl Client<'_> {
     /// Takes one request after the other, each a task of its own among `requests`.
     async fn serve(&self, lent: Lent, requests: &mut JoinSet<()>) -> End {
-        let limits = &self.front.limits;
+        let limits = self.front.houses.now().settings.limits;
         let mut stay = Stay {
             quiet_until: Instant::now() + limits.header_timeout,
             leaving: false,

@@ -25,22 +25,17 @@ use super::{headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
 
-/// The proxy's logic, as pingora calls it.
-pub struct Phases {
-    house: Arc<House>,
-}
-
-impl Phases {
-    /// Phases over `house`.
-    pub const fn new(house: Arc<House>) -> Self {
-        Self { house }
-    }
-}
+/// The proxy's logic, as pingora calls it. It has no house of its own: each request brings the one by
+/// which it is decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases;
 
 /// What one request carries from phase to phase.
 #[derive(Default)]
 pub struct Context {
     visit: Option<Arc<Visit>>,
+    /// The house as it was when the request came.
+    house: Option<Arc<House>>,
     route: Option<Box<Route>>,
     /// Tells the porch which session this hangs on.
     follow: Option<Follow>,
@@ -57,6 +52,7 @@ pub struct Context {
 impl Context {
     fn take(&mut self, porch: Porch) {
         self.visit = Some(porch.visit);
+        self.house = Some(porch.house);
         self.follow = Some(porch.follow);
         self.progress = porch.progress;
     }
@@ -109,11 +105,13 @@ impl ProxyHttp for Phases {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let visit = ctx.visit.as_ref().ok_or_else(unseen)?;
+        let (Some(visit), Some(house)) = (&ctx.visit, &ctx.house) else {
+            return Err(unseen());
+        };
         if !is_the_same(&visit.head, session.req_header()) {
             return Err(unseen());
         }
-        let body = match self.own_body(session, visit).await {
+        let body = match Self::own_body(house, session, visit).await {
             Ok(body) => body,
             Err(answer) => {
                 session.set_keepalive(None);
@@ -122,7 +120,7 @@ impl ProxyHttp for Phases {
                 return Ok(true);
             }
         };
-        match self.house.decide(visit, &body).await {
+        match house.decide(visit, &body).await {
             Verdict::Answer(answer) => {
                 // A body that nobody read would be taken for the next request.
                 if visit.head.body != Framing::None && body.is_empty() {
@@ -214,11 +212,11 @@ impl ProxyHttp for Phases {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+        let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
         restate(request, visit)?;
-        self.say_who(request, visit, route)?;
+        Self::say_who(house, request, visit, route)?;
         if is_the_same(&visit.head, request) {
             Ok(())
         } else {
@@ -232,7 +230,7 @@ impl ProxyHttp for Phases {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+        let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
@@ -240,13 +238,13 @@ impl ProxyHttp for Phases {
             let why = "an upgrade that nobody asked for";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
-        self.keep_cookies_apart(response, route)?;
+        Self::keep_cookies_apart(house, response, route)?;
         if response.status == StatusCode::NO_CONTENT {
             // It has no body, whatever it says (RFC 9110 section 8.6).
             response.remove_header(&CONTENT_LENGTH);
             response.remove_header(&TRANSFER_ENCODING);
         }
-        if let Some(answer) = self.newer_link(visit, response) {
+        if let Some(answer) = Self::newer_link(house, visit, response) {
             ctx.instead = Some(answer);
             return Err(Error::explain(
                 ErrorType::HTTPStatus(404),
@@ -255,7 +253,7 @@ impl ProxyHttp for Phases {
         }
         if let Some((kind, live)) = &route.leg {
             let location = response.headers.get(LOCATION);
-            self.house
+            house
                 .remember_leg(visit, kind, live, response.status, location)
                 .await;
         }
@@ -270,10 +268,10 @@ impl ProxyHttp for Phases {
         error: &Error,
         ctx: &mut Context,
     ) -> FailToProxy {
-        let answer = match (ctx.instead.take(), &ctx.visit) {
-            (Some(answer), _) => Some(answer),
-            (None, Some(visit)) => self.answer_for(visit, error),
-            (None, None) => None,
+        let answer = match (ctx.instead.take(), &ctx.visit, &ctx.house) {
+            (Some(answer), ..) => Some(answer),
+            (None, Some(visit), Some(house)) => Self::answer_for(house, visit, error),
+            (None, ..) => None,
         };
         let written = session
             .response_written()
@@ -302,14 +300,16 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        let Some(visit) = &ctx.visit else { return };
+        let (Some(visit), Some(house)) = (&ctx.visit, &ctx.house) else {
+            return;
+        };
         let status = session
             .response_written()
             .map(|response| response.status)
             .or(ctx.status);
         let status = status.map_or(0, |status| status.as_u16());
         if let Ok(status) = StatusCode::from_u16(status) {
-            self.house.metrics.request(&visit.door, status);
+            house.metrics.request(&visit.door, status);
         }
         // JSON has no numbers of 128 bits.
         let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -333,7 +333,7 @@ impl ProxyHttp for Phases {
 impl Phases {
     /// The body of a form sent to one of our own endpoints; empty for everything else.
     async fn own_body(
-        &self,
+        house: &House,
         session: &mut Session,
         visit: &Visit,
     ) -> std::result::Result<Bytes, Response<Bytes>> {
@@ -348,14 +348,14 @@ impl Phases {
             // A client that has gone is found out when its body is read.
             let _ = session.as_downstream_mut().write_continue_response().await;
         }
-        let patience = self.house.settings.limits.header_timeout;
+        let patience = house.settings.limits.header_timeout;
         let status = match reply::read_body(session.as_downstream_mut(), patience).await {
             Ok(body) => return Ok(body),
             Err(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Err(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
-        Err(self.house.page(visit, |context| {
+        Err(house.page(visit, |context| {
             pages::error(
                 context,
                 status,
@@ -367,8 +367,13 @@ impl Phases {
     }
 
     /// Says what is true of the request, and of the person where a rule wants it said.
-    fn say_who(&self, request: &mut RequestHeader, visit: &Visit, route: &Route) -> Result<()> {
-        let settings = &self.house.settings;
+    fn say_who(
+        house: &House,
+        request: &mut RequestHeader,
+        visit: &Visit,
+        route: &Route,
+    ) -> Result<()> {
+        let settings = &house.settings;
         let (authority, secure) = (
             settings.server_url.authority.as_str(),
             settings.server_url.secure,
@@ -392,16 +397,16 @@ impl Phases {
                 }
             }
         }
-        self.pass_cookies(request, route.cookies)
+        Self::pass_cookies(house, request, route.cookies)
     }
 
-    fn pass_cookies(&self, request: &mut RequestHeader, rule: CookieRule) -> Result<()> {
+    fn pass_cookies(house: &House, request: &mut RequestHeader, rule: CookieRule) -> Result<()> {
         let all: Vec<HeaderValue> = request.headers.get_all(COOKIE).iter().cloned().collect();
         request.remove_header(&COOKIE);
         for cookies in all {
             let kept = match rule {
                 CookieRule::None => None,
-                CookieRule::Others => self.house.cookies.strip_ours(cookies.as_bytes()),
+                CookieRule::Others => house.cookies.strip_ours(cookies.as_bytes()),
                 CookieRule::HeadscaleSignIn => {
                     crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
                 }
@@ -416,7 +421,11 @@ impl Phases {
     }
 
     /// Our cookies are never set by an upstream, and Headscale's own only by Headscale.
-    fn keep_cookies_apart(&self, response: &mut ResponseHeader, route: &Route) -> Result<()> {
+    fn keep_cookies_apart(
+        house: &House,
+        response: &mut ResponseHeader,
+        route: &Route,
+    ) -> Result<()> {
         let all: Vec<HeaderValue> = response
             .headers
             .get_all(SET_COOKIE)
@@ -435,7 +444,7 @@ impl Phases {
                 || name.starts_with(b"nonce")
                 || name == b"headscale_register_confirm";
             // A cookie without a name is sent back as its bare value, which may look like ours.
-            let passes = !name.is_empty() && !self.house.cookies.is_ours(&name);
+            let passes = !name.is_empty() && !house.cookies.is_ours(&name);
             if passes && (route.to_headscale || !of_headscale) {
                 response.append_header(SET_COOKIE, cookie)?;
             }
@@ -445,7 +454,11 @@ impl Phases {
 
     /// Headscale's 404 and 410 for a device's link: the link is old, and the client shows a newer
     /// one.
-    fn newer_link(&self, visit: &Visit, response: &ResponseHeader) -> Option<Response<Bytes>> {
+    fn newer_link(
+        house: &House,
+        visit: &Visit,
+        response: &ResponseHeader,
+    ) -> Option<Response<Bytes>> {
         let is_link = match &visit.door {
             Door::Guarded(guarded) => !matches!(guarded, Guarded::Page),
             Door::Own(crate::domain::door::Own::Callback) => true,
@@ -453,16 +466,16 @@ impl Phases {
         };
         let is_gone = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         (is_link && is_gone && visit.wants_page()).then(|| {
-            self.house.page(visit, |context| {
+            house.page(visit, |context| {
                 pages::newest_link(context, response.status)
             })
         })
     }
 
     /// The answer to a failure on the way, or none when the client has gone.
-    fn answer_for(&self, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
+    fn answer_for(house: &House, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
         if let ErrorType::HTTPStatus(500) = error.etype {
-            return Some(self.house.page(visit, |context| {
+            return Some(house.page(visit, |context| {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 pages::error(
                     context,
@@ -479,7 +492,7 @@ impl Phases {
                 pages::error(context, status, "Not like this", sentence, None)
             };
             let message = "this request cannot be passed on";
-            return Some(self.house.page_or_json(visit, page, code, message));
+            return Some(house.page_or_json(visit, page, code, message));
         }
         let failure = reply::upstream_failure(error)?;
         let message = match failure {
@@ -488,9 +501,6 @@ impl Phases {
             UpstreamFailure::Timeout => "the upstream did not answer in time",
         };
         let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
-        Some(
-            self.house
-                .page_or_json(visit, page, "upstream_unavailable", message),
-        )
+        Some(house.page_or_json(visit, page, "upstream_unavailable", message))
     }
 }

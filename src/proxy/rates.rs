@@ -59,6 +59,16 @@ impl Rates {
         }
     }
 
+    /// The rates of `limits` from now on; what was used up stays so.
+    pub fn change(&self, limits: &ClientLimits) {
+        self.open.change(limits.open_requests_per_minute);
+        self.api.change(limits.api_requests_per_minute);
+        self.sign_ins.change(limits.sign_ins_per_minute);
+        self.callbacks.change(limits.callbacks_per_minute);
+        self.registrations.change(limits.registrations_per_minute);
+        self.logouts.change(limits.logouts_per_minute);
+    }
+
     const fn of(&self, rated: Rated) -> (&RateLimiter, Limit) {
         match rated {
             Rated::Open => (&self.open, Limit::OpenRequests),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -59,12 +60,21 @@ struct Cause {
     session: SessionKey,
 }
 
+/// By what people are checked again.
+#[derive(Debug)]
+pub struct Terms {
+    /// How often.
+    pub recheck: Recheck,
+    /// Who may pass.
+    pub rules: Rules,
+    /// Whom to ask.
+    pub provider: Arc<Provider>,
+}
+
 /// Re-checks people.
 #[derive(Debug)]
 pub struct Rechecks {
-    recheck: Recheck,
-    rules: Rules,
-    provider: Arc<Provider>,
+    terms: ArcSwap<Terms>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -88,9 +98,11 @@ impl Rechecks {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            recheck,
-            rules,
-            provider,
+            terms: ArcSwap::from_pointee(Terms {
+                recheck,
+                rules,
+                provider,
+            }),
             sessions,
             metrics,
             clock,
@@ -100,6 +112,11 @@ impl Rechecks {
             complained: AtomicU64::new(0),
             said: AtomicBool::new(false),
         }
+    }
+
+    /// Whoever is checked from now on is checked by `terms`.
+    pub fn change(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
     }
 
     /// Says once that nobody can be checked again, when the first session shows it.
@@ -138,18 +155,15 @@ impl Rechecks {
 
     /// Checks sessions that something open hangs on, without end: there, nobody asks.
     pub async fn watch_over_what_is_open(self: Arc<Self>) {
-        let every = self.recheck.every / 4;
-        let every = every.clamp(Duration::from_secs(1), Duration::from_secs(5));
-        let mut looks = tokio::time::interval(every);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
             self.pauses.forget_old(self.clock.now());
             for live in self.sessions.followed() {
                 if self.due(&live.session) != Due::Later {
                     self.take_off(&live, None);
                 }
             }
+            let every = self.terms.load().recheck.every / 4;
+            sleep(every.clamp(Duration::from_secs(1), Duration::from_secs(5))).await;
         }
     }
 
@@ -162,7 +176,10 @@ impl Rechecks {
 
     fn due(&self, session: &Session) -> Due {
         match session.refresh_token {
-            Some(_) => self.recheck.due(session.checked_at, self.clock.now()),
+            Some(_) => {
+                let recheck = self.terms.load().recheck;
+                recheck.due(session.checked_at, self.clock.now())
+            }
             None => Due::Later,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::client_ip::limit_key;
@@ -15,7 +16,7 @@ const WIDER: u32 = 8;
 /// Counts connections by address (by /64 and by /48 for IPv6).
 #[derive(Debug)]
 pub struct Slots {
-    most: u32,
+    most: AtomicU32,
     taken: Mutex<HashMap<Counted, u32>>,
 }
 
@@ -38,9 +39,14 @@ impl Slots {
     /// At most `most` for each address, and eight times as many for a whole /48 of IPv6.
     pub fn new(most: u32) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            most: AtomicU32::new(most),
             taken: Mutex::default(),
         })
+    }
+
+    /// At most `most` from now on; those who have more keep them.
+    pub fn change(&self, most: u32) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// Takes a place, unless the address, or its /48, has all of its own already.
@@ -50,12 +56,13 @@ impl Slots {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Counted::Site(site(address))),
         };
+        let one = self.most.load(Ordering::Relaxed);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = [Some(Counted::Address(address)), site];
         let room = |counted: &Counted| {
             let most = match counted {
-                Counted::Address(_) => self.most,
-                Counted::Site(_) => self.most.saturating_mul(WIDER),
+                Counted::Address(_) => one,
+                Counted::Site(_) => one.saturating_mul(WIDER),
             };
             taken.get(counted).is_none_or(|count| *count < most)
         };
@@ -111,6 +118,25 @@ mod tests {
         assert!(slots.take(b).is_some(), "another address is not affected");
         drop(first);
         assert!(slots.take(a).is_some());
+    }
+
+    #[test]
+    fn fewer_places_take_nothing_away_from_those_who_have_them() {
+        let slots = Slots::new(3);
+        let address = "192.0.2.1".parse().unwrap();
+        let mut held: Vec<Slot> = (0..3).filter_map(|_| slots.take(address)).collect();
+        slots.change(1);
+        assert!(slots.take(address).is_none());
+        held.truncate(1);
+        assert!(
+            slots.take(address).is_none(),
+            "the one that is left fills it"
+        );
+        held.clear();
+        assert!(slots.take(address).is_some());
+        slots.change(2);
+        let both = (slots.take(address), slots.take(address));
+        assert!(both.0.is_some() && both.1.is_some());
     }
 
     #[test]

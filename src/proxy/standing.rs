@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::recheck::{Checked, Rechecks};
-use crate::config::Settings;
+use crate::config::{Current, Settings};
 use crate::domain::identity::Identity;
 use crate::domain::session::Session;
 use crate::domain::username::{self, UsernameError};
@@ -18,8 +18,8 @@ pub struct Standings {
     pub sessions: Arc<Sessions>,
     /// Who is checked again.
     pub rechecks: Arc<Rechecks>,
-    /// The rules and the naming.
-    pub settings: Arc<Settings>,
+    /// The rules and the naming, as they are when Headscale asks.
+    pub settings: Current,
 }
 
 #[async_trait]
@@ -31,8 +31,9 @@ impl Standing for Standings {
         let Checked::Good(live) = self.rechecks.check(live, None).await else {
             return None;
         };
-        self.settings.rules.decide(&live.session.identity).ok()?;
-        claims(&self.settings, &live.session).ok()
+        let settings = self.settings.now();
+        settings.rules.decide(&live.session.identity).ok()?;
+        claims(&settings, &live.session).ok()
     }
 }
 

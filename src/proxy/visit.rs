@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::head::Head;
+use super::house::House;
 use super::upload::Progress;
 use crate::domain::door::Door;
 use crate::session::Live;
@@ -30,10 +31,11 @@ pub struct Visit {
 }
 
 /// What the porch gives along when it lends a connection.
-#[derive(Debug)]
 pub struct Porch {
     /// The request.
     pub visit: Arc<Visit>,
+    /// The house as it was when the request's head was read: by this one, all of it is decided.
+    pub house: Arc<House>,
     /// How it hears which session the request hangs on.
     pub follow: Follow,
     /// Where the body's progress is watched from outside.
@@ -42,7 +44,7 @@ pub struct Porch {
 
 /// A [`Porch`] beside the one request of HTTP/2 that it belongs to, which takes it once. An extension of
 /// a request is a value of this process: no field that a client sends becomes one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HandedOver(Arc<Mutex<Option<Porch>>>);
 
 impl HandedOver {

@@ -99,6 +99,11 @@ impl Sessions {
         }
     }
 
+    /// How long each may live.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Sessions that replicas share.
     #[must_use]
     pub fn shared(self, shared: Arc<SharedSessions>) -> Self {

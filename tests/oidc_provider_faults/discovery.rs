@@ -174,7 +174,9 @@ async fn keeping_fresh_learns_the_provider_and_ends_at_shutdown() {
     let (stop, stopped) = watch::channel(false);
     let keeping = {
         let rp = Arc::clone(&scene.rp);
-        tokio::spawn(async move { rp.keep_fresh(stopped, &SystemEntropy).await })
+        tokio::spawn(async move {
+            Provider::keep_fresh(|| Arc::clone(&rp), stopped, &SystemEntropy).await;
+        })
     };
     while scene.rp.snapshot().is_none() {
         tokio::task::yield_now().await;

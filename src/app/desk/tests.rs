@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::domain::identity::{Email, Identity, Issuer};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Browser, Session};
+use crate::domain::session::{Browser, Limits, Session};
 use crate::domain::time::{Clock, Timestamp};
 
 const LIMITS: Limits = Limits {
@@ -44,7 +44,6 @@ fn desk() -> Desk {
     let (clock, random) = (Arc::clone(&fixed), fixed);
     Desk {
         sessions: Arc::new(Sessions::new(LIMITS, 1 << 20, clock, random.clone())),
-        limits: LIMITS,
         complete: Arc::new(AtomicBool::new(true)),
         random,
     }

@@ -12,9 +12,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::HttpSession;
 
 use crate::pages;
-use crate::proxy::accept::{Front, served_in_clear};
+use crate::proxy::accept::{Front, counts_as_secure, served_in_clear};
 use crate::proxy::connection::STALL;
 use crate::proxy::head::{Head, HeadError};
+use crate::proxy::house::House;
 use crate::proxy::reply;
 use crate::proxy::upload::Progress;
 use crate::proxy::visit::{Follow, HandedOver, Porch, Visit};
@@ -35,25 +36,32 @@ impl Front {
             Ok(head) => head,
             Err(why) => return refuse(request, peer, &why).await,
         };
-        let visit = self.visit(head, peer);
-        if !secure && !self.counts_as_secure(&visit) && !served_in_clear(&visit.door) {
-            return self.to_https(request, &visit).await;
+        let house = self.houses.now();
+        let visit = self.visit(&house, head, peer);
+        if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
+            return to_https(&house, request, &visit).await;
         }
         if is_of_machines(&visit) {
             let text = "tailscale's own protocols need HTTP/1.1, without ALPN or a proxy that speaks HTTP/2";
             return say(request, StatusCode::BAD_REQUEST, text, None, false).await;
         }
-        self.hand_over(request, visit).await;
+        self.hand_over(house, request, visit).await;
     }
 
     /// To pingora. A request that was let through by a session ends with it, and the connection goes on;
     /// so does a body that does not come.
-    async fn hand_over(self: &Arc<Self>, mut request: HttpSession, visit: Visit) {
+    async fn hand_over(
+        self: &Arc<Self>,
+        house: Arc<House>,
+        mut request: HttpSession,
+        visit: Visit,
+    ) {
         let visit = Arc::new(visit);
         let (follow, followed) = Follow::new();
         let progress = Arc::new(Progress::default());
         let porch = Porch {
             visit: Arc::clone(&visit),
+            house,
             follow,
             progress: Some(Arc::clone(&progress)),
         };
@@ -73,16 +81,16 @@ impl Front {
             ),
         }
     }
+}
 
-    async fn to_https(&self, request: HttpSession, visit: &Visit) {
-        if visit.is_safe() {
-            let location = self.server_url.join(visit.head.target.as_str());
-            let status = StatusCode::PERMANENT_REDIRECT;
-            let is_head = visit.head.method == "HEAD";
-            say(request, status, "use https", Some(&location), is_head).await;
-        } else {
-            say(request, StatusCode::FORBIDDEN, "use https", None, false).await;
-        }
+async fn to_https(house: &House, request: HttpSession, visit: &Visit) {
+    if visit.is_safe() {
+        let location = house.settings.server_url.join(visit.head.target.as_str());
+        let status = StatusCode::PERMANENT_REDIRECT;
+        let is_head = visit.head.method == "HEAD";
+        say(request, status, "use https", Some(&location), is_head).await;
+    } else {
+        say(request, StatusCode::FORBIDDEN, "use https", None, false).await;
     }
 }
 

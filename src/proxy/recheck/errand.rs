@@ -1,5 +1,6 @@
 //! One re-check: the session's turn, the provider's word, and what becomes of the session.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ impl Rechecks {
             id_token: &live.session.id_token,
             refresh_token,
         };
-        match self.provider.recheck(known).await {
+        let provider = Arc::clone(&self.terms.load().provider);
+        match provider.recheck(known).await {
             Ok(news) => self.vouched_for(&live, news, cause).await,
             Err(why @ RefreshError::Refused { .. }) => self.refused(&live, &why, cause).await,
             Err(why @ RefreshError::Misbehaved(_)) => {
@@ -97,7 +99,8 @@ impl Rechecks {
         news: Refreshed,
         cause: &Cause,
     ) -> Result<Landed, StoreAway> {
-        if let Err(denial) = self.rules.decide(&news.identity) {
+        let judged = self.terms.load().rules.decide(&news.identity);
+        if let Err(denial) = judged {
             self.metrics.refreshed(Refresh::LostRight);
             self.metrics.denied((&denial).into());
             tracing::info!(
