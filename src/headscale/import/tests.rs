@@ -258,7 +258,7 @@ fn headwarden_takes_the_address_and_whoever_terminated_tls_is_known() {
         let cert = settings.listen[0]
             .tls
             .as_ref()
-            .map(|tls| tls.cert_path.display().to_string());
+            .map(|tls| tls.certificates[0].cert_path.display().to_string());
         assert_eq!(cert.as_deref(), tls, "{keys}");
         let networks: Vec<String> = settings
             .trusted_proxies
