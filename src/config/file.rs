@@ -81,6 +81,7 @@ sections! {
     /// `headscale`.
     Headscale {
         url: Option<String>,
+        grpc_url: Option<String>,
         ca_path: Option<String>,
         sign_in: Option<String>,
         issuer: Option<Issuer>,

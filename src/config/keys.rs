@@ -53,6 +53,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("keys_path", Path),
     ("workers", Number),
     ("headscale.url", Text),
+    ("headscale.grpc_url", Text),
     ("headscale.ca_path", Path),
     ("headscale.sign_in", Text),
     ("headscale.api_key", Secret),

@@ -167,6 +167,8 @@ impl Upstream {
 pub struct Headscale {
     /// Its main listener.
     pub upstream: Upstream,
+    /// Its listener for gRPC, up to 0.29.
+    pub grpc: Option<Upstream>,
     /// How it learns who signed in.
     pub sign_in: SignIn,
     /// Optional API key, for sessions with an API role.

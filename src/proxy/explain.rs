@@ -166,13 +166,19 @@ impl Judge<'_> {
         };
         self.told.notes.push(by_credentials.to_owned());
         self.told.upstream = Some(self.settings.headscale.upstream.authority());
-        if kind == ApiKind::V2Token {
+        if kind == ApiKind::Grpc {
+            let Some(upstream) = &self.settings.headscale.grpc else {
+                return denied("without headscale.grpc_url gRPC is not served: UNIMPLEMENTED");
+            };
+            self.told.upstream = Some(upstream.authority());
+        }
+        if matches!(kind, ApiKind::V2Token | ApiKind::Grpc) {
             let outcome = if credentials {
                 Outcome::Depends
             } else {
                 Outcome::Denied
             };
-            let why = "a session counts for nothing here: headscale checks what the form brings";
+            let why = "a session counts for nothing here: headscale checks what the request brings";
             return (outcome, why.to_owned());
         }
         if !self.told.api.key {

@@ -34,6 +34,8 @@ pub struct Head {
     pub target: Target,
     /// HTTP/1.1 or 2 rather than 1.0.
     pub http11: bool,
+    /// HTTP/2, which carries trailers from end to end.
+    pub http2: bool,
     /// What the one `Host` field (or `:authority`) names, when there was one.
     pub host: Option<Authority>,
     /// The `Upgrade` token, when there is exactly one and `Connection` nominates it.
@@ -131,6 +133,7 @@ impl Head {
             method: method.to_owned(),
             target,
             http11,
+            http2: false,
             host: the_host(&headers, http11)?,
             upgrade: the_upgrade(&headers, http11),
             body: the_framing(&headers, http11)?,

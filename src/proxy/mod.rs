@@ -16,6 +16,7 @@ pub mod drain;
 pub mod explain;
 mod flights;
 pub mod gate;
+mod grpc;
 pub mod handshake;
 pub mod head;
 pub mod headers;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -21,7 +21,7 @@ use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::upload::{Progress, Upload};
 use super::visit::{Follow, HandedOver, Porch, Visit};
-use super::{headers, reason, shared_caches, websocket};
+use super::{grpc, headers, reason, shared_caches, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::pages::{self, UpstreamFailure};
 
@@ -164,6 +164,9 @@ impl ProxyHttp for Phases {
         if websocket {
             websocket::prepare(&mut peer);
         }
+        if grpc::is_grpc(visit) {
+            grpc::prepare(&mut peer);
+        }
         Ok(Box::new(peer))
     }
 
@@ -216,6 +219,9 @@ impl ProxyHttp for Phases {
             return Err(unseen());
         };
         restate(request, visit)?;
+        if grpc::is_grpc(visit) {
+            grpc::restate(request)?;
+        }
         Self::say_who(house, request, visit, route)?;
         if is_the_same(&visit.head, request) {
             Ok(())
@@ -260,6 +266,16 @@ impl ProxyHttp for Phases {
         shared_caches::keep_out(response, &visit.door)?;
         ctx.status = Some(response.status);
         Ok(())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        grpc::clean(trailers);
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -495,6 +511,9 @@ impl Phases {
             return Some(house.page_or_json(visit, page, code, message));
         }
         let failure = reply::upstream_failure(error)?;
+        if grpc::is_grpc(visit) {
+            return Some(grpc::failed(failure, visit));
+        }
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
             UpstreamFailure::Unreachable => "the upstream cannot be reached",

@@ -14,4 +14,5 @@ mod support;
 
 mod bounds;
 mod ending;
+mod grpc;
 mod serving;

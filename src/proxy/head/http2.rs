@@ -58,6 +58,7 @@ impl Head {
             method: method.as_str().to_owned(),
             target,
             http11: true,
+            http2: true,
             host: Some(the_authority(named, &values(fields, "host"))?),
             upgrade: None,
             body,
