@@ -178,7 +178,7 @@ impl Judge<'_> {
             } else {
                 Outcome::Denied
             };
-            let why = "a session counts for nothing here: headscale checks what the request brings";
+            let why = "a session counts for nothing here: headscale checks what the form brings";
             return (outcome, why.to_owned());
         }
         if !self.told.api.key {

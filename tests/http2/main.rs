@@ -15,4 +15,5 @@ mod support;
 mod bounds;
 mod ending;
 mod grpc;
+mod peers;
 mod serving;
