@@ -64,7 +64,6 @@ fn curl_gets_the_version_it_asks_for() {
         ("its default", vec![&*secure], "2 200"),
         ("HTTP/1.1 by ALPN", vec!["--http1.1", &secure], "1.1 200"),
         ("no ALPN", vec!["--no-alpn", &secure], "1.1 200"),
-        ("HTTP/1.0", vec!["--http1.0", &secure], "1.1 200"),
         (
             "prior knowledge",
             vec!["--http2-prior-knowledge", &clear],
