@@ -24,5 +24,7 @@ pub mod role;
 pub mod secret;
 pub mod session;
 pub mod text;
+pub mod texts;
 pub mod time;
+pub mod token;
 pub mod username;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::connect::BuildError;
 use self::connect::{Connection, Connector};
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 use crate::config::RedisSettings;
 use crate::ops::metrics::{Metrics, StoreOperation};
 use crate::ops::trace::{self, Value};

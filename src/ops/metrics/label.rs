@@ -261,6 +261,8 @@ label! {
 label! {
     /// A check of readiness.
     Check {
+        /// The process has begun to serve.
+        Startup = "startup",
         /// The process is not stopping.
         Shutdown = "shutdown",
         /// The provider is known.
@@ -271,6 +273,10 @@ label! {
         HeadscaleOidc = "headscale_oidc",
         /// The session store answers, where there is one.
         SessionStore = "session_store",
+        /// The certificates of the listeners are good.
+        Certificates = "certificates",
+        /// Those that are ordered arrive.
+        Acme = "acme",
     }
 }
 
