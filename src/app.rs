@@ -4,9 +4,12 @@
 mod bind;
 mod desk;
 mod probes;
+mod refurbish;
+mod reload;
 mod replicas;
 mod restart;
 mod socket;
+mod status;
 mod tls;
 
 use std::future::Future;
@@ -22,7 +25,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::config::{Current, Settings, SignIn};
+use crate::config::{Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
@@ -45,9 +48,14 @@ use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
+pub use reload::Configuration;
+
 use crate::session::{
     Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, Snapshot, keyring,
 };
+use refurbish::Rooms;
+use reload::Reloader;
+use status::Status;
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
@@ -145,6 +153,10 @@ pub struct App {
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// How it is, for an operator who asks.
+    status: Arc<Status>,
+    /// Where its configuration comes from, if it is to be read again.
+    configuration: Option<Configuration>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -249,8 +261,14 @@ impl App {
             Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
         });
         let drain = Drain::default();
-        let houses = Houses::new(House {
-            web_uis: web_uis(&settings)?,
+        let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
+        metrics.config_loaded(clock.now());
+        let web_uis = web_uis(&settings, |upstream, timeout| {
+            Origin::new(upstream.clone(), timeout).map(Arc::new)
+        })?;
+        let houses = Houses::new(|succession| House {
+            succession,
+            web_uis,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
             provider,
             sessions,
@@ -288,9 +306,24 @@ impl App {
             probe,
             versions,
             random,
+            status,
+            configuration: None,
             snapshot,
             drain,
         })
+    }
+
+    /// The same, with a configuration that is read again while it serves.
+    #[must_use]
+    pub fn reading_again(self, configuration: Configuration) -> Self {
+        let path = configuration.source.path().to_owned();
+        let seen = configuration.seen.clone();
+        let now = self.houses.now().clock.now();
+        Self {
+            status: Arc::new(Status::new(now, Some(path), seen)),
+            configuration: Some(configuration),
+            ..self
+        }
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -300,7 +333,7 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn serve<S, F>(self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
+    pub async fn serve<S, F>(mut self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
     where
         S: FnMut() -> F,
         F: Future<Output = ()>,
@@ -327,6 +360,9 @@ impl App {
         self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
+        if let Some(configuration) = self.configuration.take() {
+            tasks.spawn(self.reloader(configuration).run());
+        }
         let house = self.houses.now();
         tasks.spawn(settle(Arc::clone(&house.sessions)));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
@@ -364,6 +400,24 @@ impl App {
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
         Ok(())
+    }
+
+    fn reloader(&self, configuration: Configuration) -> Reloader {
+        let house = self.houses.now();
+        Reloader {
+            configuration,
+            rooms: Rooms {
+                current: self.current.clone(),
+                houses: self.houses.clone(),
+                front: Arc::clone(&self.front),
+                issuer: self.issuer.clone(),
+                probe: self.probe.clone(),
+                drain: self.drain.clone(),
+            },
+            status: Arc::clone(&self.status),
+            metrics: Arc::clone(&house.metrics),
+            clock: Arc::clone(&house.clock),
+        }
     }
 
     fn open_private(
@@ -410,14 +464,12 @@ impl App {
     ) -> Result<(), StartError> {
         let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
-            provider: Arc::clone(&house.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: house.headscale_signs_in(),
             shared: self
                 .replicas
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
-            metrics: Arc::clone(&house.metrics),
             drain: self.drain.clone(),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),
@@ -425,6 +477,8 @@ impl App {
                 random: Arc::clone(&self.random),
             },
             settings: self.current.clone(),
+            houses: self.houses.clone(),
+            status: Arc::clone(&self.status),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
         let listener = listener.map(|listener| Listening::Tcp(listener, None));
@@ -542,12 +596,21 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
     }
 }
 
-fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
+/// The upstreams of `access`, each made by `origin`.
+fn web_uis(
+    settings: &Settings,
+    origin: impl Fn(&Upstream, Duration) -> Result<Arc<Origin>, TrustError>,
+) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
-    let origin = |upstream| Origin::new(upstream, timeout).map(Arc::new);
     settings
         .access
         .iter()
-        .map(|access| access.upstream.clone().map(origin).transpose())
+        .map(|access| {
+            access
+                .upstream
+                .as_ref()
+                .map(|upstream| origin(upstream, timeout))
+                .transpose()
+        })
         .collect()
 }

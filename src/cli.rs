@@ -3,15 +3,17 @@
 
 mod client;
 mod sessions;
+mod status;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App};
-use crate::config::{self, Environment, Refusal, Settings, SignIn};
+use crate::app::{self, App, Configuration};
+use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
 use crate::domain::identity::Issuer;
 use crate::headscale::{Database, migration};
 use crate::issuer::config_block;
@@ -53,6 +55,8 @@ enum Command {
     Check,
     /// Ask the running process whether it is ready (for a container's health check)
     Health,
+    /// See how the running process is, and what came of its configuration
+    Status(status::Status),
     /// See who is signed in to the running process, and end sessions
     Sessions(sessions::Sessions),
     /// Put a new key in front of the key ring that seals cookies; used from the next start on
@@ -91,19 +95,26 @@ pub fn run() -> ExitCode {
         Command::Sessions(sessions) if !sessions.needs_settings() => {
             return sessions.run(None).unwrap_or(ExitCode::from(FAILED));
         }
+        Command::Status(status) if !status.needs_settings() => {
+            return status.run(None).unwrap_or(ExitCode::from(FAILED));
+        }
         other => other,
     };
-    let settings = match config::load(&cli.config, &environment) {
-        Ok(settings) => settings,
+    let source = Source::new(cli.config.clone(), environment);
+    let Reading { outcome, seen, .. } = source.read();
+    let loaded = match outcome {
+        Ok(loaded) => loaded,
         Err(refusal) => return report(&cli.config, &refusal),
     };
+    let settings = loaded.settings.clone();
     let done = match command {
         Command::Serve {
             accept_new_identity,
-        } => return serve(settings, accept_new_identity),
+        } => return serve(source, loaded, seen, accept_new_identity),
         Command::Check => check(&cli.config, &settings),
         Command::Health => return health(&settings),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
+        Command::Status(status) => status.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
@@ -157,16 +168,20 @@ fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
+fn serve(source: Source, loaded: Loaded, seen: Seen, accept_new_identity: bool) -> ExitCode {
+    let settings = loaded.settings.clone();
     let format = if settings.log.json {
         Format::Json
     } else {
         Format::Human
     };
-    if let Err(why) = log::init(format, &settings.log.level) {
-        complain(&why.to_string());
-        return ExitCode::from(BAD_CONFIG);
-    }
+    let log = match log::init(format, &settings.log.level) {
+        Ok(log) => log,
+        Err(why) => {
+            complain(&why.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
     panics::report_in_log();
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -183,10 +198,18 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
+        // Before anything that takes time: a SIGHUP that nobody asked for ends the process.
+        let hangups = signal(SignalKind::hangup()).map_err(crate::app::StartError::Signals)?;
         let app = App::build(settings, accept_new_identity)?;
         let signals = signals().map_err(crate::app::StartError::Signals)?;
-        ignore_hangups().map_err(crate::app::StartError::Signals)?;
-        app.serve(signals, || {}).await
+        let configuration = Configuration {
+            source,
+            loaded,
+            seen,
+            log,
+            hangups,
+        };
+        app.reading_again(configuration).serve(signals, || {}).await
     });
     runtime.shutdown_background();
     match served {
@@ -203,19 +226,6 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
 /// SIGTERM and SIGINT, one call each.
 fn signals() -> io::Result<impl FnMut() -> futures::Stop> {
     futures::signals()
-}
-
-/// SIGHUP ends a process that does not ask for it, and with it every tunnel; operators send it to
-/// have files read again.
-fn ignore_hangups() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            tracing::warn!("SIGHUP changes nothing in this version: restart to read files again");
-        }
-    });
-    Ok(())
 }
 
 /// A small adapter: each call waits for the next signal.

@@ -14,6 +14,8 @@ mod secrets;
 mod store;
 mod values;
 
+use std::path::PathBuf;
+
 use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
@@ -26,6 +28,8 @@ pub(super) struct Checks<'a> {
     pub(super) report: Report,
     pub(super) environment: &'a Environment,
     pub(super) read_file: ReadFile<'a>,
+    /// Files that keys name.
+    pub(super) named: Vec<(String, PathBuf)>,
 }
 
 /// At least one problem was reported, and the value cannot be had.
@@ -61,6 +65,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
+    let watch = file.reload.unwrap_or_default().watch.unwrap_or(true);
 
     let settings = Settings {
         server_url: server_url?,
@@ -79,6 +84,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         workers: workers.ok()?,
         limits: limits?,
         log: log?,
+        watch,
         warnings: Vec::new(),
     };
     together(&settings, &mut checks.report);

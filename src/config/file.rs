@@ -43,6 +43,7 @@ sections! {
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
+        reload: Option<Reload>,
     }
     /// An entry of `listen`.
     Listener {
@@ -179,6 +180,10 @@ sections! {
         logouts_per_minute: Option<u64>,
         header_timeout: Option<String>,
         keepalive_timeout: Option<String>,
+    }
+    /// `reload`.
+    Reload {
+        watch: Option<bool>,
     }
     /// `log`.
     Log {

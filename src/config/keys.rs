@@ -135,6 +135,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.keepalive_timeout", Duration),
     ("log.format", Text),
     ("log.level", Text),
+    ("reload.watch", Flag),
 ];
 
 /// Keys that people bring from Headscale and that mean nothing here: path, reason, what instead.

@@ -52,6 +52,8 @@ pub struct Settings {
     pub limits: ClientLimits,
     /// Logging.
     pub log: Log,
+    /// Whether files that change are read again by themselves.
+    pub watch: bool,
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,

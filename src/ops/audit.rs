@@ -25,6 +25,10 @@ pub enum Act {
     Listed,
     /// One session was looked at.
     Shown,
+    /// The configuration was read again and taken over.
+    Reloaded,
+    /// The configuration was read again, and refused.
+    ReloadRefused,
 }
 
 impl Act {
@@ -36,6 +40,8 @@ impl Act {
             Self::Ended => "sessions_ended",
             Self::Listed => "sessions_listed",
             Self::Shown => "session_shown",
+            Self::Reloaded => "configuration_reloaded",
+            Self::ReloadRefused => "configuration_refused",
         }
     }
 }
@@ -53,6 +59,10 @@ pub enum Actor {
     LocalUser(u32),
     /// Whoever reached the operator's listener.
     AdminListener,
+    /// Whoever may send us a signal.
+    Signal,
+    /// Whoever may write the configuration's files.
+    File,
 }
 
 impl fmt::Display for Actor {
@@ -64,6 +74,8 @@ impl fmt::Display for Actor {
             Self::Headwarden => f.write_str("headwarden"),
             Self::LocalUser(uid) => write!(f, "uid:{uid}"),
             Self::AdminListener => f.write_str("admin_listener"),
+            Self::Signal => f.write_str("signal"),
+            Self::File => f.write_str("file"),
         }
     }
 }
@@ -156,6 +168,8 @@ impl<'a> Entry<'a> {
             Act::Ended => line!("sessions ended"),
             Act::Listed => line!("sessions listed"),
             Act::Shown => line!("session shown"),
+            Act::Reloaded => line!("configuration reloaded"),
+            Act::ReloadRefused => line!("configuration refused"),
         }
     }
 }

@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Registry, reload};
 
 use super::audit;
 
@@ -43,16 +44,35 @@ pub enum LogError {
     /// Something else in the process has taken the log already.
     #[error("logging was set up before")]
     SetUpBefore,
+    /// The log that a [`Handle`] belongs to is no more.
+    #[error("the log whose level should change is no more")]
+    Gone,
+}
+
+/// Changes what is logged while the process runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(reload::Handle<EnvFilter, Registry>);
+
+impl Handle {
+    /// Logs at `level` from now on; as in [`init`].
+    ///
+    /// # Errors
+    /// [`LogError::Directive`] for what is no level, and [`LogError::Gone`]; the level is as it was then.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        let filter = filter(level)?;
+        self.0.reload(filter).map_err(|_| LogError::Gone)
+    }
 }
 
 /// Sends the process's log to standard error from now on. `level` is a comma-separated list of
-/// levels and `target=level` pairs, e.g. `info,headwarden::proxy=debug`.
+/// levels and `target=level` pairs, e.g. `info,headwarden::proxy=debug`; the [`Handle`] changes it.
 ///
 /// # Errors
 /// [`LogError`]; nothing is logged then.
-pub fn init(format: Format, level: &str) -> Result<(), LogError> {
-    let subscriber = subscriber(format, level, io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::SetUpBefore)
+pub fn init(format: Format, level: &str) -> Result<Handle, LogError> {
+    let (subscriber, handle) = subscriber(format, level, io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::SetUpBefore)?;
+    Ok(handle)
 }
 
 /// Checks a level as [`init`] would, without setting anything up.
@@ -67,21 +87,23 @@ fn subscriber<W>(
     format: Format,
     level: &str,
     writer: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+) -> Result<(Box<dyn Subscriber + Send + Sync>, Handle), LogError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
     let registry = tracing_subscriber::registry()
-        .with(filter(level)?)
+        .with(filter)
         .with(filter_fn(may_be_shown));
     // An error of the log itself has nowhere to go: standard error is what failed.
     let layer = fmt::layer()
         .log_internal_errors(false)
         .with_writer(OneLine::new(format, writer));
-    Ok(match format {
+    let subscriber: Box<dyn Subscriber + Send + Sync> = match format {
         Format::Human => Box::new(registry.with(layer.with_ansi(false))),
         Format::Json => Box::new(registry.with(layer.json().flatten_event(true))),
-    })
+    };
+    Ok((subscriber, Handle(handle)))
 }
 
 /// Our own lines; of libraries, those that are for an operator.
@@ -139,7 +161,7 @@ mod tests {
     fn logged(format: Format, level: &str, log: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(format, level, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(format, level, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }

@@ -45,12 +45,7 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        let allowed = match self.role(&live) {
-            Role::Admin => true,
-            Role::Viewer => visit.is_safe(),
-            Role::None => false,
-        };
-        if !allowed {
+        if !self.may_use_the_api(visit, &live) {
             self.metrics.denied(Rule::ApiRole);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
@@ -121,13 +116,28 @@ impl House {
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
         }
-        match self.role(&live) {
-            Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
-            Role::None => {
-                self.metrics.denied(Rule::ApiRole);
-                let who = &live.session.identity;
-                Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
-            }
+        if self.may_read_the_api(&live) {
+            return self.forward_to_headscale(permit).while_alive(live);
+        }
+        self.metrics.denied(Rule::ApiRole);
+        let who = &live.session.identity;
+        Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
+    }
+
+    /// Whether the role of this session allows the method.
+    pub(super) fn may_use_the_api(&self, visit: &Visit, live: &Live) -> bool {
+        match self.role(live) {
+            Role::Admin => true,
+            Role::Viewer => visit.is_safe(),
+            Role::None => false,
+        }
+    }
+
+    /// Whether this session has any role.
+    pub(super) fn may_read_the_api(&self, live: &Live) -> bool {
+        match self.role(live) {
+            Role::Admin | Role::Viewer => true,
+            Role::None => false,
         }
     }
 

@@ -294,7 +294,7 @@ impl House {
         }
     }
 
-    fn access_admits(&self, access: &Access, who: &Identity) -> bool {
+    pub(super) fn access_admits(&self, access: &Access, who: &Identity) -> bool {
         let rules = &self.settings.rules;
         (access.groups.is_empty() || rules.has_any_group(who, &access.groups))
             && (access.users.is_empty() || rules.is_any_user(who, &access.users))

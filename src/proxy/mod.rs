@@ -37,6 +37,7 @@ mod sign_in;
 pub mod slots;
 pub mod standing;
 mod step_up;
+mod still;
 pub mod stream;
 pub mod tunnel;
 pub mod turned_away;

@@ -155,6 +155,17 @@ impl House {
         Err(self.page(visit, pages::step_up_not_done))
     }
 
+    /// Whether the sign-in of `live` is of the kind that is asked for where `visit` leads, however long ago
+    /// it was.
+    pub(super) fn is_assured_but_for_age(&self, visit: &Visit, live: &Live) -> bool {
+        let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
+        let asked = Assurance {
+            max_age: None,
+            ..self.asked_at(&visit.head.target, is_ssh_check)
+        };
+        asked.missing(&live.session, self.clock.now()).is_nothing()
+    }
+
     /// What the rules for a path ask of a sign-in, and for an SSH check what the issuer asks of it: all
     /// of it together. Of the rules those count whose groups would be asked for ([`access::walk`]).
     fn asked_at(&self, target: &Target, is_ssh_check: bool) -> Assurance {

@@ -152,6 +152,11 @@ impl Origin {
         })
     }
 
+    /// Whether this is one for `upstream`, as far as its settings tell.
+    pub fn is_for(&self, upstream: &Upstream, connect_timeout: Duration) -> bool {
+        self.upstream == *upstream && self.connect_timeout == connect_timeout
+    }
+
     /// Every address of the upstream, the one to try first in front.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(ip) = self.upstream.host.parse::<IpAddr>() {
