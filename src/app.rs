@@ -157,6 +157,8 @@ pub struct App {
     status: Arc<Status>,
     /// Where its configuration comes from, if it is to be read again.
     configuration: Option<Configuration>,
+    /// The certificates of our listeners.
+    tls: Arc<tls::Tls>,
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
@@ -208,6 +210,8 @@ impl App {
         let settings = Arc::new(settings);
         let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        // A certificate that cannot be used ends the process at once, as a port in use does.
+        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -308,6 +312,7 @@ impl App {
             random,
             status,
             configuration: None,
+            tls,
             snapshot,
             drain,
         })
@@ -326,6 +331,11 @@ impl App {
         }
     }
 
+    /// The certificates of our listeners, for whoever says that their files are complete.
+    pub fn certificates(&self) -> Arc<tls::Tls> {
+        Arc::clone(&self.tls)
+    }
+
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
     ///
     /// The issuer's private listener opens first and closes last; then the operator's; the public
@@ -342,13 +352,6 @@ impl App {
         let local = self.settings.admin.socket.as_ref();
         let local = local.map(socket::listen).transpose()?;
         let (local, _name) = local.unzip();
-        // A certificate that cannot be used ends the process at once, as a port in use does.
-        let acceptors = self
-            .settings
-            .listen
-            .iter()
-            .map(|listener| listener.tls.as_ref().map(tls::acceptor).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
         let closing = Drain::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
@@ -364,6 +367,7 @@ impl App {
             tasks.spawn(self.reloader(configuration).run());
         }
         let house = self.houses.now();
+        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
@@ -383,14 +387,14 @@ impl App {
             Provider::keep_fresh(provider, stopping, random.as_ref()).await;
         });
         let mut public = Vec::new();
-        for (socket, acceptor) in sockets.public.into_iter().zip(acceptors) {
-            public.push((socket.listen()?, acceptor));
+        for (socket, tls) in sockets.public.into_iter().zip(self.tls.public()) {
+            public.push((socket.listen()?, tls));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         self.take_sessions_back().await;
         complete.store(true, Ordering::Release);
-        for (listener, acceptor) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, acceptor));
+        for (listener, tls) in public {
+            tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         ready();
@@ -414,6 +418,7 @@ impl App {
                 probe: self.probe.clone(),
                 drain: self.drain.clone(),
             },
+            tls: Arc::clone(&self.tls),
             status: Arc::clone(&self.status),
             metrics: Arc::clone(&house.metrics),
             clock: Arc::clone(&house.clock),
@@ -426,16 +431,13 @@ impl App {
         socket: Option<bind::Socket>,
         closing: &Drain,
     ) -> Result<(), StartError> {
-        let (Some(socket), Some(issuer), SignIn::Issuer(settings)) =
-            (socket, &self.issuer, &self.settings.headscale.sign_in)
-        else {
+        let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let acceptor = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
-            Listening::Tcp(listener, acceptor),
+            Listening::Tcp(listener, self.tls.issuer()),
             PRIVATE_CONNECTIONS,
             stop,
             move |mut request, caller| {
@@ -470,6 +472,7 @@ impl App {
                 .replicas
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
+            tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),

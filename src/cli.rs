@@ -1,7 +1,14 @@
 //! The subcommands. Each is a few lines over the room that does the work; what they print goes to a
 //! writer, what goes wrong becomes a sentence and an exit code.
 
+mod check;
 mod client;
+mod explain;
+mod files;
+mod health;
+mod import;
+mod manual;
+mod migrate;
 mod sessions;
 mod status;
 
@@ -9,13 +16,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, App, Configuration};
 use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
-use crate::domain::identity::Issuer;
-use crate::headscale::{Database, migration};
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
 use crate::ops::panics;
@@ -52,9 +58,19 @@ enum Command {
         accept_new_identity: bool,
     },
     /// Check the configuration and report every mistake; no network
-    Check,
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    Explain(explain::Explain),
+    Import(import::Import),
     /// Ask the running process whether it is ready (for a container's health check)
-    Health,
+    Health {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// See how the running process is, and what came of its configuration
     Status(status::Status),
     /// See who is signed in to the running process, and end sessions
@@ -67,21 +83,9 @@ enum Command {
     },
     /// Print the `oidc:` block to paste into Headscale's configuration
     HeadscaleConfig,
-    /// Print the SQL that moves Headscale's users from an old issuer to ours; runs nothing
-    HeadscaleMigrate {
-        /// The issuer that Headscale's users were registered with
-        #[arg(long, value_name = "ISSUER")]
-        from: String,
-        /// Headscale's database
-        #[arg(long, value_enum, default_value = "sqlite")]
-        database: DatabaseKind,
-    },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DatabaseKind {
-    Sqlite,
-    Postgres,
+    HeadscaleMigrate(migrate::Migrate),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// Runs the command line of this process.
@@ -91,33 +95,41 @@ pub fn run() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve {
         accept_new_identity: false,
     });
-    let command = match command {
-        Command::Sessions(sessions) if !sessions.needs_settings() => {
-            return sessions.run(None).unwrap_or(ExitCode::from(FAILED));
-        }
-        Command::Status(status) if !status.needs_settings() => {
-            return status.run(None).unwrap_or(ExitCode::from(FAILED));
-        }
-        other => other,
+    let done = match command {
+        // What needs no configuration, or says itself what is wrong with it.
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+        Command::Import(import) => import.run(),
+        Command::Check { json } => check::run(&cli.config, &environment, json),
+        Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
+        Command::Status(status) if !status.needs_settings() => status.run(None),
+        other => return with_settings(other, Source::new(cli.config, environment)),
     };
-    let source = Source::new(cli.config.clone(), environment);
+    done.unwrap_or(ExitCode::from(FAILED))
+}
+
+/// Runs what cannot do without a good configuration.
+fn with_settings(command: Command, source: Source) -> ExitCode {
     let Reading { outcome, seen, .. } = source.read();
     let loaded = match outcome {
         Ok(loaded) => loaded,
-        Err(refusal) => return report(&cli.config, &refusal),
+        Err(refusal) => return report(source.path(), &refusal),
     };
     let settings = loaded.settings.clone();
     let done = match command {
         Command::Serve {
             accept_new_identity,
         } => return serve(source, loaded, seen, accept_new_identity),
-        Command::Check => check(&cli.config, &settings),
-        Command::Health => return health(&settings),
+        Command::Explain(explain) => explain.run(&settings),
+        Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
         Command::Status(status) => status.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
-        Command::HeadscaleMigrate { from, database } => migrate(&settings, from, database),
+        Command::HeadscaleMigrate(migrate) => migrate.run(&settings),
+        Command::Check { .. } | Command::Completions(_) | Command::Import(_) | Command::Man(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     };
     match done {
         Ok(code) => code,
@@ -129,6 +141,16 @@ fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")
+}
+
+/// Prints a value as JSON: two blanks a level, and escapes for what does not draw.
+fn say_json(value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    let lines: Vec<String> = text
+        .lines()
+        .map(crate::domain::text::escaped_json)
+        .collect();
+    say(&lines.join("\n"))
 }
 
 fn complain(text: &str) {
@@ -260,14 +282,6 @@ mod futures {
     }
 }
 
-fn check(path: &Path, settings: &Settings) -> io::Result<ExitCode> {
-    for warning in &settings.warnings {
-        say(&format!("warning: {warning}"))?;
-    }
-    say(&format!("{} is good", path.display()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
 fn rotate_keys(settings: &Settings, forget_old: bool) -> io::Result<ExitCode> {
     let rotation = match app::rotate_keys(settings, forget_old) {
         Ok(rotation) => rotation,
@@ -296,82 +310,6 @@ fn headscale_config(settings: &Settings) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn migrate(settings: &Settings, from: String, database: DatabaseKind) -> io::Result<ExitCode> {
-    let SignIn::Issuer(issuer) = &settings.headscale.sign_in else {
-        complain("headscale.sign_in is not `issuer`, so there is nothing to migrate to");
-        return Ok(ExitCode::from(BAD_CONFIG));
-    };
-    let database = match database {
-        DatabaseKind::Sqlite => Database::Sqlite,
-        DatabaseKind::Postgres => Database::Postgres,
-    };
-    match migration(&Issuer::new(from), &issuer.url, database) {
-        Ok(sql) => say(sql.trim_end()).map(|()| ExitCode::SUCCESS),
-        Err(why) => {
-            complain(&why.to_string());
-            Ok(ExitCode::from(BAD_CONFIG))
-        }
-    }
-}
-
-/// Asks the operator's listener of the process that runs with this configuration.
-fn health(settings: &Settings) -> ExitCode {
-    let Some(address) = settings.admin.address else {
-        complain("admin.address is not set, so nobody can be asked");
-        return ExitCode::from(BAD_CONFIG);
-    };
-    match ask(address) {
-        Ok((200, _)) => ExitCode::SUCCESS,
-        Ok((status, body)) => {
-            let failing = failing(&body);
-            let reasons = failing.iter().map(|reason| format!("\n  {reason}"));
-            complain(&format!(
-                "not ready, status {status}{}",
-                reasons.collect::<String>()
-            ));
-            ExitCode::from(FAILED)
-        }
-        Err(why) => {
-            complain(&format!("{address} does not answer: {why}"));
-            ExitCode::from(FAILED)
-        }
-    }
-}
-
-/// The checks that fail, of the body of `/readyz`.
-fn failing(body: &str) -> Vec<String> {
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let checks = body.get("checks").and_then(serde_json::Value::as_object);
-    let results = checks.into_iter().flatten().flat_map(|(name, results)| {
-        let results = results.as_array().into_iter().flatten();
-        results.map(move |result| (name, result))
-    });
-    results
-        .filter(|(_, result)| result.get("status").is_some_and(|status| status == "fail"))
-        .map(|(name, result)| {
-            let output = result.get("output").and_then(serde_json::Value::as_str);
-            format!("{name}: {}", output.unwrap_or("fails"))
-        })
-        .collect()
-}
-
-/// Status and body of its readiness.
-fn ask(address: std::net::SocketAddr) -> io::Result<(u16, String)> {
-    use std::io::Read as _;
-    use std::time::Duration;
-    let patience = Duration::from_secs(10);
-    let mut stream = std::net::TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
-    let body = answer
-        .split_once("\r\n\r\n")
-        .map(|(_, body)| body.to_owned());
-    Ok((status.unwrap_or_default(), body.unwrap_or_default()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,14 +328,5 @@ mod tests {
             "{told}"
         );
         assert_eq!(told.matches("cannot create").count(), 1, "{told}");
-    }
-
-    #[test]
-    fn only_failing_checks_are_told() {
-        let body = r#"{"status":"fail","checks":{"provider":[{"status":"pass"}],
-            "headscale":[{"status":"fail","output":"cannot be reached"}],
-            "trust":[{"status":"warn","output":"unclear"}]}}"#;
-        assert_eq!(failing(body), ["headscale: cannot be reached"]);
-        assert_eq!(failing("not json"), Vec::<String>::new());
     }
 }

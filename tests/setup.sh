@@ -25,6 +25,9 @@ chromium chromium
 node nodejs
 npm npm
 redis-server redis-server
+sqlite3 sqlite3
+psql postgresql
+groff groff
 END
 
 if ((${#missing[@]})); then

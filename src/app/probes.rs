@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::desk::Desk;
 use super::status::Status;
+use super::tls::Tls;
 use crate::config::Current;
 use crate::domain::text::escaped_json;
 use crate::headscale::{Health, Probe, Trust};
@@ -29,6 +30,8 @@ pub struct Admin {
     pub trusts_an_issuer: bool,
     /// The store that replicas share, where they do.
     pub shared: Option<Arc<SharedSessions>>,
+    /// The certificates of our listeners.
+    pub tls: Arc<Tls>,
     /// Whether we are stopping.
     pub drain: Drain,
     /// Where sessions are seen and ended.
@@ -146,6 +149,10 @@ impl Admin {
                 let what = "does not answer: nobody new can sign in".to_owned();
                 checks.with("session_store", Outcome::Warn(what))
             }
+        };
+        let checks = match self.tls.health() {
+            None => checks,
+            Some(certificates) => checks.with("certificates", certificates),
         };
         if !self.trusts_an_issuer {
             return checks;

@@ -9,6 +9,7 @@ use tokio::signal::unix::Signal;
 
 use super::refurbish::Rooms;
 use super::status::{Reload, Status};
+use super::tls::Tls;
 use crate::config::{Loaded, Problem, Reading, Refusal, Seen, Source, Taken};
 use crate::domain::time::Clock;
 use crate::ops::audit::{Act, Actor, Entry};
@@ -55,6 +56,7 @@ impl By {
 pub(super) struct Reloader {
     pub(super) configuration: Configuration,
     pub(super) rooms: Rooms,
+    pub(super) tls: Arc<Tls>,
     pub(super) status: Arc<Status>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
@@ -122,6 +124,10 @@ impl Reloader {
             Ok(taken) => self.take_over(by, taken, reading),
             Err(refusal) => self.failed(by, told(&refusal)),
         }
+        // They look after themselves; whoever sends a signal says that they are complete.
+        if by == By::Signal {
+            self.status.certificates(self.tls.reload().await);
+        }
     }
 
     fn take_over(&mut self, by: By, taken: Taken, reading: Reading) {
@@ -170,6 +176,7 @@ impl Reloader {
                 by: by.label(),
                 changed: taken.changed,
                 problems: Vec::new(),
+                certificates: Vec::new(),
             },
             taken.waiting,
             reading.seen,
@@ -193,6 +200,7 @@ impl Reloader {
             by: by.label(),
             changed: Vec::new(),
             problems,
+            certificates: Vec::new(),
         });
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Reload {
     pub(super) changed: Vec<String>,
     /// Why nothing did; empty where it was taken over.
     pub(super) problems: Vec<String>,
+    /// What is wrong with certificates; those in use stay in use.
+    pub(super) certificates: Vec<String>,
 }
 
 /// What is known of the process and its configuration.
@@ -61,6 +63,13 @@ impl Status {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is wrong with certificates that the last reload had read again.
+    pub(super) fn certificates(&self, troubles: Vec<String>) {
+        if let Some(last) = &mut self.changing().last {
+            last.certificates = troubles;
+        }
+    }
+
     /// Keys that count from the next start on.
     pub(super) fn waiting(&self) -> Vec<String> {
         self.changing().waiting.clone()
@@ -100,6 +109,7 @@ impl Status {
             json!({
                 "at": rfc3339(last.at), "by": last.by, "taken_over": last.problems.is_empty(),
                 "changed": last.changed, "problems": last.problems,
+                "certificates": last.certificates,
             })
         });
         json!({

@@ -1,80 +1,166 @@
-//! Certificates of our own listeners.
+//! TLS of our own listeners: certificates by SNI, read again when their files change, and certificates
+//! of clients.
+//!
+//! A listener's configuration is made anew as a whole when one of its files changes: connections that
+//! are open keep theirs, and no session of the old one is resumed under the new one, so that a client
+//! whose authority is no longer trusted has to show a certificate again. What a change cannot use, it
+//! leaves as it was.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod choice;
+mod clients;
+mod listening;
+mod pair;
+#[cfg(test)]
+mod testing;
+mod watched;
 
-use rustls::ServerConfig;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::config::{TlsFiles, exposed};
+use rustls::crypto::CryptoProvider;
+use tokio::sync::watch;
 
-/// Why a listener has no TLS.
+use self::listening::Listening;
+use self::watched::Patience;
+use crate::config::{Settings, SignIn, read_file};
+use crate::domain::time::Clock;
+use crate::ops::health::Outcome;
+use crate::ops::metrics::Metrics;
+use crate::proxy::handshake::Terminator;
+
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What public listeners offer by ALPN (RFC 7301), most wanted first. A client that offers nothing gets
+/// HTTP/1.1 all the same: Tailscale's offers nothing for its control connection.
+const PUBLIC_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// What the private listener offers.
+const PRIVATE_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// A listener cannot begin.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
-    /// There is nothing in it.
-    #[error("{0} holds no certificate")]
-    Empty(PathBuf),
-    /// Certificate and key do not belong together, or one of them is unusable.
-    #[error("{cert_path} and {key_path} cannot be used together: {source}")]
-    Pair {
-        /// The chain.
-        cert_path: PathBuf,
-        /// The key.
-        key_path: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
+#[error("{key}: {files} cannot be used: {reason}")]
+pub struct TlsError {
+    /// The key of the configuration.
+    key: String,
+    /// The files.
+    files: String,
+    /// Why.
+    reason: String,
 }
 
-/// An acceptor for a listener: TLS 1.2 and 1.3, HTTP/1.1. A client that offers no protocol by ALPN
-/// gets HTTP/1.1 too: Tailscale's offers none for its control connection.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let chain = read_chain(&files.cert_path)?;
-    if let Some(mode) = exposed(&files.key_path) {
-        tracing::warn!(
-            path = %files.key_path.display(),
-            "others may read this private key (mode {mode:04o}); chmod 600 it"
-        );
+/// The crypto that everything of ours uses, named and not looked up in the process.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The TLS of all listeners.
+pub struct Tls {
+    public: Vec<Option<Arc<Terminator>>>,
+    issuer: Option<Arc<Terminator>>,
+    files: Arc<Mutex<Vec<Listening>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tls {
+    /// Reads the files of every listener.
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn load(
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, TlsError> {
+        let mut files = Vec::new();
+        let mut public = Vec::new();
+        for (index, listener) in settings.listen.iter().enumerate() {
+            let Some(tls) = &listener.tls else {
+                public.push(None);
+                continue;
+            };
+            let key = format!("listen[{index}].tls");
+            let listening = Listening::open(key, tls, PUBLIC_PROTOCOLS, metrics, clock.now())?;
+            public.push(Some(listening.terminator()));
+            files.push(listening);
+        }
+        let mut issuer = None;
+        if let SignIn::Issuer(settings) = &settings.headscale.sign_in
+            && let Some(certificates) = &settings.tls
+        {
+            let key = "headscale.issuer.tls".to_owned();
+            let tls = crate::config::ListenerTls {
+                certificates: certificates.clone(),
+                clients: None,
+            };
+            let listening = Listening::open(key, &tls, PRIVATE_PROTOCOLS, metrics, clock.now())?;
+            issuer = Some(listening.terminator());
+            files.push(listening);
+        }
+        Ok(Self {
+            public,
+            issuer,
+            files: Arc::new(Mutex::new(files)),
+            clock: Arc::clone(clock),
+        })
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key_path).map_err(|source| TlsError::File {
-        path: files.key_path.clone(),
-        source,
-    })?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|source| TlsError::Pair {
-            cert_path: files.cert_path.clone(),
-            key_path: files.key_path.clone(),
-            source,
-        })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|source| TlsError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-    if chain.is_empty() {
-        Err(TlsError::Empty(path.to_owned()))
-    } else {
-        Ok(chain)
+    /// What ends the TLS of each public listener, in the order of the settings; `None` is plaintext.
+    pub fn public(&self) -> impl Iterator<Item = Option<Arc<Terminator>>> {
+        self.public.iter().cloned()
+    }
+
+    /// What ends the TLS of the private listener, if it has any.
+    pub fn issuer(&self) -> Option<Arc<Terminator>> {
+        self.issuer.clone()
+    }
+
+    /// Reads the files again because somebody says that they are complete. What is wrong with them, by
+    /// listener; it is logged and counted too, and what was in use stays in use.
+    pub async fn reload(&self) -> Vec<String> {
+        self.look(Patience::None).await
+    }
+
+    /// Looks at the files until `stopping` turns true.
+    pub async fn watch(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            self.look(Patience::Some).await;
+        }
+    }
+
+    async fn look(&self, patience: Patience) -> Vec<String> {
+        let (files, now) = (Arc::clone(&self.files), self.clock.now());
+        let look = move || {
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            let looks = files.iter_mut();
+            looks
+                .flat_map(|listening| listening.look(&read_file, patience, now))
+                .collect()
+        };
+        match tokio::task::spawn_blocking(look).await {
+            Ok(troubles) => troubles,
+            Err(why) => vec![why.to_string()],
+        }
+    }
+
+    /// How the certificates are, for readiness; `None` without TLS. Nothing here fails it: a certificate
+    /// that expired is better than no door.
+    pub fn health(&self) -> Option<Outcome> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let troubles: Vec<String> = files
+            .iter()
+            .flat_map(|listening| listening.troubles(now))
+            .collect();
+        match (files.is_empty(), troubles.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(Outcome::Pass),
+            (false, false) => Some(Outcome::Warn(troubles.join("; "))),
+        }
     }
 }

@@ -82,7 +82,7 @@ fn in_words(status: &Value) -> String {
             .map_or("-".to_owned(), Value::to_string)
     };
     line(format!(
-        "headwarden {}, pid {}, since {}",
+        "version {}, pid {}, since {}",
         text(status, "/version"),
         number("/pid"),
         text(status, "/started_at")
@@ -122,6 +122,9 @@ fn in_words(status: &Value) -> String {
                 line(format!("    {problem}"));
             }
         }
+    }
+    for trouble in texts(status, "/config/last_reload/certificates") {
+        line(format!("    {trouble}"));
     }
     line(format!("ready: {}", text(status, "/ready/status")));
     let checks = status.pointer("/ready/checks").and_then(Value::as_object);

@@ -12,6 +12,7 @@ mod oidc;
 mod rules;
 mod secrets;
 mod store;
+mod tls;
 mod values;
 
 use std::path::PathBuf;
@@ -95,7 +96,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 /// report.
 fn together(settings: &Settings, report: &mut Report) {
     listeners::check_addresses(settings, report);
-    listeners::check_tls(settings, report);
+    tls::check_with_server_url(settings, report);
     let urls = Urls::of(settings);
     urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
     for (index, rule) in settings.access.iter().enumerate() {

@@ -50,8 +50,23 @@ sections! {
         address: Option<String>,
         tls: Option<Tls>,
     }
-    /// `tls`, wherever there is one.
+    /// `tls` of an entry of `listen`.
     Tls {
+        cert_path: Option<String>,
+        key_path: Option<String>,
+        certificates: List<TlsPair>,
+        client_ca_path: Option<String>,
+        client_auth: Option<String>,
+        client_names: List<String>,
+    }
+    /// `headscale.issuer.tls`.
+    IssuerTls {
+        cert_path: Option<String>,
+        key_path: Option<String>,
+        certificates: List<TlsPair>,
+    }
+    /// An entry of `certificates`.
+    TlsPair {
         cert_path: Option<String>,
         key_path: Option<String>,
     }
@@ -79,7 +94,7 @@ sections! {
     Issuer {
         url: Option<String>,
         address: Option<String>,
-        tls: Option<Tls>,
+        tls: Option<IssuerTls>,
         allow_plaintext: Option<bool>,
         client_id: Option<String>,
         client_secret: Option<String>,

@@ -56,6 +56,15 @@ pub fn read_text(
         .map_err(|refusal| *refusal)
 }
 
+/// The tree of another program's YAML, read as ours is: no key twice, no bomb. `name` is what to call
+/// it in a problem.
+///
+/// # Errors
+/// A text that is no such YAML; the problem quotes none of it.
+pub fn parse_foreign(text: &str, name: &str) -> Result<Value, Box<Problem>> {
+    Ok(yaml::parse_document(text, name)?.value)
+}
+
 /// Every key there is, in the order of the documentation; `[]` stands for an entry of a list.
 pub fn key_paths() -> impl Iterator<Item = &'static str> {
     keys::KEYS.iter().map(|(key, _)| *key)

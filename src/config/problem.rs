@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::domain::text::draws;
 
 /// What is shown instead of a value that is, or may be, a secret.
 pub(super) const MASK: &str = "[secret]";
 
 /// One mistake. `Display` is a readable block of two to four lines without a final line break.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The key path, e.g. `oidc.client_secret` or `listen[0].address`; the name of a variable or
     /// file when there is no key.

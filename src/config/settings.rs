@@ -103,11 +103,33 @@ impl ServerUrl {
 pub struct Listener {
     /// Where to bind.
     pub address: SocketAddr,
-    /// Certificate and key; `None` is plaintext.
-    pub tls: Option<TlsFiles>,
+    /// Certificates and who may connect; `None` is plaintext.
+    pub tls: Option<ListenerTls>,
 }
 
-/// PEM files of a listener's certificate chain and private key.
+/// How a public listener speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// What clients are shown, by the name they ask for; the first is for everybody else. At least
+    /// one.
+    pub certificates: Vec<TlsFiles>,
+    /// Whose certificates clients must show; `None` asks for none.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// A PEM bundle of the authorities that issue them.
+    pub ca_path: PathBuf,
+    /// Whether there is no connection without one.
+    pub required: bool,
+    /// One of these subject alternative names is needed; empty takes every certificate of the
+    /// authorities.
+    pub names: Vec<String>,
+}
+
+/// PEM files of a certificate chain and its private key; they may be one and the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The chain, leaf first.
@@ -175,8 +197,9 @@ pub struct IssuerSettings {
     pub url: Issuer,
     /// Where Headscale reaches discovery, keys and the token endpoint; not public.
     pub address: SocketAddr,
-    /// Required when `address` is not loopback, unless plaintext is allowed.
-    pub tls: Option<TlsFiles>,
+    /// As those of a public listener. Required when `address` is not loopback, unless plaintext is
+    /// allowed.
+    pub tls: Option<Vec<TlsFiles>>,
     /// The one client.
     pub client_id: String,
     /// The one client's secret.

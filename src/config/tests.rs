@@ -6,6 +6,7 @@ mod provider;
 mod reading_again;
 mod rest;
 mod sides;
+mod tls;
 mod whole;
 
 use std::collections::BTreeMap;

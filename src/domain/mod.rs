@@ -18,6 +18,7 @@ pub mod path;
 pub mod policy;
 pub mod random;
 pub mod return_to;
+pub mod role;
 pub mod secret;
 pub mod session;
 pub mod text;

@@ -106,6 +106,13 @@ impl Rules {
             })
     }
 
+    /// Whether `identity` is in one of `groups`, if any are named, and is one of `users`, if any are:
+    /// what a rule for a path asks for on top of the lists.
+    pub fn admits_at(&self, identity: &Identity, groups: &[String], users: &[String]) -> bool {
+        (groups.is_empty() || self.has_any_group(identity, groups))
+            && (users.is_empty() || self.is_any_user(identity, users))
+    }
+
     /// Whether two group names mean the same group: a single leading slash is not significant
     /// unless `exact_groups`. The empty name is no group at all.
     pub fn same_group(&self, a: &str, b: &str) -> bool {

@@ -3,7 +3,9 @@
 //!
 //! Headscale's key for a person is `users.provider_identifier`: the issuer without the slash at its
 //! end, `/`, and `sub`. Only that prefix changes. It is compared as text of that length, never as a
-//! pattern, in which `_` and `%` of an issuer would match other users.
+//! pattern, in which `_` and `%` of an issuer would match other users. What goes on with a slash behind
+//! the prefix is not moved: `https://id.example/` is the beginning of `https://id.example/other/`, too,
+//! and the users of that one are other people.
 
 use url::Url;
 
@@ -46,12 +48,18 @@ pub fn migration(from: &Issuer, to: &Issuer, database: Database) -> Result<Strin
         return Err(MigrateError::Same);
     }
     let (old, new) = (literal(&old), literal(&new));
-    let matches = format!("substr(provider_identifier, 1, length({old})) = {old}");
-    let moved = format!("{new} || substr(provider_identifier, length({old}) + 1)");
+    let begins = format!("substr(provider_identifier, 1, length({old})) = {old}");
+    let subject = format!("substr(provider_identifier, length({old}) + 1)");
+    let matches =
+        format!("{begins} AND {subject} <> '' AND replace({subject}, '/', '') = {subject}");
+    let moved = format!("{new} || {subject}");
+    let arrived = format!("substr(provider_identifier, 1, length({new})) = {new}");
     Ok([
         head(database),
         check(&matches, &moved),
-        update(&matches, &moved, database),
+        check_left(&matches, &begins),
+        check_taken(&matches, &moved),
+        update(&matches, &moved, &arrived, database),
     ]
     .join("\n"))
 }
@@ -102,18 +110,42 @@ fn head(database: Database) -> String {
 fn check(matches: &str, moved: &str) -> String {
     format!(
         "\
--- Check: every user that moves, and where to. No row means that the old issuer is misspelt.
+-- Check: how many users move. 0 means that the old issuer is misspelt, or that they moved already.
+SELECT count(*) AS users_that_move
+FROM users
+WHERE {matches};
+
+-- Check: each of them, and where to.
 SELECT id, name, email, provider_identifier AS moves_from, {moved} AS moves_to
 FROM users
 WHERE {matches}
 ORDER BY id;
+"
+    )
+}
 
+fn check_left(matches: &str, begins: &str) -> String {
+    format!(
+        "\
 -- Check: users of other issuers, who stay as they are.
 SELECT id, name, email, provider_identifier AS stays
 FROM users
 WHERE provider_identifier IS NOT NULL AND NOT ({matches})
 ORDER BY id;
 
+-- Check: those of them whose identifiers begin with the old issuer and go on with a slash. They are
+-- of an issuer below it, or their subjects have a slash: whoever belongs here has to be moved by hand.
+SELECT id, name, email, provider_identifier AS unclear
+FROM users
+WHERE {begins} AND NOT ({matches})
+ORDER BY id;
+"
+    )
+}
+
+fn check_taken(matches: &str, moved: &str) -> String {
+    format!(
+        "\
 -- Check: users that are there already under the new issuer. Where there is a row, the move fails and
 -- changes nothing: that person signed in before the move, and one of the two has to go first.
 SELECT taken.id, taken.name, taken.email, taken.provider_identifier AS taken
@@ -128,7 +160,7 @@ ORDER BY taken.id;
     )
 }
 
-fn update(matches: &str, moved: &str, database: Database) -> String {
+fn update(matches: &str, moved: &str, arrived: &str, database: Database) -> String {
     let begin = match database {
         // Takes the write lock at once: a Headscale that still runs is noticed here.
         Database::Sqlite => "BEGIN IMMEDIATE;",
@@ -141,6 +173,11 @@ UPDATE users
 SET provider_identifier = {moved}
 WHERE {matches};
 COMMIT;
+
+-- How many users the new issuer has now.
+SELECT count(*) AS users_of_the_new_issuer
+FROM users
+WHERE {arrived};
 "
     )
 }

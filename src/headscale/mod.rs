@@ -1,14 +1,16 @@
 //! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
-//! its redirects read, and how its users move to another issuer. Not here: forwarding requests to it
+//! its redirects read, how its users move to another issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
 mod http;
+mod import;
 mod migrate;
 mod probe;
 mod versions;
 mod wire;
 
 pub use http::FetchError;
+pub use import::{Import, ImportError, Note, What, import};
 pub use migrate::{Database, MigrateError, migration};
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use versions::{Support, Version, VersionWatch};

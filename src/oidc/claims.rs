@@ -45,6 +45,14 @@ pub fn identity(claims: &Claims, issuer: &Issuer, subject: Subject, names: Names
     }
 }
 
+/// How the person signed in: `acr`, and the texts of `amr`.
+pub fn assurance(claims: &Claims) -> (Option<String>, Vec<String>) {
+    let acr = claims.get("acr").and_then(Value::as_str);
+    let amr = claims.get("amr").and_then(Value::as_array);
+    let amr = amr.into_iter().flatten().filter_map(Value::as_str);
+    (acr.map(str::to_owned), amr.map(str::to_owned).collect())
+}
+
 /// A claim by its name: the name as it stands first, since namespaced claims have dots
 /// (`https://company.example/groups`), then as a path (`realm_access.roles`). A path may pass
 /// through members whose own names have dots.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
-use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
+use super::claims;
 use super::exchange::{self, Grant};
 use super::id_token::{ExpectedNonce, Verified};
 use super::provider::{Provider, Snapshot};
@@ -170,10 +170,7 @@ impl Provider {
             &subject,
         )
         .await?;
-        let acr = claims.get("acr").and_then(Value::as_str).map(str::to_owned);
-        let amr = claims.get("amr").and_then(Value::as_array);
-        let amr = amr.into_iter().flatten().filter_map(Value::as_str);
-        let amr = amr.map(str::to_owned).collect();
+        let (acr, amr) = claims::assurance(&claims);
         Ok(SignedIn {
             identity: self.identity(claims, userinfo, subject),
             provider_session,

@@ -28,6 +28,7 @@ mod provider;
 mod refresh;
 mod refusal;
 mod signed_in;
+mod unverified;
 
 pub use login::{AuthorizeOptions, Callback};
 pub use logout::LogoutRefused;
@@ -35,3 +36,4 @@ pub use provider::{Provider, Snapshot};
 pub use refresh::{Known, Outage, RefreshError, RefreshFault, Refreshed};
 pub use refusal::{AnswerFault, CallbackError, Endpoint, IssMismatch, Unavailable};
 pub use signed_in::{SignedIn, StepUpError};
+pub use unverified::{Form, ReadFault, Unverified};

@@ -334,6 +334,34 @@ mod tests {
     }
 
     #[test]
+    fn the_level_changes_while_the_log_is_written_and_a_bad_one_changes_nothing() {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let (subscriber, handle) =
+            subscriber(Format::Human, "warn", move || writer.clone()).unwrap();
+        let written = || String::from_utf8(std::mem::take(&mut *sink.0.lock().unwrap())).unwrap();
+        // One place in the code: whether it is heard is remembered for each.
+        let say = || tracing::debug!("seen");
+        tracing::subscriber::with_default(subscriber, || {
+            for (level, changed, heard) in [
+                ("debug", true, true),
+                ("inof", false, true),
+                ("info", true, false),
+                ("", false, false),
+                ("off,headwarden=trace", true, true),
+            ] {
+                assert_eq!(handle.set_level(level).is_ok(), changed, "{level:?}");
+                say();
+                assert_eq!(written().contains("seen"), heard, "{level:?}");
+            }
+            handle.set_level("off").unwrap();
+            audit::Entry::new(audit::Act::Listed, audit::Actor::AdminListener, "").record();
+            assert!(written().contains("sessions_listed"));
+        });
+        assert!(matches!(handle.set_level("info"), Err(LogError::Gone)));
+    }
+
+    #[test]
     fn the_level_decides_what_is_written() {
         let quiet = logged(Format::Human, "warn", || tracing::info!("seen"));
         assert_eq!(quiet, "");

@@ -1,7 +1,8 @@
 //! What is counted. One [`Metrics`] value holds its own registry; there is no global one.
 //!
-//! Every label comes from an enum here or in `domain`, so that nobody's path, name or address can
-//! grow the number of series; and every series is there from the start, at zero. The table of all
+//! Every label comes from an enum here or in `domain`, or is a file that the configuration names, so
+//! that nobody's path, name or address can grow the number of series; and every series is there from
+//! the start, at zero where it counts. The table of all
 //! of them is `docs/metrics.md`, which a test compares with the registry.
 
 use std::time::Duration;
@@ -15,12 +16,15 @@ use prometheus::{
 
 use self::label::{CLASSES, DOORS, TUNNELS};
 pub use self::label::{
-    CallbackFailure, Direction, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn, StoreOperation,
+    CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn,
+    StoreOperation,
 };
+use self::tls::TlsFamilies;
 use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::Timestamp;
 
 mod label;
+mod tls;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -51,6 +55,7 @@ pub struct Metrics {
     reload_success_seconds: IntGauge,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
+    tls: TlsFamilies,
 }
 
 impl Metrics {
@@ -164,6 +169,7 @@ impl Metrics {
             )?,
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
+            tls: TlsFamilies::new(&families)?,
             registry: families.0,
         })
     }
@@ -330,12 +336,17 @@ impl Families {
         self.registered(family)
     }
 
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.registered(IntGauge::new(name, help)?)
+    }
+
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         self.registered(IntCounter::new(name, help)?)
     }
 
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.registered(IntGauge::new(name, help)?)
+    /// One series for each file of the configuration; none before it is known.
+    fn by_file(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), &["path"])?)
     }
 
     fn histograms(

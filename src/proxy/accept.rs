@@ -12,10 +12,10 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use super::drain::{Drain, Open};
+use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
 use super::house::{House, Houses};
 use super::phases::Phases;
@@ -73,7 +73,7 @@ struct Guards {
 
 impl Front {
     /// Accepts on `listener` until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Terminator>>) {
         let mut stopping = self.drain.stopping();
         loop {
             let accepted = tokio::select! {
@@ -113,7 +113,7 @@ impl Front {
         })
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Terminator>>) {
         let guards = match self.places(peer) {
             Ok(guards) => guards,
             Err(full) => {

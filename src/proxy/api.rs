@@ -9,16 +9,10 @@ use super::rates::Rated;
 use super::visit::Visit;
 use crate::domain::door::ApiKind;
 use crate::domain::policy::Permit;
+use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
-
-/// What a session may do on the API.
-enum Role {
-    Admin,
-    Viewer,
-    None,
-}
 
 impl House {
     /// With a live session and a same-origin proof the session's role decides; otherwise the session
@@ -45,7 +39,7 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        if !self.may_use_the_api(visit, &live) {
+        if !self.role(&live).allows(visit.is_safe()) {
             self.metrics.denied(Rule::ApiRole);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
@@ -116,40 +110,18 @@ impl House {
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
         }
-        if self.may_read_the_api(&live) {
-            return self.forward_to_headscale(permit).while_alive(live);
-        }
-        self.metrics.denied(Rule::ApiRole);
-        let who = &live.session.identity;
-        Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
-    }
-
-    /// Whether the role of this session allows the method.
-    pub(super) fn may_use_the_api(&self, visit: &Visit, live: &Live) -> bool {
-        match self.role(live) {
-            Role::Admin => true,
-            Role::Viewer => visit.is_safe(),
-            Role::None => false,
+        match self.role(&live) {
+            Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
+            Role::None => {
+                self.metrics.denied(Rule::ApiRole);
+                let who = &live.session.identity;
+                Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
+            }
         }
     }
 
-    /// Whether this session has any role.
-    pub(super) fn may_read_the_api(&self, live: &Live) -> bool {
-        match self.role(live) {
-            Role::Admin | Role::Viewer => true,
-            Role::None => false,
-        }
-    }
-
-    fn role(&self, live: &Live) -> Role {
+    pub(super) fn role(&self, live: &Live) -> Role {
         let (rules, api) = (&self.settings.rules, &self.settings.api);
-        let who = &live.session.identity;
-        if rules.has_any_group(who, &api.admins) {
-            Role::Admin
-        } else if rules.has_any_group(who, &api.viewers) {
-            Role::Viewer
-        } else {
-            Role::None
-        }
+        Role::of(rules, &live.session.identity, &api.admins, &api.viewers)
     }
 }

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::house::House;
+use super::identity_fields::identity_fields;
 use super::rates::Rated;
 use super::upstream::Origin;
 use super::visit::Visit;
-use crate::config::{Access, IdentityHeaders};
+use crate::config::Access;
 use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{Door, Guarded, Own};
@@ -285,7 +286,7 @@ impl House {
             Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
                 origin: Arc::clone(origin),
                 to_headscale: false,
-                identity: self.identity_fields(access.identity_headers, who),
+                identity: identity_fields(&self.settings.rules, access.identity_headers, who),
                 authorization: Authorization::Keep,
                 read_timeout: WEB_UI_SILENCE,
                 ..self.route_to_headscale(permit)
@@ -296,45 +297,13 @@ impl House {
 
     pub(super) fn access_admits(&self, access: &Access, who: &Identity) -> bool {
         let rules = &self.settings.rules;
-        (access.groups.is_empty() || rules.has_any_group(who, &access.groups))
-            && (access.users.is_empty() || rules.is_any_user(who, &access.users))
+        rules.admits_at(who, &access.groups, &access.users)
     }
 
     /// A WebSocket takes cookies along from any page, so its `Origin` must be ours where a browser
     /// sends one.
     fn is_foreign_origin(&self, visit: &Visit) -> bool {
         visit.has("origin") && visit.only("origin") != Some(&self.settings.server_url.origin)
-    }
-
-    fn identity_fields(
-        &self,
-        preset: IdentityHeaders,
-        who: &Identity,
-    ) -> Vec<(&'static str, String)> {
-        use super::headers::encode_claim;
-        match preset {
-            IdentityHeaders::None => Vec::new(),
-            IdentityHeaders::Remote => {
-                let trusted = who.email_verified || !self.settings.rules.email_verified_required;
-                let email = who.email.as_ref().filter(|_| trusted);
-                let groups: Vec<String> = who.groups.iter().map(|g| encode_claim(g)).collect();
-                // No other claim stands in for a missing name: it could be somebody else's name.
-                let user = who
-                    .username
-                    .as_deref()
-                    .filter(|name| !name.trim().is_empty());
-                let mut fields = Vec::with_capacity(4);
-                fields.extend(user.map(|user| ("Remote-User", encode_claim(user))));
-                fields.extend(email.map(|email| ("Remote-Email", encode_claim(email.as_str()))));
-                fields.extend(
-                    who.name
-                        .as_ref()
-                        .map(|name| ("Remote-Name", encode_claim(name))),
-                );
-                fields.push(("Remote-Groups", groups.join(",")));
-                fields
-            }
-        }
     }
 
     pub(super) fn route_to_headscale(&self, permit: Permit) -> Route {

@@ -14,9 +14,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, Lent};
+use super::handshake::Terminator;
 use super::head::{Framing, HeadError, Patience, read_head};
 use super::plain::{self, Status};
 use super::reply::{self, BodyError};
@@ -34,8 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where connections come from.
 pub enum Listening {
-    /// A port, with TLS where there is an acceptor.
-    Tcp(TcpListener, Option<TlsAcceptor>),
+    /// A port, with TLS where there is something to end it.
+    Tcp(TcpListener, Option<Arc<Terminator>>),
     /// A Unix socket.
     Local(UnixListener),
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Caller {
 
 /// A connection whose handshake is still to come.
 enum Arrived {
-    Tcp(TcpStream, Option<TlsAcceptor>),
+    Tcp(TcpStream, Option<Arc<Terminator>>),
     Local(UnixStream),
 }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::house::{House, see_other};
 use super::visit::Visit;
-use crate::config::SignIn;
+use crate::config::{Settings, SignIn};
 use crate::domain::access;
 use crate::domain::assurance::{Assurance, Missing};
 use crate::domain::door::{Asked, Door, Guarded, decide};
@@ -31,7 +31,7 @@ impl House {
     /// was sent hears that it was not passed on, and everybody else gets a 401.
     pub(super) fn assured(&self, visit: &Visit, live: &Live) -> Result<(), Response<Bytes>> {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
-        let asked = self.asked_at(&visit.head.target, is_ssh_check);
+        let asked = asked_at(&self.settings, &visit.head.target, is_ssh_check);
         let missing = asked.missing(&live.session, self.clock.now());
         if missing.is_nothing() {
             return Ok(());
@@ -75,7 +75,7 @@ impl House {
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
         }
-        let asked = page.map(|page| self.asked_at(&page, is_ssh_check(&page)));
+        let asked = page.map(|page| asked_at(&self.settings, &page, is_ssh_check(&page)));
         let asked = asked.unwrap_or_default();
         let missing = asked.missing(&live.session, self.clock.now());
         if missing.is_nothing() {
@@ -161,29 +161,9 @@ impl House {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
         let asked = Assurance {
             max_age: None,
-            ..self.asked_at(&visit.head.target, is_ssh_check)
+            ..asked_at(&self.settings, &visit.head.target, is_ssh_check)
         };
         asked.missing(&live.session, self.clock.now()).is_nothing()
-    }
-
-    /// What the rules for a path ask of a sign-in, and for an SSH check what the issuer asks of it: all
-    /// of it together. Of the rules those count whose groups would be asked for ([`access::walk`]).
-    fn asked_at(&self, target: &Target, is_ssh_check: bool) -> Assurance {
-        let rules = &self.settings.access;
-        let mut asked = Assurance::default();
-        if rules.iter().any(|access| !access.assurance.asks_nothing()) {
-            let patterns = rules.iter().map(|access| access.path.as_str());
-            let Ok(_) = access::walk(&patterns, target.path(), |place| {
-                if let Some(access) = rules.get(place) {
-                    asked = std::mem::take(&mut asked).and(&access.assurance);
-                }
-                Ok::<(), std::convert::Infallible>(())
-            });
-        }
-        match &self.settings.headscale.sign_in {
-            SignIn::Issuer(issuer) if is_ssh_check => asked.and(&issuer.ssh),
-            SignIn::Issuer(_) | SignIn::Own | SignIn::None => asked,
-        }
     }
 
     fn begin_step_up(
@@ -229,6 +209,26 @@ impl House {
             return None;
         }
         ReturnTo::parse(&url[url::Position::BeforePath..url::Position::AfterQuery])
+    }
+}
+
+/// What the rules for a path ask of a sign-in, and for an SSH check what the issuer asks of it: all of
+/// it together. Of the rules those count whose groups would be asked for ([`access::walk`]).
+pub(super) fn asked_at(settings: &Settings, target: &Target, is_ssh_check: bool) -> Assurance {
+    let rules = &settings.access;
+    let mut asked = Assurance::default();
+    if rules.iter().any(|access| !access.assurance.asks_nothing()) {
+        let patterns = rules.iter().map(|access| access.path.as_str());
+        let Ok(_) = access::walk(&patterns, target.path(), |place| {
+            if let Some(access) = rules.get(place) {
+                asked = std::mem::take(&mut asked).and(&access.assurance);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+    match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) if is_ssh_check => asked.and(&issuer.ssh),
+        SignIn::Issuer(_) | SignIn::Own | SignIn::None => asked,
     }
 }
 

@@ -74,10 +74,10 @@ impl House {
         }
         match &visit.door {
             Door::Guarded(_) => self.path_admits(visit, live),
-            Door::ApiDocs => self.may_read_the_api(live) && self.path_admits(visit, live),
+            Door::ApiDocs => self.role(live).allows(true) && self.path_admits(visit, live),
             Door::Api(_) => {
                 self.settings.headscale.api_key.is_some()
-                    && self.may_use_the_api(visit, live)
+                    && self.role(live).allows(visit.is_safe())
                     && self.is_assured_but_for_age(visit, live)
             }
             Door::Own(_) => true,

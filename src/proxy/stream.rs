@@ -3,16 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{TlsAcceptor, client, server};
+use tokio_rustls::{client, server};
 
-/// Longest wait for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+use super::handshake::Terminator;
 
 /// A byte stream.
 #[derive(Debug)]
@@ -31,14 +31,21 @@ impl Transport {
     /// Takes the TLS of `tcp` off, where there is any to take.
     ///
     /// # Errors
-    /// What rustls makes of the handshake, and `TimedOut` after [`HANDSHAKE`].
-    pub async fn accept(tcp: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Self> {
-        let Some(acceptor) = tls else {
-            return Ok(Self::Plain(tcp));
-        };
-        match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-            Ok(accepted) => Ok(Self::Accepted(Box::new(accepted?))),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    /// Those of [`Terminator::accept`].
+    pub async fn accept(tcp: TcpStream, tls: Option<Arc<Terminator>>) -> io::Result<Self> {
+        match tls {
+            None => Ok(Self::Plain(tcp)),
+            Some(tls) => Ok(Self::Accepted(Box::new(tls.accept(tcp).await?))),
+        }
+    }
+
+    /// The protocol that both sides agreed on by ALPN (RFC 7301); `None` where the client offered none,
+    /// and without TLS.
+    pub fn agreed(&self) -> Option<&[u8]> {
+        match self {
+            Self::Accepted(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Opened(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 

@@ -25,7 +25,7 @@ fn an_operator_sees_what_runs_and_what_came_of_the_configuration() {
     let socket = ["--socket", socket.to_str().expect("text")];
     let words = told(&ground, &[]);
     for part in [
-        "headwarden 0.1.0, pid ",
+        "version 0.1.0, pid ",
         "the files are as they were read",
         "ready: pass",
         "provider: http://",

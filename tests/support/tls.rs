@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 /// Trusted by whoever takes its [`client`](Self::client) configuration, and by nobody else.
 pub(crate) struct Authority {
@@ -29,8 +31,18 @@ impl Authority {
 
     /// A certificate for these host names and IP addresses.
     pub(crate) fn certificate(&self, names: &[&str]) -> ServerCertificate {
+        self.certificate_with(names, |_| ())
+    }
+
+    /// The same with something else about it changed.
+    pub(crate) fn certificate_with(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> ServerCertificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names that can be certified");
+        let mut params = CertificateParams::new(names).expect("names that can be certified");
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let leaf = params.signed_by(&key, &self.issuer).expect("a certificate");
         ServerCertificate {
@@ -46,16 +58,43 @@ impl Authority {
 
     /// A client that trusts this authority, and offers these protocols (ALPN; none for none).
     pub(crate) fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        self.client_showing(protocols, None)
+    }
+
+    /// The same that has a certificate of its own to show.
+    pub(crate) fn client_showing(
+        &self,
+        protocols: &[&str],
+        own: Option<&ServerCertificate>,
+    ) -> Arc<ClientConfig> {
+        self.client_of(rustls::ALL_VERSIONS, protocols, own)
+    }
+
+    /// The same that speaks these versions of TLS.
+    pub(crate) fn client_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+        own: Option<&ServerCertificate>,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots
             .add(self.issuer.der().clone())
             .expect("our own certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions of TLS")
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("a key");
+                config
+                    .with_client_auth_cert(vec![own.leaf()], key)
+                    .expect("they belong together")
+            }
+        };
         config.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())
@@ -65,6 +104,11 @@ impl Authority {
 }
 
 impl ServerCertificate {
+    /// The first of the chain.
+    pub(crate) fn leaf(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.chain.as_bytes()).expect("a certificate")
+    }
+
     /// Writes `tls.crt` and `tls.key` into a directory; their paths.
     pub(crate) fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let (chain, key) = (directory.join("tls.crt"), directory.join("tls.key"));

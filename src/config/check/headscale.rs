@@ -7,7 +7,7 @@ use super::super::file;
 use super::super::report::Report;
 use super::super::settings::{Headscale, IssuerSettings, Settings, SignIn};
 use super::values::{self, DAY, MINUTE, SECOND, duration};
-use super::{Checks, Reported, assurance, listeners, secrets};
+use super::{Checks, Reported, assurance, secrets, tls};
 use crate::domain::identity::Issuer;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -122,7 +122,7 @@ fn issuer(file: file::Issuer, checks: &mut Checks<'_>) -> Option<IssuerSettings>
         file.address.as_deref().unwrap_or(DEFAULT_ISSUER_ADDRESS),
         &mut checks.report,
     );
-    let tls = listeners::tls("headscale.issuer.tls", file.tls, checks);
+    let tls = tls::issuer("headscale.issuer.tls", file.tls, checks);
     let client_id = file.client_id.unwrap_or_else(|| "headscale".to_owned());
     let client_id_ok = check_client_id("headscale.issuer.client_id", &client_id, checks);
     let secret_key = "headscale.issuer.client_secret";

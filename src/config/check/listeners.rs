@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{Listener, ServerUrl, Settings, SignIn, TlsFiles};
+use super::super::settings::{Listener, ServerUrl, Settings, SignIn};
 use super::values::{self, address, is_everything, is_loopback, readable_networks};
-use super::{Checks, Reported, secrets};
+use super::{Checks, tls};
 
 /// Plaintext, and therefore on loopback: something else on this host terminates TLS.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
@@ -95,51 +95,11 @@ fn listener(key: &str, entry: file::Listener, checks: &mut Checks<'_>) -> Option
     let address = entry
         .address
         .and_then(|text| address(&address_key, &text, &mut checks.report));
-    let tls = tls(&format!("{key}.tls"), entry.tls, checks);
+    let tls = tls::listener(&format!("{key}.tls"), entry.tls, checks);
     Some(Listener {
         address: address?,
         tls: tls.ok()?,
     })
-}
-
-/// Certificate and key, both or none.
-pub(super) fn tls(
-    key: &str,
-    tls: Option<file::Tls>,
-    checks: &mut Checks<'_>,
-) -> Result<Option<TlsFiles>, Reported> {
-    let Some(tls) = tls else {
-        if checks.report.is_broken(key) {
-            return Err(Reported);
-        }
-        // Elsewhere a key without a value counts as absent. Here that would be plaintext where
-        // somebody meant TLS.
-        if checks.report.is_without_value(key) {
-            checks.report.refuse_with(
-                key,
-                "has no value, and this listener would speak plaintext",
-                "write cert_path and key_path below it, further in; or delete the line",
-            );
-            return Err(Reported);
-        }
-        return Ok(None);
-    };
-    let mut file = |name: &str, text: Option<String>| {
-        let key = format!("{key}.{name}");
-        if text.is_none() {
-            checks.report.refuse_with(&key, "is required", "a PEM file");
-        }
-        secrets::path(&key, text, checks)
-    };
-    let cert_path = file("cert_path", tls.cert_path);
-    let key_path = file("key_path", tls.key_path);
-    let (Some(cert_path), Some(key_path)) = (cert_path, key_path) else {
-        return Err(Reported);
-    };
-    Ok(Some(TlsFiles {
-        cert_path,
-        key_path,
-    }))
 }
 
 /// Peers whose forwarding headers count.
@@ -186,24 +146,4 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let wild = x.is_ipv4() == y.is_ipv4() && (x.is_unspecified() || y.is_unspecified());
     // Port 0 asks the system for a free one.
     a.port() == b.port() && a.port() != 0 && (x == y || wild)
-}
-
-/// Where TLS ends, seen from `server_url`.
-pub(super) fn check_tls(settings: &Settings, report: &mut Report) {
-    let any_tls = settings
-        .listen
-        .iter()
-        .any(|listener| listener.tls.is_some());
-    if settings.server_url.secure && !any_tls && settings.trusted_proxies.is_empty() {
-        report.refuse_with(
-            "trusted_proxies",
-            "server_url is https and no listener has tls, so something in front must terminate it; \
-             while trusted_proxies is empty, nothing says that a request came over https, and every \
-             browser would be redirected for ever",
-            "list that proxy's address and have it send X-Forwarded-Proto, or give a listener tls",
-        );
-    }
-    if !settings.server_url.secure && any_tls {
-        report.warn("server_url", "plain http although a listener has tls");
-    }
 }

@@ -88,6 +88,12 @@ listen | [{"address": "0.0.0.0:444"}]
 listen[].address | "0.0.0.0:444"
 listen[].tls.cert_path | "/etc/other.crt"
 listen[].tls.key_path | "/etc/other.key"
+listen[].tls.certificates | [{"cert_path":"/etc/other.crt","key_path":"/etc/other.key"}]
+listen[].tls.certificates[].cert_path | "/etc/other.crt"
+listen[].tls.certificates[].key_path | "/etc/other.key"
+listen[].tls.client_ca_path | "/etc/other.pem"
+listen[].tls.client_auth | "optional"
+listen[].tls.client_names | ["other.internal"]
 admin.enabled | false
 admin.address | "127.0.0.1:9999"
 admin.sessions | true
@@ -108,6 +114,9 @@ headscale.issuer.url | "https://other.internal:8181"
 headscale.issuer.address | "10.0.0.6:8181"
 headscale.issuer.tls.cert_path | "/etc/other.crt"
 headscale.issuer.tls.key_path | "/etc/other.key"
+headscale.issuer.tls.certificates | [{"cert_path":"/etc/other.crt","key_path":"/etc/other.key"}] | headscale.issuer.tls.cert_path=null headscale.issuer.tls.key_path=null headscale.issuer.tls.certificates=[{"cert_path":"/etc/a.crt","key_path":"/etc/a.key"}]
+headscale.issuer.tls.certificates[].cert_path | "/etc/other.crt" | headscale.issuer.tls.cert_path=null headscale.issuer.tls.key_path=null headscale.issuer.tls.certificates=[{"cert_path":"/etc/a.crt","key_path":"/etc/a.key"}]
+headscale.issuer.tls.certificates[].key_path | "/etc/other.key" | headscale.issuer.tls.cert_path=null headscale.issuer.tls.key_path=null headscale.issuer.tls.certificates=[{"cert_path":"/etc/a.crt","key_path":"/etc/a.key"}]
 headscale.issuer.allow_plaintext | true
 headscale.issuer.client_id | "other"
 headscale.issuer.client_secret | "canary-another-secret-0123" | headscale.issuer.client_secret_path=null headscale.issuer.client_secret="canary-a-secret-01234567"
@@ -212,12 +221,20 @@ fn row(line: &str) -> (&str, Value, Vec<(&str, Value)>) {
     )
 }
 
-/// Sets a key, in the first entry of its list where it is in one.
+/// Sets a key; where it is in a list, in the first entry that has it.
 fn put(tree: &mut Value, key: &str, value: Value) {
-    match key.split_once("[].") {
-        Some((list, key)) => set(&mut tree[list][0], key, value),
-        None => set(tree, key, value),
-    }
+    let Some((list, rest)) = key.split_once("[].") else {
+        return set(tree, key, value);
+    };
+    let list = tree
+        .pointer_mut(&format!("/{}", list.replace('.', "/")))
+        .unwrap();
+    let within = format!("/{}", rest.replace("[].", "/0/").replace('.', "/"));
+    let entries = list.as_array_mut().unwrap();
+    let entry = entries
+        .iter_mut()
+        .find(|entry| entry.pointer(&within).is_some());
+    put(entry.unwrap(), rest, value);
 }
 
 #[test]

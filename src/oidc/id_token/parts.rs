@@ -68,7 +68,7 @@ impl Parts {
             .map(shortened)
     }
 
-    pub(super) fn into_claims(self) -> Map<String, Value> {
+    pub(in crate::oidc) fn into_claims(self) -> Map<String, Value> {
         self.payload
     }
 

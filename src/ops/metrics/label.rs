@@ -208,3 +208,23 @@ pub(super) const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", 
 pub(super) const TUNNELS: &[&str] = &["control", "control_websocket", "derp", "derp_websocket"];
 /// The classes of status codes.
 pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+label! {
+    /// Why a TLS handshake came to nothing.
+    Handshake {
+        /// It was not complete in time.
+        Timeout = "timeout",
+        /// The client closed the connection, or broke it.
+        Gone = "gone",
+        /// No version, cipher suite or protocol in common.
+        Incompatible = "incompatible",
+        /// The client showed no certificate where one is required.
+        NoClientCertificate = "no_client_certificate",
+        /// The client's certificate is not good.
+        ClientCertificate = "client_certificate",
+        /// The client refused ours, or something else about it.
+        Alert = "alert",
+        /// Not TLS, or a handshake that is wrong.
+        Broken = "broken",
+    }
+}

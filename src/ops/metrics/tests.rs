@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
 use crate::domain::door::{ApiKind, Guarded, Own};
 use crate::domain::policy::Denial;
+use crate::domain::time::Timestamp;
 
 fn value(metrics: &Metrics, series: &str) -> Option<u64> {
     let text = metrics.render().unwrap();
@@ -21,7 +23,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 3 + 1 + 5 * (1 + 8 + 2),
+        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 3 + 1 + 5 * (1 + 8 + 2) + 7 + 1,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -57,6 +59,10 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.relayed(Direction::Up, 7);
     metrics.relayed(Direction::Up, 3);
     metrics.relayed(Direction::Down, 1 << 40);
+    metrics.handshake_failed(Handshake::NoClientCertificate);
+    metrics.certificate_unusable();
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
     for (series, expected) in [
         (
             "headwarden_requests_total{door=\"guarded\",status=\"3xx\"}",
@@ -90,6 +96,19 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
         ("headwarden_store_up", 1),
+        (
+            "headwarden_tls_handshake_failures_total{reason=\"no_client_certificate\"}",
+            1,
+        ),
+        (
+            "headwarden_tls_handshake_failures_total{reason=\"timeout\"}",
+            0,
+        ),
+        ("headwarden_certificate_reload_failures_total", 1),
+        (
+            "headwarden_certificate_expiry_seconds{path=\"/tls.crt\"}",
+            2_000_000_000,
+        ),
         (
             "headwarden_store_seconds_bucket{operation=\"read\",le=\"0.005\"}",
             1,
@@ -163,7 +182,10 @@ fn two_values_share_nothing() {
 
 #[test]
 fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
-    let text = Metrics::new().unwrap().render().unwrap();
+    let metrics = Metrics::new().unwrap();
+    // The one family whose series the configuration names.
+    metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(0));
+    let text = metrics.render().unwrap();
     let families: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
@@ -196,6 +218,7 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
         for label in labels
             .split(',')
             .filter(|label| !label.is_empty() && !label.starts_with("version="))
+            .filter(|label| !label.starts_with("path="))
             // Of a histogram.
             .filter(|label| !label.starts_with("le="))
         {

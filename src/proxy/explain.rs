@@ -1,0 +1,388 @@
+//! What the gate would do with a request of a person, told step by step, for `headwarden explain`.
+//!
+//! Nothing is decided here: every verdict is the answer of the function that the gate asks, with the
+//! same arguments. What the gate knows and this does not (a cookie, a limit, a proof of same origin, the
+//! client's address) is told as a note.
+
+mod lists;
+mod told;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::identity_fields::identity_fields;
+use super::standing;
+use super::step_up::asked_at;
+use crate::config::{Access, Settings, SignIn};
+use crate::domain::access::{self, Holds, path_matches};
+use crate::domain::door::{ApiKind, Asked, Door, Guarded, Own, decide};
+use crate::domain::identity::Identity;
+use crate::domain::path::Target;
+use crate::domain::role::Role;
+use crate::domain::secret::Secret;
+use crate::domain::session::{Browser, Session};
+use crate::domain::time::Timestamp;
+use crate::oidc::SignedIn;
+
+pub use told::{
+    AccessTold, ApiTold, DoorTold, Explanation, Field, HeadscaleTold, List, Outcome, PersonTold,
+    RulesTold, StepUpTold,
+};
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Path and query, as a browser would send them.
+    pub path: &'a str,
+    /// The token of `Upgrade`, if the request has one.
+    pub upgrade: Option<&'a str>,
+    /// Who asks.
+    pub person: &'a SignedIn,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Explains what would become of the request.
+pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
+    let who = &question.person.identity;
+    let rules = lists::rules(&settings.rules, who);
+    let session = session(question);
+    let mut told = Explanation {
+        method: question.method.to_owned(),
+        path: question.path.to_owned(),
+        outcome: Outcome::Denied,
+        why: String::new(),
+        door: None,
+        person: told::person(who),
+        rules,
+        access: Vec::new(),
+        upstream: None,
+        step_up: told::step_up(&crate::domain::assurance::Assurance::default(), None),
+        identity_headers: Vec::new(),
+        headscale: headscale(settings, &session),
+        api: api_told(settings, who),
+        notes: Vec::new(),
+    };
+    let target = match Target::parse(question.path.as_bytes()) {
+        Ok(target) => target,
+        Err(why) => {
+            told.why = format!("the path is refused with 400 before any door: {why}");
+            return told;
+        }
+    };
+    let asked = Asked {
+        method: question.method,
+        target: &target,
+        upgrade: question.upgrade,
+    };
+    let door = decide(&asked, &settings.open);
+    told.door = Some(told::door(&door));
+    let judged = Judge {
+        settings,
+        question,
+        target: &target,
+        session: &session,
+        told: &mut told,
+    }
+    .judge(&door);
+    (told.outcome, told.why) = judged;
+    told
+}
+
+/// What decides behind a door.
+struct Judge<'a> {
+    settings: &'a Settings,
+    question: &'a Question<'a>,
+    target: &'a Target,
+    session: &'a Session,
+    told: &'a mut Explanation,
+}
+
+type Judged = (Outcome, String);
+
+fn denied(why: impl Into<String>) -> Judged {
+    (Outcome::Denied, why.into())
+}
+
+impl Judge<'_> {
+    fn judge(mut self, door: &Door) -> Judged {
+        match door {
+            Door::Machine(tunnel) => {
+                let why = format!(
+                    "anybody passes: a tunnel ({}), no session is looked at",
+                    tunnel.label()
+                );
+                (Outcome::Allowed, why)
+            }
+            Door::Open => {
+                self.told.upstream = Some(self.upstream_of_open_path());
+                let why = "anybody passes: the path is open, no session is looked at";
+                (Outcome::Allowed, why.to_owned())
+            }
+            Door::NoContent => {
+                let why = "anybody passes: headwarden answers 204 itself";
+                (Outcome::Allowed, why.to_owned())
+            }
+            Door::Verify => {
+                let from: Vec<String> = self
+                    .settings
+                    .headscale
+                    .verify_from
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                let why = if from.is_empty() {
+                    return denied(
+                        "headscale.verify_from is empty, so /verify is a 404 to everybody",
+                    );
+                } else {
+                    format!(
+                        "the client's address decides: headscale.verify_from is {}",
+                        from.join(", ")
+                    )
+                };
+                (Outcome::Depends, why)
+            }
+            Door::Own(Own::Unknown) => denied("headwarden has no such page: 404"),
+            Door::Own(_) => {
+                let why = "headwarden answers itself; what it shows depends on the session";
+                (Outcome::Allowed, why.to_owned())
+            }
+            Door::Closed => denied("closed to everybody: 404"),
+            Door::Api(kind) => self.api(*kind),
+            Door::ApiDocs => self.behind_session(true, &Guarded::Page),
+            Door::Guarded(guarded) => self.behind_session(false, guarded),
+        }
+    }
+
+    /// As [`super::house::House::api`] decides.
+    fn api(&mut self, kind: ApiKind) -> Judged {
+        let credentials = self.told.api.bearer;
+        let by_credentials = if credentials {
+            "credentials of the request's own pass to headscale, which checks them"
+        } else {
+            "api.bearer is deny, so credentials of the request's own do not pass"
+        };
+        self.told.notes.push(by_credentials.to_owned());
+        self.told.upstream = Some(self.settings.headscale.upstream.authority());
+        if kind == ApiKind::V2Token {
+            let outcome = if credentials {
+                Outcome::Depends
+            } else {
+                Outcome::Denied
+            };
+            let why = "a session counts for nothing here: headscale checks what the form brings";
+            return (outcome, why.to_owned());
+        }
+        if !self.told.api.key {
+            let why = "without headscale.api_key a session counts for nothing on the API: 401 \
+                       unless the request brings credentials of its own";
+            return denied(why);
+        }
+        let proof = "a session counts only with a same-origin proof (Sec-Fetch-Site or Origin)";
+        self.told.notes.push(proof.to_owned());
+        if let Some(refusal) = self.rules() {
+            return refusal;
+        }
+        let safe = matches!(self.question.method, "GET" | "HEAD");
+        let role = self.role();
+        if !role.allows(safe) {
+            return denied(format!(
+                "the role on the API is {}, which does not allow {}",
+                role.label(),
+                self.question.method
+            ));
+        }
+        self.assured(false, format!("the role on the API is {}", role.label()))
+    }
+
+    /// As [`super::gate`] decides behind a session.
+    fn behind_session(&mut self, docs: bool, guarded: &Guarded) -> Judged {
+        if let Some(refusal) = self.rules() {
+            return refusal;
+        }
+        if let Some(refusal) = self.access() {
+            return refusal;
+        }
+        let is_ssh_check = matches!(guarded, Guarded::SshCheck(_));
+        let judged = self.assured(is_ssh_check, "the rules admit this person".to_owned());
+        if docs && self.role() == Role::None {
+            return denied("the API's documentation needs a role: api.admins or api.viewers");
+        }
+        self.link(guarded).unwrap_or(judged)
+    }
+
+    /// What is particular about the links of devices and SSH checks.
+    fn link(&mut self, guarded: &Guarded) -> Option<Judged> {
+        let (asks, method) = match guarded {
+            Guarded::Page => return None,
+            Guarded::Register(_) => (
+                "headwarden or headscale asks before the device joins",
+                "GET",
+            ),
+            Guarded::SshCheck(_) => ("headwarden asks before the SSH session is approved", "GET"),
+            Guarded::RegisterConfirm(_) => ("a request from another site is refused", "POST"),
+        };
+        self.told.notes.push(asks.to_owned());
+        if self.question.method != method {
+            return Some(denied(format!("this link takes {method} only")));
+        }
+        let issuer = matches!(self.settings.headscale.sign_in, SignIn::Issuer(_));
+        let why = self.told.headscale.refusal.as_ref().filter(|_| issuer)?;
+        Some(denied(format!("headscale would refuse this person: {why}")))
+    }
+
+    fn rules(&self) -> Option<Judged> {
+        let told = &self.told.rules;
+        told.refusal
+            .as_ref()
+            .map(|why| denied(format!("the rules refuse this person: {why}")))
+    }
+
+    fn role(&self) -> Role {
+        let api = &self.settings.api;
+        let who = &self.session.identity;
+        Role::of(&self.settings.rules, who, &api.admins, &api.viewers)
+    }
+
+    /// The rules for the path: those the gate asks, the one that routes, and the first that refuses.
+    fn access(&mut self) -> Option<Judged> {
+        let rules = &self.settings.access;
+        let patterns = rules.iter().map(|access| access.path.as_str());
+        let mut asked: Vec<usize> = Vec::new();
+        let routes = access::walk(&patterns, self.target.path(), |place| {
+            if !asked.contains(&place) {
+                asked.push(place);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(routes) = routes;
+        let who = &self.session.identity;
+        for place in asked {
+            if let Some(rule) = rules.get(place) {
+                let told = self.access_told(place, rule, routes == Some(place), who);
+                self.told.access.push(told);
+            }
+        }
+        let refusing = self.told.access.iter().find(|told| !told.admitted);
+        if let Some(told) = refusing {
+            return Some(denied(format!(
+                "access[{}] ({}) asks for groups or users that this person is not among",
+                told.index, told.path
+            )));
+        }
+        let rule = routes.and_then(|place| rules.get(place));
+        let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
+        if let (Some(rule), Some(_)) = (rule, web_ui) {
+            let fields = identity_fields(&self.settings.rules, rule.identity_headers, who);
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| Field { name, value });
+            self.told.identity_headers = fields.collect();
+        }
+        let upstream = web_ui.unwrap_or(&self.settings.headscale.upstream);
+        self.told.upstream = Some(upstream.authority());
+        None
+    }
+
+    fn access_told(&self, index: usize, rule: &Access, routes: bool, who: &Identity) -> AccessTold {
+        let rules = &self.settings.rules;
+        AccessTold {
+            index,
+            path: rule.path.clone(),
+            exactly: access::holds(&rule.path, self.target.path()) == Holds::Exactly,
+            routes,
+            admitted: rules.admits_at(who, &rule.groups, &rule.users),
+            groups: lists::groups("groups", rules, who, &rule.groups),
+            users: lists::users("users", rules, who, &rule.users),
+        }
+    }
+
+    fn upstream_of_open_path(&self) -> String {
+        let path = self.target.path();
+        let mut rules = self.settings.access.iter();
+        let rule = rules.find(|rule| path_matches(&rule.path, path));
+        let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
+        web_ui
+            .unwrap_or(&self.settings.headscale.upstream)
+            .authority()
+    }
+
+    /// Whether the sign-in is enough, or a step-up would be asked for.
+    fn assured(&mut self, is_ssh_check: bool, otherwise: String) -> Judged {
+        let asked = asked_at(self.settings, self.target, is_ssh_check);
+        let missing = asked.missing(self.session, self.question.now);
+        self.told.step_up = told::step_up(&asked, Some(missing));
+        if missing.is_nothing() {
+            (Outcome::Allowed, otherwise)
+        } else {
+            let why =
+                "the rules admit this person, who is sent to the provider for a step-up first";
+            (Outcome::StepUp, why.to_owned())
+        }
+    }
+}
+
+/// The session that a sign-in with these claims would begin now.
+fn session(question: &Question<'_>) -> Session {
+    let person = question.person;
+    Session {
+        identity: person.identity.clone(),
+        provider_session: person.provider_session.clone(),
+        auth_time: person.auth_time,
+        id_token: Secret::new(String::new()),
+        token_expires_at: person.token_expires_at,
+        started_at: question.now,
+        refresh_token: None,
+        acr: person.acr.clone(),
+        amr: person.amr.clone(),
+        checked_at: question.now,
+        browser: Browser::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ""),
+    }
+}
+
+fn headscale(settings: &Settings, session: &Session) -> HeadscaleTold {
+    let sign_in = match &settings.headscale.sign_in {
+        SignIn::Issuer(_) => "issuer",
+        SignIn::Own => "own",
+        SignIn::None => "none",
+    };
+    if sign_in != "issuer" {
+        return HeadscaleTold {
+            sign_in,
+            name: None,
+            email: None,
+            subject: None,
+            refusal: None,
+        };
+    }
+    match standing::claims(settings, session) {
+        Ok(claims) => HeadscaleTold {
+            sign_in,
+            name: Some(claims.preferred_username),
+            email: claims.email,
+            subject: Some(claims.sub),
+            refusal: None,
+        },
+        Err(why) => HeadscaleTold {
+            sign_in,
+            name: None,
+            email: None,
+            subject: None,
+            refusal: Some(why.to_string()),
+        },
+    }
+}
+
+fn api_told(settings: &Settings, who: &Identity) -> ApiTold {
+    let api = &settings.api;
+    ApiTold {
+        role: Role::of(&settings.rules, who, &api.admins, &api.viewers).label(),
+        key: settings.headscale.api_key.is_some(),
+        bearer: api.bearer,
+    }
+}
+
+#[cfg(test)]
+mod tests;

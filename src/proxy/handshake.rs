@@ -1,0 +1,118 @@
+//! TLS handshakes of a listener: with the configuration of the moment, in bounded time, and counted by
+//! reason where they come to nothing.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::ops::metrics::{Handshake, Metrics};
+
+/// Longest wait for a whole handshake.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What ends the TLS of one listener.
+pub struct Terminator {
+    current: ArcSwap<ServerConfig>,
+    metrics: Arc<Metrics>,
+}
+
+impl Terminator {
+    /// Handshakes with `config`.
+    pub fn new(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            current: ArcSwap::new(config),
+            metrics,
+        }
+    }
+
+    /// Handshakes that begin from now on are made with `config`. Connections that are open stay as they
+    /// are; sessions of the old configuration are not resumed.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.current.store(config);
+    }
+
+    /// Takes the TLS of `tcp` off.
+    ///
+    /// # Errors
+    /// What rustls makes of the handshake, and `TimedOut` where it takes longer than 10 s.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        // On the heap, so that the task of a connection is no larger for it afterwards.
+        let handshake = Box::pin(self.handshake(tcp));
+        let ended = match tokio::time::timeout(PATIENCE, handshake).await {
+            Ok(ended) => ended,
+            Err(_) => Err(ErrorKind::TimedOut.into()),
+        };
+        if let Err(error) = &ended {
+            self.metrics.handshake_failed(reason(error));
+        }
+        ended
+    }
+
+    async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+        begun.into_stream(self.current.load_full()).await
+    }
+}
+
+/// What became of a handshake, as far as it can be told from here.
+fn reason(error: &io::Error) -> Handshake {
+    use rustls::Error as Tls;
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match (tls, error.kind()) {
+        (Some(Tls::NoCertificatesPresented), _) => Handshake::NoClientCertificate,
+        (Some(Tls::InvalidCertificate(_)), _) => Handshake::ClientCertificate,
+        (Some(Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol), _) => Handshake::Incompatible,
+        (Some(Tls::AlertReceived(_)), _) => Handshake::Alert,
+        (Some(_), _) => Handshake::Broken,
+        (None, ErrorKind::TimedOut) => Handshake::Timeout,
+        (None, _) => Handshake::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_that_came_to_nothing_has_a_reason() {
+        use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+        let tls = |error: rustls::Error| io::Error::new(ErrorKind::InvalidData, error);
+        for (error, expected) in [
+            (
+                tls(rustls::Error::NoCertificatesPresented),
+                Handshake::NoClientCertificate,
+            ),
+            (
+                tls(rustls::Error::InvalidCertificate(
+                    CertificateError::UnknownIssuer,
+                )),
+                Handshake::ClientCertificate,
+            ),
+            (
+                tls(PeerIncompatible::NoCipherSuitesInCommon.into()),
+                Handshake::Incompatible,
+            ),
+            (
+                tls(rustls::Error::NoApplicationProtocol),
+                Handshake::Incompatible,
+            ),
+            (
+                tls(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
+                Handshake::Alert,
+            ),
+            (tls(rustls::Error::DecryptError), Handshake::Broken),
+            (ErrorKind::TimedOut.into(), Handshake::Timeout),
+            (ErrorKind::UnexpectedEof.into(), Handshake::Gone),
+            (ErrorKind::ConnectionReset.into(), Handshake::Gone),
+        ] {
+            assert_eq!(reason(&error), expected, "{error:?}");
+        }
+    }
+}
