@@ -12,6 +12,7 @@ mod migrate;
 mod sessions;
 mod status;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App, Configuration};
+use crate::app::{self, App, Configuration, Forebear, Inherited, Program, StartError};
 use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
@@ -56,6 +57,9 @@ enum Command {
         /// will take everybody for somebody new: see `headscale-migrate`
         #[arg(long)]
         accept_new_identity: bool,
+        /// Take the place of the process that started this one, by what it hands over at standard input
+        #[arg(long, hide = true)]
+        take_over: bool,
     },
     /// Check the configuration and report every mistake; no network
     Check {
@@ -94,6 +98,7 @@ pub fn run() -> ExitCode {
     let environment = Environment::from_process();
     let command = cli.command.unwrap_or(Command::Serve {
         accept_new_identity: false,
+        take_over: false,
     });
     let done = match command {
         // What needs no configuration, or says itself what is wrong with it.
@@ -119,7 +124,8 @@ fn with_settings(command: Command, source: Source) -> ExitCode {
     let done = match command {
         Command::Serve {
             accept_new_identity,
-        } => return serve(source, loaded, seen, accept_new_identity),
+            take_over,
+        } => return serve(source, loaded, seen, (accept_new_identity, take_over)),
         Command::Explain(explain) => explain.run(&settings),
         Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
@@ -190,7 +196,12 @@ fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-fn serve(source: Source, loaded: Loaded, seen: Seen, accept_new_identity: bool) -> ExitCode {
+fn serve(
+    source: Source,
+    loaded: Loaded,
+    seen: Seen,
+    (accept_new_identity, take_over): (bool, bool),
+) -> ExitCode {
     let settings = loaded.settings.clone();
     let format = if settings.log.json {
         Format::Json
@@ -208,6 +219,11 @@ fn serve(source: Source, loaded: Loaded, seen: Seen, accept_new_identity: bool) 
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    // Before there are threads: it changes the environment.
+    let (forebear, inherited) = match inherited(take_over) {
+        Ok(both) => both,
+        Err(why) => return end(&why),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = settings.workers {
         runtime.worker_threads(workers);
@@ -221,9 +237,8 @@ fn serve(source: Source, loaded: Loaded, seen: Seen, accept_new_identity: bool) 
     };
     let served = runtime.block_on(async {
         // Before anything that takes time: a SIGHUP that nobody asked for ends the process.
-        let hangups = signal(SignalKind::hangup()).map_err(crate::app::StartError::Signals)?;
-        let app = App::build(settings, accept_new_identity)?;
-        let signals = signals().map_err(crate::app::StartError::Signals)?;
+        let hangups = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let program = Program::of_this_process(again(source.path(), accept_new_identity));
         let configuration = Configuration {
             source,
             loaded,
@@ -231,18 +246,48 @@ fn serve(source: Source, loaded: Loaded, seen: Seen, accept_new_identity: bool) 
             log,
             hangups,
         };
-        app.reading_again(configuration).serve(signals, || {}).await
+        let app = App::build(settings, accept_new_identity)?
+            .inheriting(inherited)
+            .succeeded_by(program)
+            .reading_again(configuration);
+        let app = match forebear {
+            Some(forebear) => app.after(forebear),
+            None => app,
+        };
+        let signals = signals().map_err(StartError::Signals)?;
+        app.serve(signals, || {}).await
     });
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            let told = with_causes(&why);
-            tracing::error!("{told}");
-            complain(&told);
-            ExitCode::from(why.exit_code())
-        }
+        Err(why) => end(&why),
     }
+}
+
+/// Listeners that are open already, and whose they were if they are those of a process that serves.
+fn inherited(take_over: bool) -> Result<(Option<Forebear>, Inherited), StartError> {
+    if take_over {
+        let (forebear, inherited) = Forebear::at_standard_input().map_err(StartError::Forebear)?;
+        return Ok((Some(forebear), inherited));
+    }
+    Ok((None, Inherited::from_systemd()?))
+}
+
+/// The arguments of a process that takes the place of this one.
+fn again(path: &Path, accept_new_identity: bool) -> Vec<OsString> {
+    let mut arguments = vec!["serve".into(), "--take-over".into()];
+    arguments.extend(["--config".into(), path.as_os_str().to_owned()]);
+    if accept_new_identity {
+        arguments.push("--accept-new-identity".into());
+    }
+    arguments
+}
+
+fn end(why: &StartError) -> ExitCode {
+    let told = with_causes(why);
+    tracing::error!("{told}");
+    complain(&told);
+    ExitCode::from(why.exit_code())
 }
 
 /// SIGTERM and SIGINT, one call each.

@@ -12,7 +12,7 @@ use super::status::{Reload, Status};
 use super::tls::Tls;
 use crate::config::{Loaded, Problem, Reading, Refusal, Seen, Source, Taken};
 use crate::domain::time::Clock;
-use crate::ops::audit::{Act, Actor, Entry};
+use crate::ops::audit::{Act, Actor, Entry, Outcome};
 use crate::ops::log;
 use crate::ops::metrics::Metrics;
 
@@ -169,7 +169,7 @@ impl Reloader {
         self.configuration.loaded = taken.loaded;
         let now = self.clock.now();
         self.metrics.config_loaded(now);
-        self.record(by, Act::Reloaded);
+        self.record(by, Outcome::Done);
         self.status.loaded(
             Reload {
                 at: now,
@@ -194,7 +194,7 @@ impl Reloader {
             tracing::error!("{problem}");
         }
         self.metrics.config_refused();
-        self.record(by, Act::ReloadRefused);
+        self.record(by, Outcome::Refused);
         self.status.refused(Reload {
             at: self.clock.now(),
             by: by.label(),
@@ -204,12 +204,16 @@ impl Reloader {
         });
     }
 
-    fn record(&self, by: By, act: Act) {
+    fn record(&self, by: By, outcome: Outcome) {
         let by = match by {
             By::Signal => Actor::Signal,
             By::File => Actor::File,
         };
-        Entry::new(act, by, "").record();
+        let entry = Entry {
+            outcome,
+            ..Entry::new(Act::Reloaded, by, "")
+        };
+        self.rooms.houses.now().audit.record(&entry);
     }
 }
 

@@ -4,10 +4,13 @@
 //! A session that was ended, evicted or outlived its limits is gone for every copy of its cookie:
 //! nothing about it can be rebuilt from what a browser holds.
 
+pub mod kin;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -59,6 +62,8 @@ pub struct Sessions {
     random: Arc<dyn Random>,
     /// Where they really are, when replicas share them; then nothing is in `live`.
     shared: Option<Arc<SharedSessions>>,
+    /// The other process, while one takes the place of the other.
+    kin: ArcSwapOption<kin::Kin>,
 }
 
 impl Sessions {
@@ -96,6 +101,7 @@ impl Sessions {
             clock,
             random,
             shared: None,
+            kin: ArcSwapOption::empty(),
         }
     }
 
@@ -142,6 +148,7 @@ impl Sessions {
             self.end(&oldest).await?;
         }
         self.forget_unless_kept(&live);
+        self.tell_began(&live).await;
         Ok((id, live))
     }
 
@@ -244,6 +251,7 @@ impl Sessions {
             self.index.refile(live.key, &before, &live.session);
         }
         self.forget_unless_kept(&live);
+        self.tell_updated(&live).await;
         Ok((!live.is_over()).then_some(live))
     }
 
@@ -256,7 +264,11 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             return shared.end(key).await;
         }
-        Ok(self.live.remove(key).map(|entry| entry.session.load_full()))
+        let ended = self.live.remove(key);
+        if ended.is_some() {
+            self.tell_ended(key);
+        }
+        Ok(ended.map(|entry| entry.session.load_full()))
     }
 
     /// Ends every session of a person at the provider; returns how many there were.
@@ -396,7 +408,9 @@ impl Sessions {
         if let Some(shared) = &self.shared {
             return shared.with_state(live, change).await;
         }
-        Ok(change(&mut lock(&live.entry.state)))
+        let changed = change(&mut lock(&live.entry.state));
+        self.tell_updated(live).await;
+        Ok(changed)
     }
 
     /// The right to refresh this session at the provider; `None` while another has it.
