@@ -3,6 +3,7 @@
 
 mod bind;
 mod desk;
+mod edge;
 mod inherited;
 mod probes;
 mod refurbish;
@@ -31,7 +32,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use succession::{Estate, Succeeded};
+use succession::Estate;
 
 use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
@@ -45,11 +46,9 @@ use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::notify;
-use crate::ops::pulse::Pulse;
 use crate::ops::rate::RateLimiter;
 use crate::ops::trace::{Collector, ExportError, Tracer};
-use crate::proxy::accept::{Entrance, Front};
-use crate::proxy::doorkeeper::Door;
+use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
@@ -73,12 +72,8 @@ use status::Status;
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
-/// How long tasks that were told to end may take to do so.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long the audit log's last lines may take to be written, and the last traces to be sent.
 const LAST_LINES: Duration = Duration::from_secs(3);
-/// How long a refresh that is under way at the end may take.
-const LAST_REFRESH: Duration = Duration::from_secs(3);
 
 /// Why the process does not start, or not any longer. Each is a sentence, and an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -201,16 +196,7 @@ pub struct App {
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
-    /// The public listeners are open.
-    started: Arc<AtomicBool>,
-    /// Whether the loops of all listeners turn.
-    pulse: Pulse,
-    /// Listeners that are open already.
-    inherited: Inherited,
-    /// The process whose place this one takes.
-    forebear: Option<Forebear>,
-    /// How the one that takes this one's place is started.
-    program: Option<Program>,
+    edge: edge::Edge,
 }
 
 /// Puts a new key in front of the key ring; a running process uses it from its next start on.
@@ -366,11 +352,7 @@ impl App {
             tls,
             snapshot,
             drain,
-            started: Arc::default(),
-            pulse: Pulse::default(),
-            inherited: Inherited::default(),
-            forebear: None,
-            program: None,
+            edge: edge::Edge::default(),
         })
     }
 
@@ -392,25 +374,6 @@ impl App {
         Arc::clone(&self.tls)
     }
 
-    /// The same with listeners that are open already.
-    #[must_use]
-    pub fn inheriting(self, inherited: Inherited) -> Self {
-        Self { inherited, ..self }
-    }
-
-    /// Takes the place of a process that serves.
-    #[must_use]
-    pub fn after(self, forebear: Forebear) -> Self {
-        let forebear = Some(forebear);
-        Self { forebear, ..self }
-    }
-
-    /// SIGUSR2 makes another process take the place of this one, which is started like this.
-    #[must_use]
-    pub fn succeeded_by(self, program: Option<Program>) -> Self {
-        Self { program, ..self }
-    }
-
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
     ///
     /// The issuer's private listener opens first and closes last; then the operator's; the public
@@ -423,18 +386,13 @@ impl App {
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        let mut inherited = std::mem::take(&mut self.inherited);
+        let mut inherited = std::mem::take(&mut self.edge.inherited);
         let sockets = bind::Sockets::reserve(&self.settings, &mut inherited)?;
         inherited.check_used()?;
-        let mut forebear = self.forebear.take();
+        let mut forebear = self.edge.forebear.take();
         let local = self.admin_socket(forebear.as_mut())?;
         let mut upgrades = succession::Upgrades::listen()?;
-        let closing = Drain::default();
-        if forebear.is_some() {
-            // Not before everything is there, and the other one has let go.
-            self.drain.set_door(Door::Held);
-            closing.set_door(Door::Held);
-        }
+        let closing = self.closing(forebear.is_some());
         let mut estate = Estate::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
@@ -467,7 +425,7 @@ impl App {
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
-        let watchdog = tasks.spawn(notify::watchdog(self.pulse.clone()));
+        let watchdog = tasks.spawn(notify::watchdog(self.edge.pulse.clone()));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
@@ -485,32 +443,20 @@ impl App {
             let provider = || Arc::clone(&houses.now().provider);
             Provider::keep_fresh(provider, stopping, random.as_ref()).await;
         });
-        let mut public = Vec::new();
-        let entrances = self.settings.listen.iter().zip(self.tls.public());
-        let entrances = entrances.map(|(listener, tls)| Entrance {
-            announced: listener.announced,
-            tls,
-        });
-        for (socket, entrance) in sockets.public.into_iter().zip(entrances) {
-            let address = socket.address();
-            let listener = socket.listen()?;
-            estate.add(address, &listener);
-            public.push((listener, entrance));
-        }
+        let public = self.listen_publicly(sockets.public, &mut estate)?;
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
-        let link = match forebear {
-            Some(forebear) => Some(self.take_over(forebear).await?),
-            None => {
-                self.take_sessions_back().await;
-                None
-            }
+        let link = if let Some(forebear) = forebear {
+            Some(self.take_over(forebear).await?)
+        } else {
+            self.take_sessions_back().await;
+            None
         };
         complete.store(true, Ordering::Release);
         for (listener, entrance) in public {
-            let doorkeeper = self.drain.doorkeeper(&self.pulse);
+            let doorkeeper = self.drain.doorkeeper(&self.edge.pulse);
             tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
         }
-        self.started.store(true, Ordering::Release);
+        self.edge.started.store(true, Ordering::Release);
         if let Some(link) = link {
             let name = local.as_ref().map(|(_, name)| name.as_ref());
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
@@ -567,56 +513,6 @@ impl App {
         }
     }
 
-    /// Serves until it is told to stop, or another process has taken over.
-    async fn until_told<S, F>(
-        &self,
-        stop: &mut S,
-        upgrades: &mut succession::Upgrades,
-        estate: &Estate,
-        closing: &Drain,
-    ) -> Option<Succeeded>
-    where
-        S: FnMut() -> F,
-        F: Future<Output = ()>,
-    {
-        loop {
-            tokio::select! {
-                () = stop() => return None,
-                () = upgrades.next() => {}
-            }
-            let handed_over = tokio::select! {
-                handed_over = self.hand_over(estate, closing) => handed_over,
-                () = stop() => {
-                    self.take_back(closing);
-                    return None;
-                }
-            };
-            match handed_over {
-                Ok(succeeded) => return Some(succeeded),
-                Err(why) => tracing::error!(
-                    reason = %why,
-                    "no other process took over: this one goes on as before"
-                ),
-            }
-        }
-    }
-
-    /// The operator's socket: opened, or taken over from the process before.
-    fn admin_socket(
-        &self,
-        forebear: Option<&mut Forebear>,
-    ) -> Result<Option<(Arc<UnixListener>, Arc<socket::Name>)>, StartError> {
-        let Some(settings) = &self.settings.admin.socket else {
-            return Ok(None);
-        };
-        let handed = forebear.and_then(|forebear| forebear.admin_at(&settings.path));
-        let (listener, name) = match handed {
-            Some(handed) => socket::adopt(settings, handed.listener, handed.lock)?,
-            None => socket::listen(settings)?,
-        };
-        Ok(Some((Arc::new(listener), Arc::new(name))))
-    }
-
     fn open_private(
         &self,
         tasks: &mut JoinSet<()>,
@@ -634,7 +530,7 @@ impl App {
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, self.tls.issuer()),
-            closing.doorkeeper(&self.pulse),
+            closing.doorkeeper(&self.edge.pulse),
             stop,
             move |mut request, caller| {
                 if let Caller::Remote(peer) = caller {
@@ -671,7 +567,7 @@ impl App {
                 .map(|replicas| Arc::clone(&replicas.shared)),
             tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
-            started: Arc::clone(&self.started),
+            started: Arc::clone(&self.edge.started),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),
                 complete,
@@ -691,7 +587,7 @@ impl App {
             let admin = Arc::clone(&admin);
             tasks.spawn(private::serve(
                 listening,
-                closing.doorkeeper(&self.pulse),
+                closing.doorkeeper(&self.edge.pulse),
                 closing.stopping(),
                 move |request, caller| {
                     let admin = Arc::clone(&admin);
@@ -700,75 +596,6 @@ impl App {
             ));
         }
         Ok(())
-    }
-
-    /// Says that it is not ready any more, and goes on for as long as whoever asks for readiness needs to
-    /// hear of it. False when the operator insists meanwhile.
-    async fn lead<S, F>(&self, stop: &mut S) -> bool
-    where
-        S: FnMut() -> F,
-        F: Future<Output = ()>,
-    {
-        let lead = self.current.now().shutdown.lead;
-        self.drain.leave();
-        if lead.is_zero() {
-            return true;
-        }
-        tracing::info!(
-            lead_s = lead.as_secs_f64(),
-            "not ready any more: still accepting for shutdown.lead"
-        );
-        tokio::select! {
-            () = tokio::time::sleep(lead) => true,
-            () = stop() => false,
-        }
-    }
-
-    /// Nothing new begins; what is open may end by itself, until the grace is over or the operator
-    /// insists. The private listeners close last: a registration on its way needs them.
-    async fn drain_and_close<S, F>(&self, mut stop: S, closing: &Drain)
-    where
-        S: FnMut() -> F,
-        F: Future<Output = ()>,
-    {
-        self.drain.stop();
-        let open = self.drain.open();
-        tracing::info!(
-            open,
-            "stopping: nothing new begins, what is open may finish"
-        );
-        tokio::select! {
-            ended = self.drain.wait(self.current.now().shutdown.grace) => {
-                if !ended {
-                    tracing::warn!(open = self.drain.open(), "cutting what is still open");
-                }
-            }
-            () = stop() => tracing::warn!("told twice: cutting what is still open"),
-        }
-        self.close(closing).await;
-    }
-
-    /// The operator insisted before anything was over.
-    async fn cut_and_close(&self, closing: &Drain) {
-        self.drain.stop();
-        tracing::warn!(
-            open = self.drain.open(),
-            "told twice: cutting what is still open"
-        );
-        self.close(closing).await;
-    }
-
-    async fn close(&self, closing: &Drain) {
-        self.drain.cut();
-        self.drain.wait(LAST_WORDS).await;
-        // The refresh token that it brings is the only one that counts from then on.
-        let rechecks = Arc::clone(&self.houses.now().rechecks);
-        let settled = rechecks.settled();
-        if tokio::time::timeout(LAST_REFRESH, settled).await.is_err() {
-            tracing::warn!("a refresh was under way: who is affected has to sign in again");
-        }
-        closing.stop();
-        tracing::info!("stopped");
     }
 }
 

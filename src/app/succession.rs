@@ -133,7 +133,11 @@ impl App {
         estate: &Estate,
         closing: &Drain,
     ) -> Result<Succeeded, SuccessionError> {
-        let program = self.program.as_ref().ok_or(SuccessionError::NoProgram)?;
+        let program = self
+            .edge
+            .program
+            .as_ref()
+            .ok_or(SuccessionError::NoProgram)?;
         tracing::info!(program = %program.path().display(), "starting the process that is to take over");
         let (mut successor, mut link) = Successor::start(program, estate)?;
         let wait = START + self.settings.oidc.start_timeout;

@@ -154,11 +154,10 @@ fn parse_binary(header: &[u8]) -> Result<Announced, HeaderError> {
         .map_err(|_| HeaderError::Malformed("its fields are not those of version 2"))?;
     let over_tls = check_values(header, &parsed)?;
     let source = match (parsed.addresses, parsed.protocol) {
-        (v2::Addresses::Unspecified, _) => None,
+        (v2::Addresses::Unspecified, _) | (v2::Addresses::Unix(_), v2::Protocol::Stream) => None,
         (_, v2::Protocol::Datagram | v2::Protocol::Unspecified) => {
             return Err(HeaderError::Malformed("the connection is no stream"));
         }
-        (v2::Addresses::Unix(_), v2::Protocol::Stream) => None,
         (v2::Addresses::IPv4(told), v2::Protocol::Stream) => {
             Some((IpAddr::from(told.source_address), told.source_port))
         }

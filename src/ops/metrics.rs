@@ -68,6 +68,16 @@ pub struct Metrics {
     watched: WatchFamilies,
 }
 
+fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
+    families.counters(
+        (
+            "proxy_headers_refused_total",
+            "Connections closed for want of a PROXY header, by reason.",
+        ),
+        &[("reason", ProxyHeader::ALL)],
+    )
+}
+
 impl Metrics {
     /// A registry of its own with every series at zero.
     ///
@@ -146,13 +156,7 @@ impl Metrics {
                 ),
                 &[("kind", Limit::ALL)],
             )?,
-            proxy_headers_refused: families.counters(
-                (
-                    "proxy_headers_refused_total",
-                    "Connections closed for want of a PROXY header, by reason.",
-                ),
-                &[("reason", ProxyHeader::ALL)],
-            )?,
+            proxy_headers_refused: proxy_headers_refused(&families)?,
             store_up: families.gauge(
                 "store_up",
                 "Whether the session store that replicas share answered when last asked.",

@@ -188,7 +188,7 @@ fn whoever_is_not_announced_or_not_trusted_is_closed_and_hears_nothing() {
             ]
             .concat(),
         ),
-        ("64 KiB of values", binary(0x21, 0x11, &[0; 65535])),
+        ("64 KiB of values", binary(0x21, 0x11, &vec![0; 65535])),
     ];
     for (what, sent) in &trusted {
         refused(what, ours, sent);

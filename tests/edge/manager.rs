@@ -71,7 +71,9 @@ fn the_manager_hears_when_everything_is_open_and_when_the_end_begins() {
     let mut waiting = House::launch_in(
         |plan| plan.config(NOWHERE, NOWHERE, &More::default()),
         &[],
-        |_, command| drop(command.env("NOTIFY_SOCKET", &manager.path)),
+        |_, command| {
+            command.env("NOTIFY_SOCKET", &manager.path);
+        },
     );
     waiting.wait_for_log("no discovery");
     assert!(manager.has_heard_nothing(), "it is not ready");
@@ -80,7 +82,9 @@ fn the_manager_hears_when_everything_is_open_and_when_the_end_begins() {
     let mut house = House::launch_in(
         |plan| alone(plan, NOWHERE, "shutdown: { lead: 5m }\n"),
         &[],
-        |_, command| drop(command.env("NOTIFY_SOCKET", &manager.path)),
+        |_, command| {
+            command.env("NOTIFY_SOCKET", &manager.path);
+        },
     );
     assert_eq!(manager.hears(""), "READY=1");
     assert!(Raw::connect(house.plan.public).is_ok());
@@ -181,7 +185,9 @@ fn what_was_passed_to_another_process_is_left_alone() {
     let mut house = House::launch_in(
         |plan| alone(plan, NOWHERE, ""),
         &[],
-        |_, command| drop(command.env("LISTEN_FDS", "1").env("LISTEN_PID", "1")),
+        |_, command| {
+            command.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
+        },
     );
     house.wait_for_log("serving");
 }

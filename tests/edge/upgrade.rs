@@ -85,6 +85,17 @@ impl Upgradable {
         self.stage.house.wait_for_log(SERVES);
     }
 
+    /// The process that took over is replaced too.
+    fn upgrade_again(&self) {
+        let before = self.successor().expect("one took over");
+        signal("USR2", &before);
+        let deadline = Instant::now() + PATIENCE;
+        while self.successor().as_ref() == Some(&before) {
+            assert!(Instant::now() < deadline, "{}", self.stage.house.log());
+            std::thread::yield_now();
+        }
+    }
+
     fn public(&self) -> SocketAddr {
         self.stage.house.plan.public
     }
@@ -412,6 +423,7 @@ fn a_devices_registration_and_the_operators_socket_go_over() {
     );
     let page = person.get(callback.as_str());
     assert_eq!(page.status(), 200, "{}", page.text());
+    place.upgrade_again();
     let page = person.open(asked.as_str());
     assert_eq!(page.status(), 200, "{}", page.text());
     assert_eq!(

@@ -134,7 +134,8 @@ fn tls(old: &Old, secure: bool, notes: &mut Notes) -> Tls {
         return Tls::Files { cert, key };
     }
     if old.text("tls_letsencrypt_hostname").is_some() {
-        let text = "headscale asked for certificates itself: have another ACME client write \
+        let text = "headscale asked for certificates itself: headwarden does with `tls: { acme: true }` \
+                    and an `acme` section (docs/tls.md); or have another ACME client write \
                     /etc/headwarden/tls.crt and /etc/headwarden/tls.key";
         notes.add("tls_letsencrypt_hostname", What::ToDo, text);
         return Tls::Acme;
