@@ -99,10 +99,10 @@ listen[].tls.key_path | "/etc/other.key"
 listen[].tls.certificates | [{"cert_path":"/etc/other.crt","key_path":"/etc/other.key"}]
 listen[].tls.certificates[].cert_path | "/etc/other.crt"
 listen[].tls.certificates[].key_path | "/etc/other.key"
+listen[].tls.acme | {"cert_path":"/etc/other.crt","key_path":"/etc/other.key"}
 listen[].tls.client_ca_path | "/etc/other.pem"
 listen[].tls.client_auth | "optional"
 listen[].tls.client_names | ["other.internal"]
-listen[].tls.acme | {"cert_path":"/etc/other.crt","key_path":"/etc/other.key"}
 acme.terms_of_service_agreed | true
 acme.directory_url | "https://other.internal/directory"
 acme.contact | ["other@acmecorp.net"]
