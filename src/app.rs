@@ -6,9 +6,12 @@ mod desk;
 mod edge;
 mod inherited;
 mod probes;
+mod refurbish;
+mod reload;
 mod replicas;
 mod restart;
 mod socket;
+mod status;
 mod succession;
 mod tls;
 
@@ -32,7 +35,7 @@ use tokio::task::JoinSet;
 use succession::Estate;
 
 use crate::acme::Acme;
-use crate::config::{self, AuditPlace, Current, Settings, SignIn};
+use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
@@ -58,9 +61,14 @@ use crate::proxy::standing::Standings;
 use crate::proxy::tunnel::Tunnels;
 use crate::proxy::turned_away::TurnedAway;
 use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
+pub use reload::Configuration;
+
 use crate::session::{
     Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, Snapshot, keyring,
 };
+use refurbish::Rooms;
+use reload::Reloader;
+use status::Status;
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
@@ -179,6 +187,10 @@ pub struct App {
     probe: Probe,
     versions: Arc<VersionWatch>,
     random: Arc<dyn Random>,
+    /// How it is, for an operator who asks.
+    status: Arc<Status>,
+    /// Where its configuration comes from, if it is to be read again.
+    configuration: Option<Configuration>,
     /// The certificates of our listeners.
     tls: Arc<tls::Tls>,
     /// Where sessions wait while the process is stopped.
@@ -287,9 +299,17 @@ impl App {
             Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
         });
         let drain = Drain::default();
-        let houses = Houses::new(House {
-            web_uis: web_uis(&settings)?,
-            grpc: grpc(&settings)?,
+        let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
+        metrics.config_loaded(clock.now());
+        let new_origin =
+            |upstream: &Upstream, timeout| Origin::new(upstream.clone(), timeout).map(Arc::new);
+        let web_uis = web_uis(&settings, new_origin)?;
+        let grpc = grpc(&settings, new_origin)?;
+        let tracer = tracer(&settings, &random, &metrics)?;
+        let houses = Houses::new(|succession| House {
+            succession,
+            web_uis,
+            grpc,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
             provider,
             sessions,
@@ -305,7 +325,7 @@ impl App {
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),
             audit,
-            tracer: tracer(&settings, &random, &metrics)?,
+            tracer,
             metrics,
             clock,
             random: Arc::clone(&random),
@@ -329,11 +349,26 @@ impl App {
             probe,
             versions,
             random,
+            status,
+            configuration: None,
             tls,
             snapshot,
             drain,
             edge: edge::Edge::default(),
         })
+    }
+
+    /// The same, with a configuration that is read again while it serves.
+    #[must_use]
+    pub fn reading_again(self, configuration: Configuration) -> Self {
+        let path = configuration.source.path().to_owned();
+        let seen = configuration.seen.clone();
+        let now = self.houses.now().clock.now();
+        Self {
+            status: Arc::new(Status::new(now, Some(path), seen)),
+            configuration: Some(configuration),
+            ..self
+        }
     }
 
     /// The certificates of our listeners, for whoever says that their files are complete.
@@ -385,6 +420,9 @@ impl App {
         }
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
+        if let Some(configuration) = self.configuration.take() {
+            tasks.spawn(self.reloader(configuration).run());
+        }
         let house = self.houses.now();
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
@@ -458,6 +496,25 @@ impl App {
         Ok(())
     }
 
+    fn reloader(&self, configuration: Configuration) -> Reloader {
+        let house = self.houses.now();
+        Reloader {
+            configuration,
+            rooms: Rooms {
+                current: self.current.clone(),
+                houses: self.houses.clone(),
+                front: Arc::clone(&self.front),
+                issuer: self.issuer.clone(),
+                probe: self.probe.clone(),
+                drain: self.drain.clone(),
+            },
+            tls: Arc::clone(&self.tls),
+            status: Arc::clone(&self.status),
+            metrics: Arc::clone(&house.metrics),
+            clock: Arc::clone(&house.clock),
+        }
+    }
+
     fn open_private(
         &self,
         tasks: &mut JoinSet<()>,
@@ -504,14 +561,12 @@ impl App {
     ) -> Result<(), StartError> {
         let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
-            provider: Arc::clone(&house.provider),
             headscale: self.probe.clone(),
             trusts_an_issuer: house.headscale_signs_in(),
             shared: self
                 .replicas
                 .as_ref()
                 .map(|replicas| Arc::clone(&replicas.shared)),
-            metrics: Arc::clone(&house.metrics),
             tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
             started: Arc::clone(&self.edge.started),
@@ -522,6 +577,8 @@ impl App {
                 audit: house.audit.clone(),
             },
             settings: self.current.clone(),
+            houses: self.houses.clone(),
+            status: Arc::clone(&self.status),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
         if let (Some(address), Some(listener)) = (self.settings.admin.address, &listener) {
@@ -674,20 +731,33 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
     }
 }
 
-/// Headscale's listener for gRPC.
-fn grpc(settings: &Settings) -> Result<Option<Arc<Origin>>, TrustError> {
-    let upstream = settings.headscale.grpc.clone();
+/// Headscale's listener for gRPC, made by `origin`.
+fn grpc(
+    settings: &Settings,
+    origin: impl Fn(&Upstream, Duration) -> Result<Arc<Origin>, TrustError>,
+) -> Result<Option<Arc<Origin>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
-    let origin = upstream.map(|upstream| Origin::new(upstream, timeout).map(Arc::new));
-    origin.transpose()
+    let upstream = settings.headscale.grpc.as_ref();
+    upstream
+        .map(|upstream| origin(upstream, timeout))
+        .transpose()
 }
 
-fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
+/// The upstreams of `access`, each made by `origin`.
+fn web_uis(
+    settings: &Settings,
+    origin: impl Fn(&Upstream, Duration) -> Result<Arc<Origin>, TrustError>,
+) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
-    let origin = |upstream| Origin::new(upstream, timeout).map(Arc::new);
     settings
         .access
         .iter()
-        .map(|access| access.upstream.clone().map(origin).transpose())
+        .map(|access| {
+            access
+                .upstream
+                .as_ref()
+                .map(|upstream| origin(upstream, timeout))
+                .transpose()
+        })
         .collect()
 }

@@ -11,6 +11,7 @@ mod import;
 mod manual;
 mod migrate;
 mod sessions;
+mod status;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -19,9 +20,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App, Forebear, Inherited, Program, StartError};
-use crate::config::{self, Environment, Refusal, Settings, SignIn};
+use crate::app::{self, App, Configuration, Forebear, Inherited, Program, StartError};
+use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
 use crate::ops::panics;
@@ -75,6 +77,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// See how the running process is, and what came of its configuration
+    Status(status::Status),
     /// See who is signed in to the running process, and end sessions
     Sessions(sessions::Sessions),
     /// Put a new key in front of the key ring that seals cookies; used from the next start on
@@ -106,25 +110,29 @@ pub fn run() -> ExitCode {
         Command::Check { json } => check::run(&cli.config, &environment, json),
         Command::Doctor(doctor) => doctor.run(&cli.config, &environment),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
-        other => return with_settings(other, &cli.config, &environment),
+        Command::Status(status) if !status.needs_settings() => status.run(None),
+        other => return with_settings(other, Source::new(cli.config, environment)),
     };
     done.unwrap_or(ExitCode::from(FAILED))
 }
 
 /// Runs what cannot do without a good configuration.
-fn with_settings(command: Command, path: &Path, environment: &Environment) -> ExitCode {
-    let settings = match config::load(path, environment) {
-        Ok(settings) => settings,
-        Err(refusal) => return report(path, &refusal),
+fn with_settings(command: Command, source: Source) -> ExitCode {
+    let Reading { outcome, seen, .. } = source.read();
+    let loaded = match outcome {
+        Ok(loaded) => loaded,
+        Err(refusal) => return report(source.path(), &refusal),
     };
+    let settings = loaded.settings.clone();
     let done = match command {
         Command::Serve {
             accept_new_identity,
             take_over,
-        } => return serve(path, settings, accept_new_identity, take_over),
+        } => return serve(source, loaded, seen, (accept_new_identity, take_over)),
         Command::Explain(explain) => explain.run(&settings),
         Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
+        Command::Status(status) => status.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate(migrate) => migrate.run(&settings),
@@ -193,16 +201,25 @@ fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-fn serve(path: &Path, settings: Settings, accept_new_identity: bool, take_over: bool) -> ExitCode {
+fn serve(
+    source: Source,
+    loaded: Loaded,
+    seen: Seen,
+    (accept_new_identity, take_over): (bool, bool),
+) -> ExitCode {
+    let settings = loaded.settings.clone();
     let format = if settings.log.json {
         Format::Json
     } else {
         Format::Human
     };
-    if let Err(why) = log::init(format, &settings.log.level) {
-        complain(&why.to_string());
-        return ExitCode::from(BAD_CONFIG);
-    }
+    let log = match log::init(format, &settings.log.level) {
+        Ok(log) => log,
+        Err(why) => {
+            complain(&why.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
     panics::report_in_log();
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -224,15 +241,25 @@ fn serve(path: &Path, settings: Settings, accept_new_identity: bool, take_over: 
         }
     };
     let served = runtime.block_on(async {
+        // Before anything that takes time: a SIGHUP that nobody asked for ends the process.
+        let hangups = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let program = Program::of_this_process(again(source.path(), accept_new_identity));
+        let configuration = Configuration {
+            source,
+            loaded,
+            seen,
+            log,
+            hangups,
+        };
         let app = App::build(settings, accept_new_identity)?
             .inheriting(inherited)
-            .succeeded_by(Program::of_this_process(again(path, accept_new_identity)));
+            .succeeded_by(program)
+            .reading_again(configuration);
         let app = match forebear {
             Some(forebear) => app.after(forebear),
             None => app,
         };
         let signals = signals().map_err(StartError::Signals)?;
-        ignore_hangups().map_err(StartError::Signals)?;
         app.serve(signals, || {}).await
     });
     runtime.shutdown_background();
@@ -271,19 +298,6 @@ fn end(why: &StartError) -> ExitCode {
 /// SIGTERM and SIGINT, one call each.
 fn signals() -> io::Result<impl FnMut() -> futures::Stop> {
     futures::signals()
-}
-
-/// SIGHUP ends a process that does not ask for it, and with it every tunnel; operators send it to
-/// have files read again.
-fn ignore_hangups() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            tracing::warn!("SIGHUP changes nothing in this version: restart to read files again");
-        }
-    });
-    Ok(())
 }
 
 /// A small adapter: each call waits for the next signal.

@@ -94,16 +94,9 @@ impl Desk {
 
     /// Answers one request. A browser's is refused where a browser could come by.
     pub async fn answer(&self, request: &Request<Bytes>, caller: Caller) -> Response<Bytes> {
-        let mut id = self.random.token();
-        id.truncate(12);
-        let visit = Visit { id, caller };
-        if matches!(caller, Caller::Remote(_)) && border::is_foreign(request) {
-            tracing::warn!(
-                request_id = visit.id, peer = %caller,
-                "a request about sessions was refused: it came from a browser, or by a name"
-            );
-            let message = "not for browsers, and only by address or as localhost";
-            return visit.refuse(StatusCode::FORBIDDEN, "forbidden", message);
+        let visit = self.visit(caller);
+        if let Some(refusal) = refused(request, &visit) {
+            return refusal;
         }
         if !self.complete.load(Ordering::Acquire) {
             let (status, message) = (
@@ -118,6 +111,21 @@ impl Desk {
             None => self.several(request, &visit).await,
             Some(id) => self.single(request, &visit, id).await,
         }
+    }
+
+    /// The answer to who may not ask here at all, and to what is no question.
+    pub fn refusal(&self, request: &Request<Bytes>, caller: Caller) -> Option<Response<Bytes>> {
+        let visit = self.visit(caller);
+        refused(request, &visit).or_else(|| match *request.method() {
+            Method::GET | Method::HEAD => None,
+            _ => Some(visit.only("GET")),
+        })
+    }
+
+    fn visit(&self, caller: Caller) -> Visit {
+        let mut id = self.random.token();
+        id.truncate(12);
+        Visit { id, caller }
     }
 
     async fn several(&self, request: &Request<Bytes>, visit: &Visit) -> Response<Bytes> {
@@ -262,6 +270,19 @@ impl Desk {
         found.retain(|live| whose.covers(live));
         Ok(found)
     }
+}
+
+/// The answer to a browser that asks over TCP.
+fn refused(request: &Request<Bytes>, visit: &Visit) -> Option<Response<Bytes>> {
+    if !matches!(visit.caller, Caller::Remote(_)) || !border::is_foreign(request) {
+        return None;
+    }
+    tracing::warn!(
+        request_id = visit.id, peer = %visit.caller,
+        "a request about sessions was refused: it came from a browser, or by a name"
+    );
+    let message = "not for browsers, and only by address or as localhost";
+    Some(visit.refuse(StatusCode::FORBIDDEN, "forbidden", message))
 }
 
 const fn scope(whose: &Whose) -> Scope {

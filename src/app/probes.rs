@@ -9,14 +9,18 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
+use serde_json::json;
+
 use super::desk::Desk;
+use super::status::Status;
 use super::tls::Tls;
 use crate::config::Current;
+use crate::domain::text::escaped_json;
 use crate::headscale::{Health, Probe, Trust};
-use crate::oidc::Provider;
 use crate::ops::health::{self, Checks, Outcome};
-use crate::ops::metrics::{self, Metrics};
+use crate::ops::metrics;
 use crate::proxy::drain::Drain;
+use crate::proxy::house::Houses;
 use crate::proxy::private::Caller;
 use crate::session::shared::SharedSessions;
 
@@ -25,16 +29,12 @@ const SCRAPE: Duration = Duration::from_secs(3);
 
 /// What an operator may ask about.
 pub struct Admin {
-    /// The provider people sign in with.
-    pub provider: Arc<Provider>,
     /// The Headscale behind us.
     pub headscale: Probe,
     /// Whether Headscale should have an `oidc:` block that works.
     pub trusts_an_issuer: bool,
     /// The store that replicas share, where they do.
     pub shared: Option<Arc<SharedSessions>>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
     /// The certificates of our listeners.
     pub tls: Arc<Tls>,
     /// Whether we are stopping.
@@ -45,6 +45,10 @@ pub struct Admin {
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
     pub settings: Current,
+    /// The house as it is now.
+    pub houses: Houses,
+    /// What runs since when.
+    pub status: Arc<Status>,
 }
 
 impl Admin {
@@ -57,6 +61,10 @@ impl Admin {
         };
         if Desk::is_at(path) && may_come_here {
             return self.desk.answer(request, caller).await;
+        }
+        // Problems of a configuration may name people.
+        if path == "/status" && may_come_here {
+            return self.tell_status(request, caller).await;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(
@@ -87,19 +95,52 @@ impl Admin {
         }
     }
 
+    async fn tell_status(&self, request: &Request<Bytes>, caller: Caller) -> Response<Bytes> {
+        if let Some(refusal) = self.desk.refusal(request, caller) {
+            return refusal;
+        }
+        let ready = self.readiness().await;
+        let (settings, house) = (self.settings.now(), self.houses.now());
+        let (status, of_files) = (Arc::clone(&self.status), Arc::clone(&settings));
+        let told = tokio::task::spawn_blocking(move || status.told(&of_files)).await;
+        let mut told = told.unwrap_or_default();
+        if let Some(told) = told.as_object_mut() {
+            let ready = serde_json::from_str(&ready.body()).unwrap_or_default();
+            told.insert("ready".into(), ready);
+            told.insert("sessions".into(), house.sessions.len().into());
+            told.insert("tunnels_open".into(), house.metrics.tunnels_open().into());
+            told.insert("connections_open".into(), self.drain.open().into());
+            let issuer = settings.oidc.issuer.as_str();
+            let known = house.provider.snapshot().is_some();
+            told.insert("provider".into(), json!({"issuer": issuer, "known": known}));
+            let upstream = &settings.headscale.upstream;
+            let scheme = if upstream.tls { "https" } else { "http" };
+            let url = format!("{scheme}://{}", upstream.authority());
+            let version = house.versions.current().to_string();
+            told.insert("headscale".into(), json!({"url": url, "version": version}));
+        }
+        text(
+            StatusCode::OK,
+            "application/json",
+            format!("{}\n", escaped_json(&told.to_string())),
+        )
+    }
+
     /// Everything that is counted, with how ready we are now: as far as that is known in time.
     async fn metrics(&self) -> Response<Bytes> {
         match tokio::time::timeout(SCRAPE, self.readiness()).await {
             Ok(checks) => {
                 let ready = checks.status() == StatusCode::OK;
-                self.metrics.checked(ready, checks.passing());
+                self.houses.now().metrics.checked(ready, checks.passing());
             }
             // Headscale is the only one that is asked.
             Err(_) => self
+                .houses
+                .now()
                 .metrics
                 .checked(false, [("headscale", false)].into_iter()),
         }
-        match self.metrics.render() {
+        match self.houses.now().metrics.render() {
             Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
             Err(why) => {
                 let body = format!("metrics cannot be rendered: {why}\n");
@@ -127,7 +168,7 @@ impl Admin {
         } else {
             Outcome::Pass
         };
-        let provider = match self.provider.snapshot() {
+        let provider = match self.houses.now().provider.snapshot() {
             Some(_) => Outcome::Pass,
             None => fail("its discovery document was not fetched yet"),
         };

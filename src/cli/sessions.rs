@@ -99,7 +99,7 @@ struct Ended {
 }
 
 /// An answer that is not the one that was asked for: what to say, and the exit code.
-struct Refused(String, u8);
+pub(super) struct Refused(pub(super) String, pub(super) u8);
 
 impl Sessions {
     /// Whether the configuration has to be read to know the socket.
@@ -109,17 +109,11 @@ impl Sessions {
 
     /// Asks the running process.
     pub(super) fn run(self, settings: Option<&Settings>) -> io::Result<ExitCode> {
-        let configured = settings.and_then(|settings| settings.admin.socket.as_ref());
-        let configured = configured.map(|socket| socket.path.clone());
-        let Some(socket) = self.socket.or(configured) else {
-            complain("admin.socket_path is not set, so nobody can be asked");
-            return Ok(ExitCode::from(BAD_CONFIG));
-        };
-        let done = match self.action {
+        let done = socket_of(self.socket, settings).and_then(|socket| match self.action {
             Action::List { whose, json } => list(&socket, &whose, json),
             Action::Show { id, json } => show(&socket, &id, json),
             Action::Revoke { whose, yes, json } => revoke(&socket, &whose, yes, json),
-        };
+        });
         match done {
             Ok(text) => {
                 if !text.is_empty() {
@@ -133,6 +127,19 @@ impl Sessions {
             }
         }
     }
+}
+
+/// Where the running process is asked: as the command line says, or as the configuration does.
+pub(super) fn socket_of(
+    named: Option<PathBuf>,
+    settings: Option<&Settings>,
+) -> Result<PathBuf, Refused> {
+    let configured = settings.and_then(|settings| settings.admin.socket.as_ref());
+    let socket = named.or_else(|| configured.map(|socket| socket.path.clone()));
+    socket.ok_or_else(|| {
+        let why = "admin.socket_path is not set, so nobody can be asked";
+        Refused(why.to_owned(), BAD_CONFIG)
+    })
 }
 
 fn list(socket: &Path, whose: &ListWhose, json: bool) -> Result<String, Refused> {
@@ -214,7 +221,7 @@ fn at(id: &str) -> Result<String, Refused> {
     Ok(format!("/sessions/{id}"))
 }
 
-fn get<T: for<'de> Deserialize<'de>>(socket: &Path, target: &str) -> Result<T, Refused> {
+pub(super) fn get<T: for<'de> Deserialize<'de>>(socket: &Path, target: &str) -> Result<T, Refused> {
     read(socket, &send(socket, "GET", target)?)
 }
 
@@ -246,7 +253,7 @@ fn text<'a>(object: &'a serde_json::Value, name: &str) -> &'a str {
 }
 
 /// As it came, but on one line: its own escapes keep what does not draw away from the terminal.
-fn as_json(session: &serde_json::Value) -> String {
+pub(super) fn as_json(session: &serde_json::Value) -> String {
     crate::domain::text::escaped_json(&session.to_string())
 }
 

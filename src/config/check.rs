@@ -18,6 +18,8 @@ mod tls;
 mod tracing;
 mod values;
 
+use std::path::PathBuf;
+
 use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
@@ -31,6 +33,8 @@ pub(super) struct Checks<'a> {
     pub(super) report: Report,
     pub(super) environment: &'a Environment,
     pub(super) read_file: ReadFile<'a>,
+    /// Files that keys name.
+    pub(super) named: Vec<(String, PathBuf)>,
 }
 
 /// At least one problem was reported, and the value cannot be had.
@@ -67,6 +71,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
+    let watch = file.reload.unwrap_or_default().watch.unwrap_or(true);
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
@@ -88,6 +93,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         workers: workers.ok()?,
         limits: limits?,
         log: log?,
+        watch,
         audit: audit?,
         tracing: tracing.ok()?,
         warnings: Vec::new(),

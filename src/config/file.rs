@@ -52,6 +52,7 @@ sections! {
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
+        reload: Option<Reload>,
         audit: Option<Audit>,
         tracing: Option<Tracing>,
     }
@@ -224,6 +225,10 @@ sections! {
         logouts_per_minute: Option<u64>,
         header_timeout: Option<String>,
         keepalive_timeout: Option<String>,
+    }
+    /// `reload`.
+    Reload {
+        watch: Option<bool>,
     }
     /// `log`.
     Log {

@@ -6,6 +6,8 @@ use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::domain::hash::sha256;
+
 /// Largest file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -41,6 +43,21 @@ pub fn read_file(path: &Path) -> Result<FileText> {
         text,
         mode: metadata.permissions().mode() & 0o7777,
     })
+}
+
+/// The SHA-256 of what is in a regular file; of its first 16 MiB, where it is larger.
+///
+/// # Errors
+/// Those of the file system, and `InvalidData` for a file that is none.
+pub(super) fn hash_of_file(path: &Path) -> Result<[u8; 32]> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidData, "not a regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(16 * MAX_BYTES)
+        .read_to_end(&mut content)?;
+    Ok(sha256(&content))
 }
 
 /// The permission bits of a file that others than its owner may use; none for one that is its owner's

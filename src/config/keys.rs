@@ -160,6 +160,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.keepalive_timeout", Duration),
     ("log.format", Text),
     ("log.level", Text),
+    ("reload.watch", Flag),
     ("audit.path", Path),
     ("audit.user_names", Flag),
     ("tracing.otlp_endpoint", Text),

@@ -2,6 +2,7 @@
 //! nonsense (`check` makes them and collects every [`Problem`]). Nothing here opens a network
 //! connection; the files it reads are the configuration and the secrets that it names.
 
+mod change;
 mod check;
 mod current;
 mod env;
@@ -11,15 +12,20 @@ mod keys;
 mod problem;
 mod report;
 mod settings;
+mod source;
 mod yaml;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
+pub use change::{Change, changes};
 pub use current::Current;
 pub use env::Environment;
 pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
 pub use settings::*;
+pub use source::{Loaded, Reading, Seen, Source, Taken};
 
 use check::Checks;
 use keys::Kind;
@@ -31,12 +37,8 @@ use serde_json::Value;
 /// # Errors
 /// Every mistake there is. Neither a problem nor a warning holds a secret.
 pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Refusal> {
-    let name = path.display().to_string();
-    let file = read_file(path).map_err(|error| {
-        let reason = format!("the configuration cannot be read: {error}");
-        Problem::new(name.as_str(), reason).hint("name another with --config")
-    })?;
-    read(&file.text, &name, Some(file.mode), environment, &read_file)
+    let source = Source::new(path.to_owned(), environment.clone());
+    source.read().outcome.map(|loaded| loaded.settings)
 }
 
 /// The same for a text, with secret files read by `read_file`.
@@ -48,7 +50,10 @@ pub fn read_text(
     environment: &Environment,
     read_file: ReadFile<'_>,
 ) -> Result<Settings, Refusal> {
-    read(text, "the file", None, environment, read_file)
+    let draft = draft(text, "the file", None, environment)?;
+    judge(draft, environment, read_file)
+        .map(|(settings, _)| settings)
+        .map_err(|refusal| *refusal)
 }
 
 /// The tree of another program's YAML, read as ours is: no key twice, no bomb. `name` is what to call
@@ -70,26 +75,65 @@ pub fn key_paths() -> impl Iterator<Item = &'static str> {
     keys::KEYS.iter().map(|(key, _)| *key)
 }
 
-fn read(
+/// The file as written, with what the environment overrides, before any check.
+#[derive(Clone)]
+struct Draft {
+    name: String,
+    tree: Value,
+    lines: BTreeMap<String, u64>,
+    origins: env::Origins,
+    problems: Vec<Problem>,
+    /// The file's permissions, where it holds secrets that everybody may read.
+    open: Option<u32>,
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Secrets may stand in it.
+        f.debug_struct("Draft").finish_non_exhaustive()
+    }
+}
+
+fn draft(
     text: &str,
     name: &str,
     mode: Option<u32>,
     environment: &Environment,
-    read_file: ReadFile<'_>,
-) -> Result<Settings, Refusal> {
+) -> Result<Draft, Refusal> {
     let document = yaml::parse_document(text, name).map_err(|problem| *problem)?;
     let mut problems = Vec::new();
     let mut tree = document.value;
-    let open_file = mode.filter(|mode| mode & 0o007 != 0 && holds_secrets(&tree));
+    let open = mode.filter(|mode| mode & 0o007 != 0 && holds_secrets(&tree));
     let origins = env::apply(&mut tree, environment, &mut problems);
-    let mut report = Report::new(tree.clone(), document.lines, origins, problems);
-    if let Some(mode) = open_file {
+    Ok(Draft {
+        name: name.to_owned(),
+        tree,
+        lines: document.lines,
+        origins,
+        problems,
+        open,
+    })
+}
+
+/// Every check; with the settings come the files that keys name.
+fn judge(
+    draft: Draft,
+    environment: &Environment,
+    read_file: ReadFile<'_>,
+) -> Result<(Settings, Vec<(String, PathBuf)>), Box<Refusal>> {
+    let mut report = Report::new(
+        draft.tree.clone(),
+        draft.lines,
+        draft.origins,
+        draft.problems,
+    );
+    if let Some(mode) = draft.open {
         report.warn(
-            name,
+            &draft.name,
             format!("holds a secret and everybody may read it (mode {mode:04o})"),
         );
     }
-    let (file, offenders) = file::decode(tree);
+    let (file, offenders) = file::decode(draft.tree);
     for offender in offenders {
         report.undecodable(&offender);
     }
@@ -97,16 +141,23 @@ fn read(
         report,
         environment,
         read_file,
+        named: Vec::new(),
     };
     let settings = check::check(file, &mut checks);
     let (problems, warnings) = checks.report.finish();
     match settings {
-        Some(settings) if problems.is_empty() => Ok(Settings {
-            warnings,
-            ..settings
-        }),
-        _ if problems.is_empty() => Err(Problem::new(name, "a check failed without a word").into()),
-        _ => Err(Refusal { problems, warnings }),
+        Some(settings) if problems.is_empty() => Ok((
+            Settings {
+                warnings,
+                ..settings
+            },
+            checks.named,
+        )),
+        _ if problems.is_empty() => {
+            let problem = Problem::new(draft.name, "a check failed without a word");
+            Err(Box::new(problem.into()))
+        }
+        _ => Err(Box::new(Refusal { problems, warnings })),
     }
 }
 

@@ -52,6 +52,14 @@ impl Problem {
         self
     }
 
+    /// The same on one line.
+    pub fn on_one_line(&self) -> String {
+        let block = self.to_string().replace("\n  ", "; ");
+        block
+            .replace("; value:  ", "; value: ")
+            .replace("; hint:   ", "; hint: ")
+    }
+
     /// The order in which problems are printed: as they stand in the file, then those that stand
     /// nowhere, by key.
     pub(super) fn order(&self) -> impl Ord + use<> {

@@ -56,6 +56,8 @@ pub struct Settings {
     pub limits: ClientLimits,
     /// Logging.
     pub log: Log,
+    /// Whether files that change are read again by themselves.
+    pub watch: bool,
     /// The audit log.
     pub audit: Audit,
     /// Traces; `None` is off.

@@ -3,6 +3,7 @@
 
 mod guide;
 mod provider;
+mod reading_again;
 mod rest;
 mod sides;
 mod tls;

@@ -1,8 +1,11 @@
 //! Questions to Headscale that need no key: is it well, does it trust an issuer, which version is it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::http::{Client, ClientError, FetchError};
+use arc_swap::ArcSwap;
+
+use super::http::{Client, ClientError, FetchError, Fetched};
 use super::versions::Version;
 use crate::config::{Headscale, Upstream};
 use crate::domain::secret::Secret;
@@ -37,9 +40,9 @@ pub enum Trust {
     Unclear(u16),
 }
 
-/// Asks one Headscale.
+/// Asks one Headscale. A copy asks by the same settings, also where they change.
 #[derive(Clone, Debug)]
-pub struct Probe(Client);
+pub struct Probe(Arc<ArcSwap<Client>>);
 
 impl Probe {
     /// A probe for the Headscale in `settings`.
@@ -61,7 +64,18 @@ impl Probe {
         connect: Duration,
         total: Duration,
     ) -> Result<Self, ProbeError> {
-        Ok(Self(Client::new(upstream, connect, total)?))
+        let client = Client::new(upstream, connect, total)?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(client))))
+    }
+
+    /// This one and its copies ask as `other` does from now on.
+    pub fn take_over(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+
+    async fn get(&self, path: &str) -> Result<Fetched, FetchError> {
+        let client = self.0.load_full();
+        client.get(path).await
     }
 
     /// `GET /health`.
@@ -70,7 +84,7 @@ impl Probe {
     ///
     /// [`FetchError`] when there is no answer.
     pub async fn health(&self) -> Result<Health, FetchError> {
-        let answer = self.0.get("/health").await?;
+        let answer = self.get("/health").await?;
         Ok(if answer.status == 200 {
             Health::Pass
         } else {
@@ -85,7 +99,7 @@ impl Probe {
     ///
     /// [`FetchError`] when there is no answer.
     pub async fn trust(&self) -> Result<Trust, FetchError> {
-        Ok(match self.0.get("/oidc/callback").await?.status {
+        Ok(match self.get("/oidc/callback").await?.status {
             400 => Trust::Trusts,
             200 | 404 => Trust::FellBack,
             other => Trust::Unclear(other),
@@ -102,7 +116,8 @@ impl Probe {
         path: &str,
         key: &Secret<String>,
     ) -> Result<(u16, Vec<u8>), FetchError> {
-        let answer = self.0.get_with_key(path, key).await?;
+        let client = self.0.load_full();
+        let answer = client.get_with_key(path, key).await?;
         Ok((answer.status, answer.body))
     }
 
@@ -112,7 +127,7 @@ impl Probe {
     ///
     /// [`FetchError`] when there is no answer.
     pub async fn version(&self) -> Result<Version, FetchError> {
-        let answer = self.0.get("/version").await?;
+        let answer = self.get("/version").await?;
         Ok(if answer.status == 200 {
             Version::parse(&answer.body)
         } else {

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -41,7 +42,7 @@ pub(crate) enum ClientError {
 #[derive(Debug)]
 pub(crate) struct Client {
     id: String,
-    secret: Secret<[u8; 32]>,
+    secret: ArcSwap<Secret<[u8; 32]>>,
     failures: Mutex<HashMap<Option<IpAddr>, Failures>>,
 }
 
@@ -55,9 +56,15 @@ impl Client {
     pub(crate) fn new(id: &str, secret: &Secret<String>) -> Self {
         Self {
             id: id.to_owned(),
-            secret: Secret::new(hash(secret.expose())),
+            secret: ArcSwap::from_pointee(Secret::new(hash(secret.expose()))),
             failures: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Only this secret is the client's from now on.
+    pub(crate) fn change_secret(&self, secret: &Secret<String>) {
+        let secret = Secret::new(hash(secret.expose()));
+        self.secret.store(Arc::new(secret));
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -85,7 +92,7 @@ impl Client {
 
     fn check(&self, id: &str, secret: &str) -> bool {
         // Hashes have one length, so the comparison's time tells nothing about the secret's.
-        let same = self.secret.expose().ct_eq(&hash(secret));
+        let same = self.secret.load().expose().ct_eq(&hash(secret));
         bool::from(same) && id == self.id
     }
 

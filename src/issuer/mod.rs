@@ -47,6 +47,7 @@ pub use subject::SubjectError;
 use crate::config::{IssuerSettings, ServerUrl};
 use crate::domain::leg::AuthorizeRequest;
 use crate::domain::random::Random;
+use crate::domain::secret::Secret;
 use crate::domain::time::Clock;
 use client::Client;
 use codes::Tickets;
@@ -78,7 +79,7 @@ pub struct Issuer {
     endpoints: Endpoints,
     client: Client,
     signing: ArcSwap<Signing>,
-    node_expiry: Option<Duration>,
+    node_expiry: ArcSwap<Option<Duration>>,
     codes: Tickets<token::Grant>,
     access: Tickets<Access>,
     discovery: Bytes,
@@ -134,7 +135,7 @@ impl Issuer {
         Ok(Self {
             discovery: discovery::document(&endpoints).to_string().into(),
             client: Client::new(&settings.client_id, &settings.client_secret),
-            node_expiry: settings.node_expiry,
+            node_expiry: ArcSwap::from_pointee(settings.node_expiry),
             codes: Tickets::new("code", CODE_LIFETIME, CAPACITY, None),
             access: Tickets::new("access", token::ACCESS_TOKEN_LIFETIME, CAPACITY, None),
             endpoints,
@@ -186,6 +187,12 @@ impl Issuer {
         self.signing.store(Arc::new(Signing::new(key)));
     }
 
+    /// The client has this secret from now on, and devices stay for so long.
+    pub fn change(&self, client_secret: &Secret<String>, node_expiry: Option<Duration>) {
+        self.client.change_secret(client_secret);
+        self.node_expiry.store(Arc::new(node_expiry));
+    }
+
     /// Answers a request to the private listener. Put the caller's [`Peer`] into the extensions, so
     /// that failed client authentications are counted apart.
     pub async fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -229,7 +236,8 @@ impl Issuer {
     ) -> Result<String, IssueError> {
         subject::check_subject(&claims.sub)?;
         let now = self.clock.now();
-        token::expiry(claims, self.node_expiry, now).ok_or(IssueError::ProviderTokenExpired)?;
+        token::expiry(claims, **self.node_expiry.load(), now)
+            .ok_or(IssueError::ProviderTokenExpired)?;
         let grant = token::Grant {
             holder: holder.to_owned(),
             sub: claims.sub.clone(),

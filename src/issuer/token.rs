@@ -213,7 +213,7 @@ async fn tokens(
     claims: Claims,
     now: Timestamp,
 ) -> Result<Tokens, TokenError> {
-    let exp = expiry(&claims, issuer.node_expiry, now)
+    let exp = expiry(&claims, **issuer.node_expiry.load(), now)
         .ok_or(TokenError::InvalidGrant("the provider's token expired"))?;
     let id_token = issuer
         .signing

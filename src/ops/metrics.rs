@@ -58,6 +58,9 @@ pub struct Metrics {
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
+    reload_failures: IntCounter,
+    reload_successful: IntGauge,
+    reload_success_seconds: IntGauge,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
     tls: TlsFamilies,
@@ -173,6 +176,18 @@ impl Metrics {
                 ),
                 &[("operation", StoreOperation::ALL)],
             )?,
+            reload_failures: families.counter(
+                "config_reload_failures_total",
+                "Configurations that were read while the process ran and could not be taken over.",
+            )?,
+            reload_successful: families.gauge(
+                "config_last_reload_successful",
+                "Whether the configuration that was read last was taken over.",
+            )?,
+            reload_success_seconds: families.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When a configuration was last taken over, the one of the start included.",
+            )?,
             started: SystemClock.now(),
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
@@ -280,6 +295,25 @@ impl Metrics {
         } else {
             self.store_failures.with_label_values(labels).inc();
         }
+    }
+
+    /// Notes that a configuration was taken over.
+    pub fn config_loaded(&self, at: Timestamp) {
+        self.reload_successful.set(1);
+        let seconds = i64::try_from(at.unix()).unwrap_or(i64::MAX);
+        self.reload_success_seconds.set(seconds);
+    }
+
+    /// Counts a configuration that could not be taken over.
+    pub fn config_refused(&self) {
+        self.reload_failures.inc();
+        self.reload_successful.set(0);
+    }
+
+    /// Tunnels that are open now, of all kinds.
+    pub fn tunnels_open(&self) -> i64 {
+        let kind = |kind: &&str| self.tunnels_open.with_label_values(&[*kind]).get();
+        TUNNELS.iter().map(|it| kind(&it)).sum()
     }
 
     /// Everything, in the text exposition format ([`CONTENT_TYPE`]).

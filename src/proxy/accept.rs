@@ -34,6 +34,7 @@ use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
 use crate::acme::Challenges;
+use crate::config::ClientLimits;
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
@@ -125,6 +126,12 @@ impl Front {
             }
         }
         doorkeeper.leave();
+    }
+
+    /// Bounds clients by `limits` from now on.
+    pub fn change(&self, limits: &ClientLimits) {
+        self.slots.change(limits.connections_per_address);
+        self.tunnel_rate.change(limits.tunnels_per_minute);
     }
 
     /// A connection's places, while it lasts.

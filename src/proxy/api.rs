@@ -118,7 +118,7 @@ impl House {
         }
     }
 
-    fn role(&self, live: &Live) -> Role {
+    pub(super) fn role(&self, live: &Live) -> Role {
         let (rules, api) = (&self.settings.rules, &self.settings.api);
         Role::of(rules, &live.session.identity, &api.admins, &api.viewers)
     }

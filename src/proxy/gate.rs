@@ -306,7 +306,7 @@ impl House {
         }
     }
 
-    fn access_admits(&self, access: &Access, who: &Identity) -> bool {
+    pub(super) fn access_admits(&self, access: &Access, who: &Identity) -> bool {
         let rules = &self.settings.rules;
         rules.admits_at(who, &access.groups, &access.users)
     }

@@ -4,12 +4,14 @@
 //! runs is a new house. A request takes the present one when its head is read and keeps it: however the
 //! settings change meanwhile, everything about it is decided by the same ones.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
+
+use tokio::sync::watch;
 
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
@@ -80,30 +82,82 @@ pub struct House {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// What takes its place.
+    pub succession: Succession,
 }
 
 /// The house as it is now. A copy is the same place.
 #[derive(Clone)]
-pub struct Houses(Arc<ArcSwap<House>>);
+pub struct Houses(Arc<Present>);
+
+struct Present {
+    house: ArcSwap<House>,
+    /// Counts the houses.
+    changed: watch::Sender<u64>,
+}
+
+/// Where a house learns of the one that takes its place.
+#[derive(Clone)]
+pub struct Succession(Weak<Present>);
+
+/// Tells of a house that takes the place of another.
+pub(super) struct Changes {
+    succession: Succession,
+    heard: Option<watch::Receiver<u64>>,
+}
+
+impl Changes {
+    /// The house as it is now; `last` if there is none any more.
+    pub(super) fn present(&self, last: &Arc<House>) -> Arc<House> {
+        match self.succession.0.upgrade() {
+            Some(present) => present.house.load_full(),
+            None => Arc::clone(last),
+        }
+    }
+
+    /// Ready when there may be another one.
+    pub(super) async fn next(&mut self) {
+        if let Some(heard) = &mut self.heard
+            && heard.changed().await.is_ok()
+        {
+            return;
+        }
+        // There will be none.
+        std::future::pending().await
+    }
+}
 
 impl Houses {
-    /// Begins with `house`.
-    pub fn new(house: House) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(house)))
+    /// Begins with the house that `build` makes.
+    pub fn new(build: impl FnOnce(Succession) -> House) -> Self {
+        Self(Arc::new_cyclic(|present| Present {
+            house: ArcSwap::from_pointee(build(Succession(Weak::clone(present)))),
+            changed: watch::Sender::new(0),
+        }))
     }
 
     /// The present one: to be taken once for each request.
     pub fn now(&self) -> Arc<House> {
-        self.0.load_full()
+        self.0.house.load_full()
     }
 
-    /// Whoever comes from now on finds `house`.
+    /// Whoever comes from now on finds `house`, and what is open is judged by it.
     pub fn replace(&self, house: House) {
-        self.0.store(Arc::new(house));
+        self.0.house.store(Arc::new(house));
+        self.0.changed.send_modify(|count| *count += 1);
     }
 }
 
 impl House {
+    /// Tells of the houses that come after this one.
+    pub(super) fn changes(&self) -> Changes {
+        let present = self.succession.0.upgrade();
+        Changes {
+            heard: present.map(|present| present.changed.subscribe()),
+            succession: self.succession.clone(),
+        }
+    }
+
     /// The session of a request's cookie, if it has one that is alive and may let something through:
     /// where a re-check is due, that comes first.
     ///

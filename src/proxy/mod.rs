@@ -45,6 +45,7 @@ mod sign_in;
 pub mod slots;
 pub mod standing;
 mod step_up;
+mod still;
 pub mod stream;
 pub mod traced;
 pub mod tunnel;

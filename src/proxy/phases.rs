@@ -163,7 +163,7 @@ impl ProxyHttp for Phases {
                 // clients take a `Set-Cookie`, or the whole answer, from them.
                 session.set_ignore_info_resp(true);
                 if let (Some(live), Some(follow)) = (&route.session, ctx.follow.take()) {
-                    follow.until(live);
+                    follow.until(live, visit, house);
                 }
                 ctx.route = Some(route);
                 ctx.sent_on = Some(decided);

@@ -155,6 +155,17 @@ impl House {
         Err(self.page(visit, pages::step_up_not_done))
     }
 
+    /// Whether the sign-in of `live` is of the kind that is asked for where `visit` leads, however long ago
+    /// it was.
+    pub(super) fn is_assured_but_for_age(&self, visit: &Visit, live: &Live) -> bool {
+        let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
+        let asked = Assurance {
+            max_age: None,
+            ..asked_at(&self.settings, &visit.head.target, is_ssh_check)
+        };
+        asked.missing(&live.session, self.clock.now()).is_nothing()
+    }
+
     fn begin_step_up(
         &self,
         visit: &Visit,

@@ -167,6 +167,11 @@ impl Origin {
         })
     }
 
+    /// Whether this is one for `upstream`, as far as its settings tell.
+    pub fn is_for(&self, upstream: &Upstream, connect_timeout: Duration) -> bool {
+        self.upstream == *upstream && self.connect_timeout == connect_timeout
+    }
+
     /// Its host name or address, as configured.
     pub fn host(&self) -> &str {
         &self.upstream.host

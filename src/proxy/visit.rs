@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::head::Head;
 use super::house::House;
+use super::still::Hold;
 use super::upload::Progress;
 use crate::domain::door::Door;
 use crate::session::Live;
@@ -62,11 +63,11 @@ impl HandedOver {
 
 /// Tells the porch, at most once, which session must live for a request to go on.
 #[derive(Debug)]
-pub struct Follow(oneshot::Sender<oneshot::Receiver<()>>);
+pub struct Follow(oneshot::Sender<Hold>);
 
 /// The porch's side of a [`Follow`].
 #[derive(Debug)]
-pub struct Followed(oneshot::Receiver<oneshot::Receiver<()>>);
+pub struct Followed(oneshot::Receiver<Hold>);
 
 impl Follow {
     /// Both sides.
@@ -75,18 +76,20 @@ impl Follow {
         (Self(sender), Followed(receiver))
     }
 
-    /// The request goes on until `live` ends.
-    pub fn until(self, live: &Live) {
+    /// The request `visit`, which `live` let through in `house`, goes on until that session ends, or would
+    /// not let it through any more.
+    pub fn until(self, live: &Live, visit: &Arc<Visit>, house: &Arc<House>) {
         // Nobody there: then the request is over already.
-        drop(self.0.send(live.end()));
+        drop(self.0.send(Hold::new(live, visit, house)));
     }
 }
 
 impl Followed {
-    /// Ready when the session has ended that the request hangs on; never when it hangs on none.
+    /// Ready when the session that the request hangs on has ended, or lets it through no longer; never when
+    /// it hangs on none.
     pub async fn over(self) {
         match self.0.await {
-            Ok(end) => drop(end.await),
+            Ok(hold) => hold.over().await,
             Err(_) => std::future::pending().await,
         }
     }

@@ -78,6 +78,12 @@ impl Live {
         self.entry.last_used()
     }
 
+    /// The same session as it is by now.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        self.entry.live()
+    }
+
     /// Ready when the session has ended, or when nobody here would hear of its end: for what lasts longer
     /// than a request. A follower is not a use.
     pub fn end(&self) -> oneshot::Receiver<()> {

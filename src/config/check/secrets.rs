@@ -164,7 +164,11 @@ pub(super) fn path(key: &str, text: Option<String>, checks: &mut Checks<'_>) -> 
         return None;
     }
     match expand(text.trim(), |name| checks.environment.get(name)) {
-        Ok(path) => Some(path.into()),
+        Ok(path) => {
+            let path = PathBuf::from(path);
+            checks.named.push((key.to_owned(), path.clone()));
+            Some(path)
+        }
         Err(Expansion::Unset(name)) => {
             checks.report.refuse_with(
                 key,

@@ -163,6 +163,10 @@ pub enum Actor {
     LocalUser(u32),
     /// Whoever reached the operator's listener.
     AdminListener,
+    /// Whoever may send us a signal.
+    Signal,
+    /// Whoever may write the configuration's files.
+    File,
 }
 
 impl fmt::Display for Actor {
@@ -175,6 +179,8 @@ impl fmt::Display for Actor {
             Self::Headwarden => f.write_str("headwarden"),
             Self::LocalUser(uid) => write!(f, "uid:{uid}"),
             Self::AdminListener => f.write_str("admin_listener"),
+            Self::Signal => f.write_str("signal"),
+            Self::File => f.write_str("file"),
         }
     }
 }

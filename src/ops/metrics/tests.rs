@@ -27,7 +27,9 @@ fn every_series_is_there_at_zero_before_anything_happens() {
             // Latencies, the provider, tunnels' ends, the audit log, readiness.
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 8
             // TLS, orders of certificates, the process.
-            + 8 + 1 + 2 + 7,
+            + 8 + 1 + 2 + 7
+            // The configuration read again.
+            + 3,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series

@@ -1,0 +1,120 @@
+//! The rooms by other settings, while people are in them: everything that can fail first, then all of it in
+//! one go.
+
+use std::sync::Arc;
+
+use super::{grpc, tunnels, web_uis};
+use crate::config::{Current, Settings, SignIn};
+use crate::headscale::Probe;
+use crate::issuer::Issuer;
+use crate::oidc::Provider;
+use crate::proxy::accept::Front;
+use crate::proxy::drain::Drain;
+use crate::proxy::house::{House, Houses};
+use crate::proxy::recheck::Terms;
+use crate::proxy::upstream::Origin;
+
+/// What changes with the settings.
+#[derive(Clone)]
+pub(super) struct Rooms {
+    pub(super) current: Current,
+    pub(super) houses: Houses,
+    pub(super) front: Arc<Front>,
+    pub(super) issuer: Option<Arc<Issuer>>,
+    pub(super) probe: Probe,
+    pub(super) drain: Drain,
+}
+
+/// What could not be had beforehand.
+struct Prepared {
+    provider: Arc<Provider>,
+    headscale: Arc<Origin>,
+    web_uis: Vec<Option<Arc<Origin>>>,
+    grpc: Option<Arc<Origin>>,
+    probe: Probe,
+}
+
+impl Rooms {
+    /// Goes on by `settings`, in which only what may change differs from the present ones. `changed` are the
+    /// keys that do, those of files with another content among them.
+    ///
+    /// # Errors
+    /// A sentence; nothing has changed then.
+    pub(super) fn refurbish(
+        &self,
+        settings: &Arc<Settings>,
+        changed: &[String],
+    ) -> Result<(), String> {
+        let before = self.houses.now();
+        let prepared = prepare(&before, settings, changed)?;
+        // From the strictest on: whoever decides meanwhile decides by the new rules, or by both.
+        self.current.replace(Arc::clone(settings));
+        before.rechecks.change(Terms {
+            recheck: settings.session.recheck,
+            rules: settings.rules.clone(),
+            provider: Arc::clone(&prepared.provider),
+        });
+        if let (Some(issuer), SignIn::Issuer(terms)) = (&self.issuer, &settings.headscale.sign_in) {
+            issuer.change(&terms.client_secret, terms.node_expiry);
+        }
+        before.rates.change(&settings.limits);
+        self.front.change(&settings.limits);
+        self.probe.take_over(&prepared.probe);
+        self.houses.replace(House {
+            settings: Arc::clone(settings),
+            tunnels: Arc::new(tunnels(
+                settings,
+                &prepared.headscale,
+                &before.metrics,
+                &self.drain,
+            )),
+            provider: prepared.provider,
+            headscale: prepared.headscale,
+            web_uis: prepared.web_uis,
+            grpc: prepared.grpc,
+            ..House::clone(&before)
+        });
+        Ok(())
+    }
+}
+
+fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Prepared, String> {
+    let any = |sections: &[&str]| {
+        let of = |key: &String| sections.iter().any(|section| key.starts_with(section));
+        changed.iter().any(of)
+    };
+    let provider = if any(&["oidc."]) {
+        let provider = before.provider.with(&settings.oidc);
+        provider.map_err(|why| format!("oidc.ca_path: {why}"))?
+    } else {
+        Arc::clone(&before.provider)
+    };
+    // An upstream that stays the same keeps what is known of it.
+    let same_roots = !any(&["headscale.ca_path", "access"]);
+    let known: Vec<&Arc<Origin>> = before
+        .web_uis
+        .iter()
+        .flatten()
+        .chain([&before.headscale])
+        .chain(&before.grpc)
+        .collect();
+    let origin = |upstream: &_, timeout| {
+        let same = known
+            .iter()
+            .find(|origin| same_roots && origin.is_for(upstream, timeout));
+        match same {
+            Some(same) => Ok(Arc::clone(same)),
+            None => Origin::new(upstream.clone(), timeout).map(Arc::new),
+        }
+    };
+    let told = |why: crate::proxy::upstream::TrustError| why.to_string();
+    let timeout = settings.headscale.connect_timeout;
+    Ok(Prepared {
+        provider,
+        headscale: origin(&settings.headscale.upstream, timeout).map_err(told)?,
+        web_uis: web_uis(settings, origin).map_err(told)?,
+        grpc: grpc(settings, origin).map_err(told)?,
+        probe: Probe::new(&settings.headscale)
+            .map_err(|why| format!("headscale.ca_path: {why}"))?,
+    })
+}

@@ -1,0 +1,346 @@
+//! When a changed key counts: the one table, and what it makes of a file that is read again.
+//!
+//! What waits for a restart keeps the value it has, in every combination: the file that was read is taken
+//! with those values put back, and then checked as a whole like any other.
+
+use serde_json::{Map, Value};
+
+/// When a changed key counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// As soon as the file is read again.
+    Live,
+    /// From the next start on.
+    Restart,
+}
+
+use Change::{Live, Restart};
+
+/// Every key, in the order of the table of keys. An entry of a list counts when its list does.
+pub(super) const CHANGES: &[(&str, Change)] = &[
+    // Cookies, redirect URIs and what is sealed are bound to it.
+    ("server_url", Restart),
+    ("allow_insecure_server_url", Restart),
+    ("listen", Restart),
+    ("listen[].address", Restart),
+    ("listen[].http2", Restart),
+    ("listen[].proxy_protocol", Restart),
+    ("listen[].tls.cert_path", Restart),
+    ("listen[].tls.key_path", Restart),
+    ("listen[].tls.certificates", Restart),
+    ("listen[].tls.certificates[].cert_path", Restart),
+    ("listen[].tls.certificates[].key_path", Restart),
+    ("listen[].tls.acme", Restart),
+    ("listen[].tls.client_ca_path", Restart),
+    ("listen[].tls.client_auth", Restart),
+    ("listen[].tls.client_names", Restart),
+    ("acme.terms_of_service_agreed", Restart),
+    ("acme.directory_url", Restart),
+    ("acme.contact", Restart),
+    ("acme.names", Restart),
+    ("acme.challenge", Restart),
+    ("acme.storage_path", Restart),
+    ("acme.ca_path", Restart),
+    ("acme.eab_key_id", Restart),
+    ("acme.eab_hmac_key", Restart),
+    ("acme.eab_hmac_key_path", Restart),
+    ("admin.enabled", Restart),
+    ("admin.address", Restart),
+    ("admin.sessions", Live),
+    ("admin.socket_path", Restart),
+    ("admin.socket_access", Restart),
+    ("trusted_proxies", Live),
+    ("keys_path", Restart),
+    ("workers", Restart),
+    ("headscale.url", Restart),
+    ("headscale.grpc_url", Live),
+    ("headscale.ca_path", Live),
+    ("headscale.sign_in", Restart),
+    ("headscale.api_key", Live),
+    ("headscale.api_key_path", Live),
+    ("headscale.verify_from", Live),
+    ("headscale.response_timeout", Live),
+    ("headscale.connect_timeout", Live),
+    ("headscale.issuer.url", Restart),
+    ("headscale.issuer.address", Restart),
+    ("headscale.issuer.tls.cert_path", Restart),
+    ("headscale.issuer.tls.key_path", Restart),
+    ("headscale.issuer.tls.certificates", Restart),
+    ("headscale.issuer.tls.certificates[].cert_path", Restart),
+    ("headscale.issuer.tls.certificates[].key_path", Restart),
+    ("headscale.issuer.allow_plaintext", Restart),
+    ("headscale.issuer.client_id", Restart),
+    ("headscale.issuer.client_secret", Live),
+    ("headscale.issuer.client_secret_path", Live),
+    ("headscale.issuer.key_path", Restart),
+    ("headscale.issuer.node_expiry", Live),
+    ("headscale.issuer.ssh_max_age", Live),
+    ("headscale.issuer.ssh_acr", Live),
+    ("headscale.issuer.ssh_amr", Live),
+    ("oidc.only_start_if_oidc_is_available", Restart),
+    ("oidc.start_timeout", Restart),
+    // People, sessions and what is sealed are bound to both.
+    ("oidc.issuer", Restart),
+    ("oidc.client_id", Restart),
+    ("oidc.client_secret", Live),
+    ("oidc.client_secret_path", Live),
+    ("oidc.scope", Live),
+    ("oidc.extra_params", Live),
+    ("oidc.allowed_domains", Live),
+    ("oidc.allowed_groups", Live),
+    ("oidc.allowed_users", Live),
+    ("oidc.allow_everyone", Live),
+    ("oidc.exact_group_names", Live),
+    ("oidc.email_verified_required", Live),
+    ("oidc.pkce.enabled", Live),
+    ("oidc.pkce.method", Live),
+    ("oidc.strip_email_domain", Live),
+    ("oidc.allow_name_collisions", Live),
+    ("oidc.use_expiry_from_token", Live),
+    ("oidc.username_claim", Live),
+    ("oidc.groups_claim", Live),
+    ("oidc.allow_hs256", Live),
+    ("oidc.ca_path", Live),
+    // Replicas lock sessions by it.
+    ("oidc.timeout", Restart),
+    ("session.store", Restart),
+    ("session.store_grace", Restart),
+    ("session.redis.url", Restart),
+    ("session.redis.topology", Restart),
+    ("session.redis.nodes", Restart),
+    ("session.redis.sentinel_name", Restart),
+    ("session.redis.username", Restart),
+    ("session.redis.password", Restart),
+    ("session.redis.password_path", Restart),
+    ("session.redis.ca_path", Restart),
+    ("session.redis.prefix", Restart),
+    ("session.redis.timeout", Restart),
+    ("session.idle_timeout", Restart),
+    ("session.lifetime", Restart),
+    ("session.recheck", Live),
+    ("session.recheck_grace", Live),
+    ("session.capacity", Restart),
+    ("session.snapshot_path", Restart),
+    ("open", Live),
+    ("access", Live),
+    ("access[].path", Live),
+    ("access[].upstream", Live),
+    ("access[].ca_path", Live),
+    ("access[].groups", Live),
+    ("access[].users", Live),
+    ("access[].max_auth_age", Live),
+    ("access[].acr", Live),
+    ("access[].amr", Live),
+    ("access[].identity_headers", Live),
+    ("api.admins", Live),
+    ("api.viewers", Live),
+    ("api.bearer", Live),
+    ("shutdown.lead", Live),
+    ("shutdown.grace", Live),
+    ("shutdown.upgrade_grace", Live),
+    ("limits.connections_per_address", Live),
+    ("limits.tunnels_per_minute", Live),
+    ("limits.open_requests_per_minute", Live),
+    ("limits.api_requests_per_minute", Live),
+    ("limits.sign_ins_per_minute", Live),
+    ("limits.callbacks_per_minute", Live),
+    ("limits.registrations_per_minute", Live),
+    ("limits.logouts_per_minute", Live),
+    ("limits.header_timeout", Live),
+    ("limits.keepalive_timeout", Live),
+    ("log.format", Restart),
+    ("log.level", Live),
+    ("reload.watch", Live),
+    ("audit.path", Restart),
+    ("audit.user_names", Restart),
+    ("tracing.otlp_endpoint", Restart),
+    ("tracing.sample_one_in", Restart),
+    ("tracing.service_name", Restart),
+    ("tracing.headers_path", Restart),
+    ("tracing.ca_path", Restart),
+];
+
+/// Where a key that waits makes everything below another one wait too: half of it would be nonsense.
+const WITH: &[(&str, &str)] = &[
+    ("headscale.sign_in", "headscale.issuer."),
+    ("session.store", "session.redis."),
+];
+
+/// Files whose content counts like the value of their key, beside those of secrets.
+const CONTENTS: &[&str] = &["headscale.ca_path", "oidc.ca_path", "access[].ca_path"];
+
+/// Whether the content of the file at `key` (of the table) counts, beside its path.
+pub(super) fn counts_by_content(key: &str) -> bool {
+    CONTENTS.contains(&key)
+}
+
+/// Keys that a value can be set at: not those of a list's entries, which change with their list.
+fn whole_keys() -> impl Iterator<Item = (&'static str, Change)> {
+    CHANGES
+        .iter()
+        .copied()
+        .filter(|(key, _)| !key.contains("[]"))
+}
+
+/// The value at `key`; a key without a value is no key.
+pub(super) fn at<'a>(tree: &'a Value, key: &str) -> Option<&'a Value> {
+    let found = key.split('.').try_fold(tree, |tree, name| tree.get(name));
+    found.filter(|value| !value.is_null())
+}
+
+/// Puts `value` at `key`, or nothing in its place. A tree in which something else stands on the way is left
+/// as it is: the checks have a word for that.
+pub(super) fn put(tree: &mut Value, key: &str, value: Option<&Value>) {
+    let (parents, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut place = tree;
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+        let Some(map) = as_map(place) else { return };
+        place = map.entry(parent).or_insert(Value::Null);
+    }
+    if let Some(map) = as_map(place) {
+        match value {
+            Some(value) => drop(map.insert(name.to_owned(), value.clone())),
+            None => drop(map.remove(name)),
+        }
+    }
+}
+
+fn as_map(place: &mut Value) -> Option<&mut Map<String, Value>> {
+    if place.is_null() {
+        *place = Value::Object(Map::new());
+    }
+    place.as_object_mut()
+}
+
+/// Keys at which two trees differ.
+pub(super) fn differences(a: &Value, b: &Value) -> Vec<&'static str> {
+    whole_keys()
+        .map(|(key, _)| key)
+        .filter(|key| at(a, key) != at(b, key))
+        .collect()
+}
+
+/// `new`, but what waits for a restart as it is in `running`; and the keys that wait.
+pub(super) fn merge(running: &Value, new: &Value) -> (Value, Vec<&'static str>) {
+    let differing = differences(running, new);
+    let waits_here = |key: &str| {
+        let with =
+            |(first, below): &(&str, &str)| key.starts_with(below) && differing.contains(first);
+        waits(key) || WITH.iter().any(with)
+    };
+    let waiting: Vec<&str> = differing
+        .iter()
+        .copied()
+        .filter(|key| waits_here(key))
+        .collect();
+    let mut merged = new.clone();
+    for key in &waiting {
+        put(&mut merged, key, at(running, key));
+    }
+    (merged, waiting)
+}
+
+/// Whether `key`, a whole one, waits for a restart. What nobody classified does.
+pub(super) fn waits(key: &str) -> bool {
+    let class = CHANGES.iter().find(|(known, _)| *known == key);
+    class.is_none_or(|(_, change)| *change == Restart)
+}
+
+/// Every key with its class, for whoever documents them.
+pub fn changes() -> impl Iterator<Item = (&'static str, Change)> {
+    CHANGES.iter().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::keys::KEYS;
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_class_and_an_entry_that_of_its_list() {
+        let keys: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+        let classed: Vec<&str> = CHANGES.iter().map(|(key, _)| *key).collect();
+        assert_eq!(classed, keys);
+        for (key, class) in CHANGES {
+            if let Some((list, _)) = key.split_once("[]") {
+                assert!(CHANGES.contains(&(list, *class)), "{key} and {list}");
+            }
+        }
+        for (first, below) in WITH {
+            assert!(CHANGES.contains(&(first, Restart)), "{first}");
+            assert!(keys.iter().any(|key| key.starts_with(below)), "{below}");
+        }
+        for key in CONTENTS {
+            assert!(keys.contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_what_waits_and_nothing_else() {
+        let text = include_str!("../../docs/reload.md");
+        let (_, rest) = text.split_once("## What waits for a restart").unwrap();
+        let section = rest.split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        let told: Vec<&str> = rows
+            .filter_map(|row| row.split_once("` |"))
+            .map(|row| row.0)
+            .collect();
+        let waits = |(key, change): &(&'static str, Change)| {
+            (*change == Restart && !key.contains("[]")).then_some(*key)
+        };
+        let waiting: Vec<&str> = CHANGES.iter().filter_map(waits).collect();
+        assert_eq!(told, waiting);
+    }
+
+    #[test]
+    fn what_waits_keeps_its_value_and_the_rest_is_taken_over() {
+        for (running, new, merged, waiting) in [
+            (
+                json!({"workers": 4, "api": {"bearer": "allow"}}),
+                json!({"workers": 5, "api": {"bearer": "deny"}}),
+                json!({"workers": 4, "api": {"bearer": "deny"}}),
+                vec!["workers"],
+            ),
+            (
+                json!({"workers": 4}),
+                json!({}),
+                json!({"workers": 4}),
+                vec!["workers"],
+            ),
+            (
+                json!({"oidc": null}),
+                json!({"oidc": {"client_id": "x", "scope": ["y"]}}),
+                json!({"oidc": {"scope": ["y"]}}),
+                vec!["oidc.client_id"],
+            ),
+            (
+                json!({"listen": [{"address": "a"}], "access": [{"path": "/a"}]}),
+                json!({"listen": [{"address": "b"}], "access": []}),
+                json!({"listen": [{"address": "a"}], "access": []}),
+                vec!["listen"],
+            ),
+            (
+                json!({"headscale": {"sign_in": "issuer", "issuer": {"client_secret": "s"}}}),
+                json!({"headscale": {"sign_in": "own"}}),
+                json!({"headscale": {"sign_in": "issuer", "issuer": {"client_secret": "s"}}}),
+                vec!["headscale.sign_in", "headscale.issuer.client_secret"],
+            ),
+            (
+                json!({"headscale": {"sign_in": "issuer", "issuer": {"client_secret": "s"}}}),
+                json!({"headscale": {"sign_in": "issuer", "issuer": {"client_secret": "t"}}}),
+                json!({"headscale": {"sign_in": "issuer", "issuer": {"client_secret": "t"}}}),
+                vec![],
+            ),
+            (
+                json!({"workers": null}),
+                json!({"log": {}}),
+                json!({"log": {}}),
+                vec![],
+            ),
+        ] {
+            assert_eq!(merge(&running, &new), (merged, waiting), "{running} {new}");
+        }
+    }
+}

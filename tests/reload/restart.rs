@@ -1,0 +1,79 @@
+//! What cannot change while the process runs is said by its name, and the rest of the file counts.
+
+use crate::faulty_provider::Person as Account;
+use crate::ground::{BY_SIGNAL, Ground};
+use crate::support::house::More;
+
+#[test]
+fn what_waits_for_a_restart_is_said_by_name_and_the_rest_is_taken_over() {
+    let top = format!("workers: 2\n{BY_SIGNAL}");
+    let mut ground = Ground::start(&More::default(), &top);
+    let member = ground.sign_in(Account::Member);
+    let address = format!("listen:\n  - address: \"{}\"", ground.house().plan.public);
+    let elsewhere = crate::support::house::free_addresses::<1>()[0];
+    let moved = format!("listen:\n  - address: \"{elsewhere}\"");
+    let text = ground
+        .with(&address, &moved)
+        .replace("workers: 2", "workers: 3")
+        .replace("client_id: headwarden", "client_id: other")
+        .replace("allowed_groups: [/headscale]", "allowed_groups: [nobody]");
+    ground.change_to(&text);
+    let line = ground
+        .stage
+        .house
+        .wait_for_log("count from the next start on");
+    for key in ["listen", "workers", "oidc.client_id"] {
+        assert!(line.contains(key), "{line}");
+        let waiting = &ground.status()["config"]["waiting_for_restart"];
+        assert!(
+            waiting.as_array().expect("a list").contains(&key.into()),
+            "{waiting}"
+        );
+    }
+    assert_eq!(
+        ground.get("/windows", &[&member]),
+        403,
+        "the new rules, at the old address"
+    );
+    // Said once.
+    let again = text.replace("allowed_groups: [nobody]", "allowed_groups: [headscale]");
+    ground.change_to(&again);
+    assert_eq!(ground.get("/windows", &[&member]), 200);
+    let said = ground
+        .house()
+        .log()
+        .matches("count from the next start on")
+        .count();
+    assert_eq!(said, 1);
+    // And after the restart it counts.
+    ground.stage.house.restart(&[]);
+    ground.stage.house.wait_for_log("serving");
+    assert!(std::net::TcpStream::connect(elsewhere).is_ok());
+}
+
+#[test]
+fn a_file_that_is_good_alone_and_not_beside_what_has_to_stay_is_refused_whole() {
+    let top =
+        format!("{BY_SIGNAL}access: [{{ path: /ui/**, upstream: \"http://127.0.0.1:9\" }}]\n");
+    let ground = Ground::start(&More::default(), &top);
+    let member = ground.sign_in(Account::Member);
+    let admin = ground.house().plan.admin.to_string();
+    let elsewhere = crate::support::house::free_addresses::<1>()[0];
+    let loops = ground
+        .with(
+            &format!("address: \"{admin}\" }}"),
+            &format!("address: \"{elsewhere}\" }}"),
+        )
+        .replace("http://127.0.0.1:9\"", &format!("http://{admin}\""))
+        .replace("allowed_groups: [/headscale]", "allowed_groups: [nobody]");
+    ground.write(&loops);
+    assert!(!ground.hang_up());
+    let problems = ground.last_reload()["problems"].to_string();
+    assert!(problems.contains("access[0].upstream"), "{problems}");
+    assert!(problems.contains("restart headwarden"), "{problems}");
+    assert_eq!(
+        ground.get("/windows", &[&member]),
+        200,
+        "not a part of it counts"
+    );
+}
