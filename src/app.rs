@@ -202,7 +202,7 @@ async fn settle(sessions: Arc<Sessions>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for second in 0_u64.. {
         seconds.tick().await;
-        sessions.hold_followed_to_limits().await;
+        sessions.hold_followed_to_limits();
         if second.is_multiple_of(60) {
             sessions.len();
         }

@@ -60,7 +60,7 @@ impl Rules {
     pub fn decide(&self, identity: &Identity) -> Result<(), Denial> {
         if !self.allowed_groups.is_empty() && !self.has_any_group(identity, &self.allowed_groups) {
             return Err(Denial::Group {
-                has: identity.groups.clone(),
+                has: identity.groups.to_strings(),
             });
         }
         if self.allowed_domains.is_empty() && self.allowed_users.is_empty() {

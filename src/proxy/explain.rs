@@ -21,6 +21,7 @@ use crate::domain::role::Role;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
 use crate::oidc::SignedIn;
 
 pub use told::{
@@ -331,12 +332,12 @@ fn session(question: &Question<'_>) -> Session {
         identity: person.identity.clone(),
         provider_session: person.provider_session.clone(),
         auth_time: person.auth_time,
-        id_token: Secret::new(String::new()),
+        id_token: Token::pack(&Secret::new(String::new())),
         token_expires_at: person.token_expires_at,
         started_at: question.now,
         refresh_token: None,
-        acr: person.acr.clone(),
-        amr: person.amr.clone(),
+        acr: person.acr.as_deref().map(Into::into),
+        amr: person.amr.clone().into(),
         checked_at: question.now,
         browser: Browser::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ""),
     }

@@ -200,7 +200,7 @@ pub(super) fn person(who: &Identity) -> PersonTold {
         email: who.email.as_ref().map(|email| email.as_str().to_owned()),
         email_verified: who.email_verified,
         name: who.name.clone(),
-        groups: who.groups.clone(),
+        groups: who.groups.to_strings(),
     }
 }
 
