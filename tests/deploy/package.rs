@@ -35,11 +35,20 @@ audit: { path: /var/log/headwarden/audit.jsonl }
 fn build() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let mut build = Command::new(project("deploy/debian/build"));
-    build.args(["--fast", "--binary", env!("CARGO_BIN_EXE_headwarden"), "--output"]);
+    build.args([
+        "--fast",
+        "--binary",
+        env!("CARGO_BIN_EXE_headwarden"),
+        "--output",
+    ]);
     succeed(build.arg(directory.path()));
-    let found = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let found = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let packages: Vec<PathBuf> = found.collect();
-    let [package] = &packages[..] else { panic!("{packages:?}") };
+    let [package] = &packages[..] else {
+        panic!("{packages:?}")
+    };
     (directory, package.clone())
 }
 
@@ -68,7 +77,9 @@ fn public(machine: &Machine) -> String {
 #[test]
 fn the_package_is_installed_started_changed_and_removed() {
     let (_directory, package) = build();
-    let Some(machine) = Machine::boot() else { return };
+    let Some(machine) = Machine::boot() else {
+        return;
+    };
     let package = package.display();
 
     // Installed, and nothing is started: nobody knows yet for which host.
@@ -76,7 +87,10 @@ fn the_package_is_installed_started_changed_and_removed() {
     assert!(told.contains("README.Debian"), "{told}");
     assert_eq!(machine.property("UnitFileState"), "disabled");
     assert_eq!(machine.property("ActiveState"), "inactive");
-    assert_eq!(machine.sh("stat -c '%U %a' /etc/headwarden/secrets").trim(), "root 700");
+    assert_eq!(
+        machine.sh("stat -c '%U %a' /etc/headwarden/secrets").trim(),
+        "root 700"
+    );
     for there in [
         "man --where headwarden",
         "man --where headwarden-sessions",
@@ -101,11 +115,21 @@ fn the_package_is_installed_started_changed_and_removed() {
     configure(&machine);
     machine.sh("CREDENTIALS_DIRECTORY=/etc/headwarden/secrets headwarden check");
     machine.sh("systemctl start headwarden");
-    assert_eq!(machine.property("ActiveState"), "active", "{}", machine.journal());
+    assert_eq!(
+        machine.property("ActiveState"),
+        "active",
+        "{}",
+        machine.journal()
+    );
     let main = machine.property("MainPID");
-    let status = machine.sh(&format!("cat /proc/{main}/status; stat -c '%U' /proc/{main}"));
+    let status = machine.sh(&format!(
+        "cat /proc/{main}/status; stat -c '%U' /proc/{main}"
+    ));
     assert!(status.contains("CapEff:\t0000000000000400"), "{status}");
-    assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(
+        status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"),
+        "{status}"
+    );
     assert!(status.ends_with("headwarden\n"), "{status}");
     assert_eq!(public(&machine), "200");
     machine.sh("headwarden sessions list --socket /run/headwarden/admin.sock");
@@ -116,9 +140,16 @@ fn the_package_is_installed_started_changed_and_removed() {
     );
 
     // A file with a mistake makes the reload fail, in words, and the process goes on as it was.
-    machine.write(Path::new("/etc/headwarden/config.yaml"), &CONFIG.replace("client_id", "client_idd"));
+    machine.write(
+        Path::new("/etc/headwarden/config.yaml"),
+        &CONFIG.replace("client_id", "client_idd"),
+    );
     machine.fails("systemctl reload headwarden");
-    assert!(machine.journal().contains("oidc.client_idd"), "{}", machine.journal());
+    assert!(
+        machine.journal().contains("oidc.client_idd"),
+        "{}",
+        machine.journal()
+    );
     machine.write(Path::new("/etc/headwarden/config.yaml"), CONFIG);
     machine.sh("systemctl reload headwarden");
     assert_eq!(machine.property("MainPID"), main);
@@ -126,13 +157,23 @@ fn the_package_is_installed_started_changed_and_removed() {
 
     // Installed again, which is what an upgrade is, it is another process, and goes on.
     machine.sh(&format!("dpkg --install {package}"));
-    assert_eq!(machine.property("ActiveState"), "active", "{}", machine.journal());
+    assert_eq!(
+        machine.property("ActiveState"),
+        "active",
+        "{}",
+        machine.journal()
+    );
     assert_ne!(machine.property("MainPID"), main);
     assert_eq!(public(&machine), "200");
 
     // Stopped, it ends by itself.
     machine.sh("systemctl stop headwarden");
-    assert_eq!(machine.property("Result"), "success", "{}", machine.journal());
+    assert_eq!(
+        machine.property("Result"),
+        "success",
+        "{}",
+        machine.journal()
+    );
     assert_eq!(machine.property("ExecMainStatus"), "0");
 
     // With the socket, the first who comes starts it, and a restart refuses nobody.
@@ -151,17 +192,24 @@ fn the_package_is_installed_started_changed_and_removed() {
     machine.fails("systemctl is-active headwarden.service headwarden.socket");
     machine.sh("rm /etc/headwarden/tls.crt /etc/headwarden/tls.key");
     machine.sh("dpkg --purge headwarden");
-    machine.fails("ls -d /etc/headwarden /var/lib/headwarden /var/log/headwarden 2>/dev/null | grep .");
+    machine.fails(
+        "ls -d /etc/headwarden /var/lib/headwarden /var/log/headwarden 2>/dev/null | grep .",
+    );
     let kept = machine.sh("stat -c '%U %a' /var/backups/headwarden-issuer_key.json");
     assert_eq!(kept.trim(), "root 600");
     drop(machine);
-    assert!(!Path::new("/etc/headwarden").exists(), "it reached this machine");
+    assert!(
+        !Path::new("/etc/headwarden").exists(),
+        "it reached this machine"
+    );
 }
 
 #[test]
 fn a_service_that_hangs_is_started_again() {
     let (_directory, package) = build();
-    let Some(machine) = Machine::boot() else { return };
+    let Some(machine) = Machine::boot() else {
+        return;
+    };
     machine.sh(&format!("dpkg --install {}", package.display()));
     configure(&machine);
     machine.write(
@@ -172,18 +220,31 @@ fn a_service_that_hangs_is_started_again() {
     let main = machine.property("MainPID");
     machine.sh(&format!("kill -STOP {main}"));
     wait_for("another process", || {
-        let started = machine.property("MainPID") != main && machine.property("ActiveState") == "active";
+        let started =
+            machine.property("MainPID") != main && machine.property("ActiveState") == "active";
         started.then_some(())
     });
-    assert!(machine.journal().contains("Watchdog timeout"), "{}", machine.journal());
+    assert!(
+        machine.journal().contains("Watchdog timeout"),
+        "{}",
+        machine.journal()
+    );
 }
 
 #[test]
 fn lintian_has_no_complaint() {
     let (_directory, package) = build();
     let mut lintian = Command::new("lintian");
-    lintian.args(["--fail-on", "error,warning", "--allow-root", "--no-tag-display-limit"]);
-    let output = lintian.arg(&package).output().expect("lintian; see tests/setup.sh");
+    lintian.args([
+        "--fail-on",
+        "error,warning",
+        "--allow-root",
+        "--no-tag-display-limit",
+    ]);
+    let output = lintian
+        .arg(&package)
+        .output()
+        .expect("lintian; see tests/setup.sh");
     assert!(output.status.success(), "{}", said(&output));
 }
 
@@ -191,7 +252,10 @@ fn lintian_has_no_complaint() {
 fn the_package_is_of_the_version_of_the_binary() {
     let changes = text("deploy/debian/changelog");
     let first = format!("headwarden ({}-1) ", env!("CARGO_PKG_VERSION"));
-    assert!(changes.starts_with(&first), "deploy/debian/changelog does not begin with {first}");
+    assert!(
+        changes.starts_with(&first),
+        "deploy/debian/changelog does not begin with {first}"
+    );
 }
 
 #[test]
@@ -199,7 +263,10 @@ fn the_example_that_is_installed_is_refused_until_it_is_filled_in() {
     let refused = crate::files::check(&text("deploy/debian/config.yaml"), &[]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     let filled = text("deploy/debian/config.yaml")
-        .replace("<https://headscale.example.org>", "https://headscale.company")
+        .replace(
+            "<https://headscale.example.org>",
+            "https://headscale.company",
+        )
         .replace("<issuer or own>", "issuer")
         .replace(
             "<the provider's issuer, from authentik with the slash at its end>",
