@@ -286,6 +286,7 @@ impl App {
         let drain = Drain::default();
         let houses = Houses::new(House {
             web_uis: web_uis(&settings)?,
+            grpc: grpc(&settings)?,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
             provider,
             sessions,
@@ -687,6 +688,14 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
         }),
         SignIn::Own | SignIn::None => None,
     }
+}
+
+/// Headscale's listener for gRPC.
+fn grpc(settings: &Settings) -> Result<Option<Arc<Origin>>, TrustError> {
+    let upstream = settings.headscale.grpc.clone();
+    let timeout = settings.headscale.connect_timeout;
+    let origin = upstream.map(|upstream| Origin::new(upstream, timeout).map(Arc::new));
+    origin.transpose()
 }
 
 fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {

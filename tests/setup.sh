@@ -24,6 +24,7 @@ pkg-config pkg-config
 chromium chromium
 node nodejs
 npm npm
+curl curl
 redis-server redis-server
 curl curl
 lintian lintian
@@ -35,6 +36,7 @@ systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
+curl curl
 sqlite3 sqlite3
 psql postgresql
 groff groff

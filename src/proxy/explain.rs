@@ -167,7 +167,13 @@ impl Judge<'_> {
         };
         self.told.notes.push(by_credentials.to_owned());
         self.told.upstream = Some(self.settings.headscale.upstream.authority());
-        if kind == ApiKind::V2Token {
+        if kind == ApiKind::Grpc {
+            let Some(upstream) = &self.settings.headscale.grpc else {
+                return denied("without headscale.grpc_url gRPC is not served: UNIMPLEMENTED");
+            };
+            self.told.upstream = Some(upstream.authority());
+        }
+        if matches!(kind, ApiKind::V2Token | ApiKind::Grpc) {
             let outcome = if credentials {
                 Outcome::Depends
             } else {

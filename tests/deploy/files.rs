@@ -67,7 +67,7 @@ pub(crate) fn check(config: &str, environment: &[(&str, &str)]) -> Output {
     for name in ["headscale_client_secret", "oidc_client_secret"] {
         let secret = directory.path().join(name);
         std::fs::write(&secret, format!("0123456789abcdef-{name}\n")).unwrap();
-        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o400)).unwrap();
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o400)).unwrap();
     }
     Command::new(env!("CARGO_BIN_EXE_headwarden"))
         .args(["check", "--config"])

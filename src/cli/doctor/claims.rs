@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path, settings: &Settings) -> Result<CheckedPerson, St
     let who = person.identity;
     Ok(CheckedPerson {
         email_verified: who.email.as_ref().map(|_| who.email_verified),
-        groups: who.groups,
+        groups: who.groups.to_strings(),
     })
 }
 

@@ -185,6 +185,8 @@ label! {
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.
         HeaderTimeout = "header_timeout",
+        /// Frames of HTTP/2 that cost a client nothing, or requests broken off.
+        Http2 = "http2",
     }
 }
 
