@@ -294,10 +294,7 @@ impl App {
             settings.oidc.issuer.as_str(),
             &settings.oidc.client_id,
         ];
-        let snapshot = settings.session.snapshot_path.clone().map(|path| {
-            let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
-            Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
-        });
+        let snapshot = snapshot(&settings, &keyring, &random, &deployment);
         let drain = Drain::default();
         let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
         metrics.config_loaded(clock.now());
@@ -418,17 +415,12 @@ impl App {
         if let (Some((listener, name)), Some(socket)) = (&local, &self.settings.admin.socket) {
             estate.add_admin(socket.path.clone(), listener, Arc::clone(name));
         }
-        let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
-        tasks.spawn(async move { versions.run(stopping).await });
         if let Some(configuration) = self.configuration.take() {
             tasks.spawn(self.reloader(configuration).run());
         }
-        let house = self.houses.now();
-        tasks.spawn(house.tracer.clone().run());
-        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
-        tasks.spawn(settle(Arc::clone(&house.sessions)));
+        self.look_after_rooms(&mut tasks, &closing);
         let watchdog = tasks.spawn(notify::watchdog(self.edge.pulse.clone()));
-        tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
+        let house = self.houses.now();
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
             tokio::select! {
@@ -515,6 +507,17 @@ impl App {
         }
     }
 
+    /// What goes on beside requests.
+    fn look_after_rooms(&self, tasks: &mut JoinSet<()>, closing: &Drain) {
+        let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
+        tasks.spawn(async move { versions.run(stopping).await });
+        let house = self.houses.now();
+        tasks.spawn(house.tracer.clone().run());
+        tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
+        tasks.spawn(settle(Arc::clone(&house.sessions)));
+        tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
+    }
+
     fn open_private(
         &self,
         tasks: &mut JoinSet<()>,
@@ -599,6 +602,19 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Where sessions wait while the process is stopped, where the operator wants that.
+fn snapshot(
+    settings: &Settings,
+    keys: &Arc<KeyRing>,
+    random: &Arc<dyn Random>,
+    deployment: &[&str],
+) -> Option<Arc<Snapshot>> {
+    let path = settings.session.snapshot_path.clone()?;
+    let (keys, random) = (Arc::clone(keys), Arc::clone(random));
+    let snapshot = Snapshot::new(path, keys, random).bound_to(deployment);
+    Some(Arc::new(snapshot))
 }
 
 fn provider(
