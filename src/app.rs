@@ -236,6 +236,7 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
+    #[expect(clippy::too_many_lines, reason = "a list of rooms, each built once")]
     pub fn build_with(
         settings: Settings,
         accept_new_identity: bool,
@@ -294,16 +295,11 @@ impl App {
             settings.oidc.issuer.as_str(),
             &settings.oidc.client_id,
         ];
-        let snapshot = settings.session.snapshot_path.clone().map(|path| {
-            let (keys, random) = (Arc::clone(&keyring), Arc::clone(&random));
-            Arc::new(Snapshot::new(path, keys, random).bound_to(&deployment))
-        });
+        let snapshot = snapshot(&settings, &keyring, &random, &deployment);
         let drain = Drain::default();
         let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
         metrics.config_loaded(clock.now());
-        let web_uis = web_uis(&settings, |upstream, timeout| {
-            Origin::new(upstream.clone(), timeout).map(Arc::new)
-        })?;
+        let web_uis = web_uis(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
         let houses = Houses::new(|succession| House {
             succession,
@@ -437,12 +433,7 @@ impl App {
             }
         }
         drop(house);
-        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
-        let stopping = self.drain.stopping();
-        tasks.spawn(async move {
-            let provider = || Arc::clone(&houses.now().provider);
-            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
-        });
+        self.keep_provider_fresh(&mut tasks);
         let public = self.listen_publicly(sockets.public, &mut estate)?;
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         let link = if let Some(forebear) = forebear {
@@ -492,6 +483,15 @@ impl App {
         self.keep_sessions().await;
         self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
+    }
+
+    fn keep_provider_fresh(&self, tasks: &mut JoinSet<()>) {
+        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
+        let stopping = self.drain.stopping();
+        tasks.spawn(async move {
+            let provider = || Arc::clone(&houses.now().provider);
+            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
+        });
     }
 
     fn reloader(&self, configuration: Configuration) -> Reloader {
@@ -727,6 +727,24 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
         }),
         SignIn::Own | SignIn::None => None,
     }
+}
+
+fn new_origin(upstream: &Upstream, timeout: Duration) -> Result<Arc<Origin>, TrustError> {
+    Origin::new(upstream.clone(), timeout).map(Arc::new)
+}
+
+/// Where sessions wait while the process is stopped.
+fn snapshot(
+    settings: &Settings,
+    keyring: &Arc<KeyRing>,
+    random: &Arc<dyn Random>,
+    deployment: &[&str],
+) -> Option<Arc<Snapshot>> {
+    let path = settings.session.snapshot_path.clone()?;
+    let (keys, random) = (Arc::clone(keyring), Arc::clone(random));
+    Some(Arc::new(
+        Snapshot::new(path, keys, random).bound_to(deployment),
+    ))
 }
 
 /// The upstreams of `access`, each made by `origin`.
