@@ -236,6 +236,7 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
+    #[expect(clippy::too_many_lines, reason = "a list of rooms, each built once")]
     pub fn build_with(
         settings: Settings,
         accept_new_identity: bool,
@@ -298,8 +299,6 @@ impl App {
         let drain = Drain::default();
         let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
         metrics.config_loaded(clock.now());
-        let new_origin =
-            |upstream: &Upstream, timeout| Origin::new(upstream.clone(), timeout).map(Arc::new);
         let web_uis = web_uis(&settings, new_origin)?;
         let grpc = grpc(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
@@ -431,12 +430,7 @@ impl App {
             }
         }
         drop(house);
-        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
-        let stopping = self.drain.stopping();
-        tasks.spawn(async move {
-            let provider = || Arc::clone(&houses.now().provider);
-            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
-        });
+        self.keep_provider_fresh(&mut tasks);
         let public = self.listen_publicly(sockets.public, &mut estate)?;
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
         let link = if let Some(forebear) = forebear {
@@ -486,6 +480,15 @@ impl App {
         self.keep_sessions().await;
         self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
+    }
+
+    fn keep_provider_fresh(&self, tasks: &mut JoinSet<()>) {
+        let (houses, random) = (self.houses.clone(), Arc::clone(&self.random));
+        let stopping = self.drain.stopping();
+        tasks.spawn(async move {
+            let provider = || Arc::clone(&houses.now().provider);
+            Provider::keep_fresh(provider, stopping, random.as_ref()).await;
+        });
     }
 
     fn reloader(&self, configuration: Configuration) -> Reloader {
@@ -757,6 +760,10 @@ fn grpc(
     upstream
         .map(|upstream| origin(upstream, timeout))
         .transpose()
+}
+
+fn new_origin(upstream: &Upstream, timeout: Duration) -> Result<Arc<Origin>, TrustError> {
+    Origin::new(upstream.clone(), timeout).map(Arc::new)
 }
 
 /// The upstreams of `access`, each made by `origin`.

@@ -115,12 +115,15 @@ fn draft(
     })
 }
 
+/// Keys, and the files that they name.
+type Named = Vec<(String, PathBuf)>;
+
 /// Every check; with the settings come the files that keys name.
 fn judge(
     draft: Draft,
     environment: &Environment,
     read_file: ReadFile<'_>,
-) -> Result<(Settings, Vec<(String, PathBuf)>), Box<Refusal>> {
+) -> Result<(Settings, Named), Box<Refusal>> {
     let mut report = Report::new(
         draft.tree.clone(),
         draft.lines,

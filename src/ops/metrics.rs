@@ -58,9 +58,7 @@ pub struct Metrics {
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
-    reload_failures: IntCounter,
-    reload_successful: IntGauge,
-    reload_success_seconds: IntGauge,
+    reload: ReloadFamilies,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
     tls: TlsFamilies,
@@ -83,6 +81,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When two families have one name: a mistake of ours that any test shows.
+    #[expect(clippy::too_many_lines, reason = "a list of families")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let families = Families(Registry::new_custom(Some("headwarden".to_owned()), None)?);
         let relayed = families.counters(
@@ -176,18 +175,7 @@ impl Metrics {
                 ),
                 &[("operation", StoreOperation::ALL)],
             )?,
-            reload_failures: families.counter(
-                "config_reload_failures_total",
-                "Configurations that were read while the process ran and could not be taken over.",
-            )?,
-            reload_successful: families.gauge(
-                "config_last_reload_successful",
-                "Whether the configuration that was read last was taken over.",
-            )?,
-            reload_success_seconds: families.gauge(
-                "config_last_reload_success_timestamp_seconds",
-                "When a configuration was last taken over, the one of the start included.",
-            )?,
+            reload: ReloadFamilies::new(&families)?,
             started: SystemClock.now(),
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
@@ -299,21 +287,21 @@ impl Metrics {
 
     /// Notes that a configuration was taken over.
     pub fn config_loaded(&self, at: Timestamp) {
-        self.reload_successful.set(1);
+        self.reload.successful.set(1);
         let seconds = i64::try_from(at.unix()).unwrap_or(i64::MAX);
-        self.reload_success_seconds.set(seconds);
+        self.reload.success_seconds.set(seconds);
     }
 
     /// Counts a configuration that could not be taken over.
     pub fn config_refused(&self) {
-        self.reload_failures.inc();
-        self.reload_successful.set(0);
+        self.reload.failures.inc();
+        self.reload.successful.set(0);
     }
 
     /// Tunnels that are open now, of all kinds.
     pub fn tunnels_open(&self) -> i64 {
-        let kind = |kind: &&str| self.tunnels_open.with_label_values(&[*kind]).get();
-        TUNNELS.iter().map(|it| kind(&it)).sum()
+        let open = |kind: &&str| self.tunnels_open.with_label_values(&[*kind]).get();
+        TUNNELS.iter().map(open).sum()
     }
 
     /// Everything, in the text exposition format ([`CONTENT_TYPE`]).
@@ -335,6 +323,33 @@ pub struct OpenTunnel(IntGauge);
 impl Drop for OpenTunnel {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// What became of the configuration.
+#[derive(Debug)]
+struct ReloadFamilies {
+    failures: IntCounter,
+    successful: IntGauge,
+    success_seconds: IntGauge,
+}
+
+impl ReloadFamilies {
+    fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            failures: families.counter(
+                "config_reload_failures_total",
+                "Configurations that were read while the process ran and could not be taken over.",
+            )?,
+            successful: families.gauge(
+                "config_last_reload_successful",
+                "Whether the configuration that was read last was taken over.",
+            )?,
+            success_seconds: families.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When a configuration was last taken over, the one of the start included.",
+            )?,
+        })
     }
 }
 

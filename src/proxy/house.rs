@@ -123,7 +123,7 @@ impl Changes {
             return;
         }
         // There will be none.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
