@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 
 use super::framing::Fields;
 use super::hpack::{Decoder, literal};
-use super::raw::{Head, Raw, Response};
+use super::raw::{Head, PATIENCE, Raw, Response};
 
 pub(crate) const DATA: u8 = 0x0;
 pub(crate) const HEADERS: u8 = 0x1;
@@ -260,7 +260,11 @@ impl Http2 {
 
     /// Waits for the end of a stream. Without one within the patience of the rig, the test fails.
     pub(crate) fn outcome(&mut self, stream: u32) -> Outcome {
+        // Other streams may go on talking.
+        let deadline = std::time::Instant::now() + PATIENCE * 3;
         loop {
+            let waits = std::time::Instant::now() < deadline;
+            assert!(waits, "stream {stream} does not end");
             let partial = self.partial.entry(stream).or_default();
             if partial.ended {
                 let partial = self.partial.remove(&stream).expect("it is there");
