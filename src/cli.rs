@@ -80,6 +80,8 @@ enum Command {
     /// Print the `oidc:` block to paste into Headscale's configuration
     HeadscaleConfig,
     HeadscaleMigrate(migrate::Migrate),
+    /// Print a JSON Schema of the configuration, for editors
+    ConfigSchema,
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         // What needs no configuration, or says itself what is wrong with it.
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::ConfigSchema => say(config::schema().trim_end()).map(|()| ExitCode::SUCCESS),
         Command::Import(import) => import.run(),
         Command::Check { json } => check::run(&cli.config, &environment, json),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
@@ -119,9 +122,11 @@ fn with_settings(command: Command, path: &Path, environment: &Environment) -> Ex
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate(migrate) => migrate.run(&settings),
-        Command::Check { .. } | Command::Completions(_) | Command::Import(_) | Command::Man(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check { .. }
+        | Command::Completions(_)
+        | Command::ConfigSchema
+        | Command::Import(_)
+        | Command::Man(_) => Ok(ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
