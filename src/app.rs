@@ -3,15 +3,21 @@
 
 mod bind;
 mod desk;
+mod inherited;
 mod probes;
 mod replicas;
 mod restart;
 mod socket;
+mod succession;
 mod tls;
+
+pub use inherited::Inherited;
+pub use succession::{Forebear, Program};
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,17 +28,25 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::config::{Current, Settings, SignIn};
+use succession::{Estate, Succeeded};
+
+use crate::acme::Acme;
+use crate::config::{self, AuditPlace, Current, Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
 use crate::headscale::{Probe, ProbeError, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
+use crate::ops::audit::{Audit, Destination};
 use crate::ops::clock::SystemClock;
 use crate::ops::entropy::SystemRandom;
 use crate::ops::metrics::{Limit, Metrics};
+use crate::ops::notify;
+use crate::ops::pulse::Pulse;
 use crate::ops::rate::RateLimiter;
-use crate::proxy::accept::Front;
+use crate::ops::trace::{Collector, ExportError, Tracer};
+use crate::proxy::accept::{Entrance, Front};
+use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
@@ -51,10 +65,10 @@ use crate::session::{
 
 /// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
 const MOST_CONNECTIONS: usize = 50_000;
-/// Connections to the issuer's private listener, and to the operator's.
-const PRIVATE_CONNECTIONS: usize = 64;
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the audit log's last lines may take to be written, and the last traces to be sent.
+const LAST_LINES: Duration = Duration::from_secs(3);
 /// How long a refresh that is under way at the end may take.
 const LAST_REFRESH: Duration = Duration::from_secs(3);
 
@@ -69,12 +83,32 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What systemd opened for us cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] inherited::InheritedError),
+    /// The process that was to hand over did not.
+    #[error("the process before did not hand over: {0}")]
+    Forebear(io::Error),
+    /// The process that took over is no more.
+    #[error("the process that took over has ended ({0})")]
+    Successor(std::process::ExitStatus),
     /// The operator's socket cannot be opened.
     #[error("the admin socket cannot be opened: {0}")]
     AdminSocket(#[from] socket::SocketError),
+    /// The audit log cannot be opened.
+    #[error("the audit log {path:?} cannot be opened: {source}")]
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// There can be no client for the ACME directory.
+    #[error(transparent)]
+    Acme(#[from] crate::acme::ClientError),
     /// An upstream's certificate could never be verified.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -107,6 +141,9 @@ pub enum StartError {
         /// The last failure.
         source: crate::oidc::discovery::DiscoveryError,
     },
+    /// Traces could never be sent.
+    #[error("traces cannot be sent: {0}")]
+    Traces(#[from] ExportError),
     /// Metrics collide.
     #[error("metrics cannot be registered: {0}")]
     Metrics(String),
@@ -119,14 +156,16 @@ impl StartError {
     /// The process's exit code, as in `docs/deployment.md`.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind { .. } | Self::AdminSocket(_) => 3,
-            Self::Tls(_) | Self::Trust(_) | Self::Store(_) => 4,
+            Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) | Self::Audit { .. } => 3,
+            Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
             Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
             | Self::Client(_)
             | Self::HeadscaleClient(_)
             | Self::Metrics(_)
+            | Self::Forebear(_)
+            | Self::Successor(_)
             | Self::Signals(_) => 1,
         }
     }
@@ -150,6 +189,16 @@ pub struct App {
     /// Where sessions wait while the process is stopped.
     snapshot: Option<Arc<Snapshot>>,
     drain: Drain,
+    /// The public listeners are open.
+    started: Arc<AtomicBool>,
+    /// Whether the loops of all listeners turn.
+    pulse: Pulse,
+    /// Listeners that are open already.
+    inherited: Inherited,
+    /// The process whose place this one takes.
+    forebear: Option<Forebear>,
+    /// How the one that takes this one's place is started.
+    program: Option<Program>,
 }
 
 /// Puts a new key in front of the key ring; a running process uses it from its next start on.
@@ -198,8 +247,10 @@ impl App {
         let settings = Arc::new(settings);
         let current = Current::new(Arc::clone(&settings));
         let metrics = Arc::new(Metrics::new().map_err(|why| StartError::Metrics(why.to_string()))?);
+        let audit = open_audit(&settings.audit, &clock, &metrics)?;
         // A certificate that cannot be used ends the process at once, as a port in use does.
-        let tls = Arc::new(tls::Tls::load(&settings, &metrics, &clock)?);
+        let acme = acme(&settings, &metrics, &clock, &random)?;
+        let tls = Arc::new(tls::Tls::load(&settings, acme, &metrics, &clock)?);
         let cookies = Cookies::new(settings.server_url.secure);
         let keyring = Arc::new(KeyRing::load_or_create(
             &settings.keys_path,
@@ -212,14 +263,14 @@ impl App {
             &clock,
             &random,
         ));
-        let redirect_uri = settings.server_url.join("/oidc/callback");
-        let provider = Provider::new(&settings.oidc, redirect_uri, Arc::clone(&clock))?;
+        let provider = provider(&settings, &clock, &metrics)?;
         let rechecks = Arc::new(Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
             Arc::clone(&provider),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
+            audit.clone(),
             Arc::clone(&clock),
         ));
         let standing = Standings {
@@ -238,10 +289,7 @@ impl App {
             .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
-        let origin = Arc::new(Origin::new(
-            settings.headscale.upstream.clone(),
-            settings.headscale.connect_timeout,
-        )?);
+        let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = [
             settings.server_url.origin.as_str(),
@@ -269,13 +317,15 @@ impl App {
             cookies,
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),
+            audit,
+            tracer: tracer(&settings, &random, &metrics)?,
             metrics,
             clock,
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
         check_system_roots()?;
-        let front = Arc::new(front(&houses, &drain));
+        let front = Arc::new(front(&houses, &tls, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
             issuer: issuer.clone(),
@@ -295,12 +345,36 @@ impl App {
             tls,
             snapshot,
             drain,
+            started: Arc::default(),
+            pulse: Pulse::default(),
+            inherited: Inherited::default(),
+            forebear: None,
+            program: None,
         })
     }
 
     /// The certificates of our listeners, for whoever says that their files are complete.
     pub fn certificates(&self) -> Arc<tls::Tls> {
         Arc::clone(&self.tls)
+    }
+
+    /// The same with listeners that are open already.
+    #[must_use]
+    pub fn inheriting(self, inherited: Inherited) -> Self {
+        Self { inherited, ..self }
+    }
+
+    /// Takes the place of a process that serves.
+    #[must_use]
+    pub fn after(self, forebear: Forebear) -> Self {
+        let forebear = Some(forebear);
+        Self { forebear, ..self }
+    }
+
+    /// SIGUSR2 makes another process take the place of this one, which is started like this.
+    #[must_use]
+    pub fn succeeded_by(self, program: Option<Program>) -> Self {
+        Self { program, ..self }
     }
 
     /// Opens the house and serves until `stop` is ready; a second `stop` cuts what is still open.
@@ -310,29 +384,53 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn serve<S, F>(self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
+    pub async fn serve<S, F>(mut self, mut stop: S, ready: impl FnOnce()) -> Result<(), StartError>
     where
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        let sockets = bind::Sockets::reserve(&self.settings)?;
-        let local = self.settings.admin.socket.as_ref();
-        let local = local.map(socket::listen).transpose()?;
-        let (local, _name) = local.unzip();
+        let mut inherited = std::mem::take(&mut self.inherited);
+        let sockets = bind::Sockets::reserve(&self.settings, &mut inherited)?;
+        inherited.check_used()?;
+        let mut forebear = self.forebear.take();
+        let local = self.admin_socket(forebear.as_mut())?;
+        let mut upgrades = succession::Upgrades::listen()?;
         let closing = Drain::default();
+        if forebear.is_some() {
+            // Not before everything is there, and the other one has let go.
+            self.drain.set_door(Door::Held);
+            closing.set_door(Door::Held);
+        }
+        let mut estate = Estate::default();
         let mut tasks = JoinSet::new();
         if let Some(replicas) = &self.replicas {
             replicas.join(&mut tasks).await?;
         }
-        self.open_private(&mut tasks, sockets.issuer, &closing)?;
-        let complete = Arc::new(AtomicBool::new(self.snapshot.is_none()));
-        let admin = (sockets.admin, local);
-        self.open_admin(&mut tasks, admin, Arc::clone(&complete), &closing)?;
+        self.open_private(&mut tasks, sockets.issuer, &closing, &mut estate)?;
+        let complete = Arc::new(AtomicBool::new(
+            self.snapshot.is_none() && forebear.is_none(),
+        ));
+        let admin = (
+            sockets.admin,
+            local.as_ref().map(|(local, _)| Arc::clone(local)),
+        );
+        self.open_admin(
+            &mut tasks,
+            admin,
+            Arc::clone(&complete),
+            &closing,
+            &mut estate,
+        )?;
+        if let (Some((listener, name)), Some(socket)) = (&local, &self.settings.admin.socket) {
+            estate.add_admin(socket.path.clone(), listener, Arc::clone(name));
+        }
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
+        tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
+        let watchdog = tasks.spawn(notify::watchdog(self.pulse.clone()));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
         if self.settings.oidc.only_start_if_available {
             let waited = self.settings.oidc.start_timeout;
@@ -351,23 +449,116 @@ impl App {
             Provider::keep_fresh(provider, stopping, random.as_ref()).await;
         });
         let mut public = Vec::new();
-        for (socket, tls) in sockets.public.into_iter().zip(self.tls.public()) {
-            public.push((socket.listen()?, tls));
+        let entrances = self.settings.listen.iter().zip(self.tls.public());
+        let entrances = entrances.map(|(listener, tls)| Entrance {
+            announced: listener.announced,
+            tls,
+        });
+        for (socket, entrance) in sockets.public.into_iter().zip(entrances) {
+            let address = socket.address();
+            let listener = socket.listen()?;
+            estate.add(address, &listener);
+            public.push((listener, entrance));
         }
         // From here on nothing keeps the process from serving: what is taken out now is not lost.
-        self.take_sessions_back().await;
+        let link = match forebear {
+            Some(forebear) => Some(self.take_over(forebear).await?),
+            None => {
+                self.take_sessions_back().await;
+                None
+            }
+        };
         complete.store(true, Ordering::Release);
-        for (listener, tls) in public {
-            tasks.spawn(Arc::clone(&self.front).serve(listener, tls));
+        for (listener, entrance) in public {
+            let doorkeeper = self.drain.doorkeeper(&self.pulse);
+            tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
+        }
+        self.started.store(true, Ordering::Release);
+        if let Some(link) = link {
+            let name = local.as_ref().map(|(_, name)| name.as_ref());
+            let hearing = self.serve_from_now_on(link, name, &closing).await?;
+            tasks.spawn(hearing);
+        }
+        // Validators come to the public listeners.
+        if let Some(acme) = self.tls.acme() {
+            tasks.spawn(acme.keep(self.drain.stopping()));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
+        notify::ready();
         ready();
-        stop().await;
-        self.drain_and_close(stop, &closing).await;
+        if let Some(succeeded) = self
+            .until_told(&mut stop, &mut upgrades, &estate, &closing)
+            .await
+        {
+            watchdog.abort();
+            let ended = self.outlive(succeeded, stop, &closing).await;
+            self.houses.now().tracer.flush(LAST_LINES).await;
+            tasks.shutdown().await;
+            self.houses.now().audit.flush(LAST_LINES).await;
+            return ended;
+        }
+        notify::stopping();
+        if self.lead(&mut stop).await {
+            self.drain_and_close(stop, &closing).await;
+        } else {
+            self.cut_and_close(&closing).await;
+        }
+        self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
+        self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
+    }
+
+    /// Serves until it is told to stop, or another process has taken over.
+    async fn until_told<S, F>(
+        &self,
+        stop: &mut S,
+        upgrades: &mut succession::Upgrades,
+        estate: &Estate,
+        closing: &Drain,
+    ) -> Option<Succeeded>
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        loop {
+            tokio::select! {
+                () = stop() => return None,
+                () = upgrades.next() => {}
+            }
+            let handed_over = tokio::select! {
+                handed_over = self.hand_over(estate, closing) => handed_over,
+                () = stop() => {
+                    self.take_back(closing);
+                    return None;
+                }
+            };
+            match handed_over {
+                Ok(succeeded) => return Some(succeeded),
+                Err(why) => tracing::error!(
+                    reason = %why,
+                    "no other process took over: this one goes on as before"
+                ),
+            }
+        }
+    }
+
+    /// The operator's socket: opened, or taken over from the process before.
+    fn admin_socket(
+        &self,
+        forebear: Option<&mut Forebear>,
+    ) -> Result<Option<(Arc<UnixListener>, Arc<socket::Name>)>, StartError> {
+        let Some(settings) = &self.settings.admin.socket else {
+            return Ok(None);
+        };
+        let handed = forebear.and_then(|forebear| forebear.admin_at(&settings.path));
+        let (listener, name) = match handed {
+            Some(handed) => socket::adopt(settings, handed.listener, handed.lock)?,
+            None => socket::listen(settings)?,
+        };
+        Ok(Some((Arc::new(listener), Arc::new(name))))
     }
 
     fn open_private(
@@ -375,15 +566,19 @@ impl App {
         tasks: &mut JoinSet<()>,
         socket: Option<bind::Socket>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let (Some(socket), Some(issuer)) = (socket, &self.issuer) else {
             return Ok(());
         };
-        let (listener, stop, issuer) = (socket.listen()?, closing.stopping(), Arc::clone(issuer));
+        let address = socket.address();
+        let listener = socket.listen()?;
+        estate.add(address, &listener);
+        let (stop, issuer) = (closing.stopping(), Arc::clone(issuer));
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, self.tls.issuer()),
-            PRIVATE_CONNECTIONS,
+            closing.doorkeeper(&self.pulse),
             stop,
             move |mut request, caller| {
                 if let Caller::Remote(peer) = caller {
@@ -405,9 +600,10 @@ impl App {
     fn open_admin(
         &self,
         tasks: &mut JoinSet<()>,
-        (socket, local): (Option<bind::Socket>, Option<UnixListener>),
+        (socket, local): (Option<bind::Socket>, Option<Arc<UnixListener>>),
         complete: Arc<AtomicBool>,
         closing: &Drain,
+        estate: &mut Estate,
     ) -> Result<(), StartError> {
         let house = self.houses.now();
         let admin = Arc::new(probes::Admin {
@@ -421,20 +617,25 @@ impl App {
             metrics: Arc::clone(&house.metrics),
             tls: Arc::clone(&self.tls),
             drain: self.drain.clone(),
+            started: Arc::clone(&self.started),
             desk: desk::Desk {
                 sessions: Arc::clone(&house.sessions),
                 complete,
                 random: Arc::clone(&self.random),
+                audit: house.audit.clone(),
             },
             settings: self.current.clone(),
         });
         let listener = socket.map(bind::Socket::listen).transpose()?;
+        if let (Some(address), Some(listener)) = (self.settings.admin.address, &listener) {
+            estate.add(address, listener);
+        }
         let listener = listener.map(|listener| Listening::Tcp(listener, None));
         for listening in listener.into_iter().chain(local.map(Listening::Local)) {
             let admin = Arc::clone(&admin);
             tasks.spawn(private::serve(
                 listening,
-                PRIVATE_CONNECTIONS,
+                closing.doorkeeper(&self.pulse),
                 closing.stopping(),
                 move |request, caller| {
                     let admin = Arc::clone(&admin);
@@ -443,6 +644,28 @@ impl App {
             ));
         }
         Ok(())
+    }
+
+    /// Says that it is not ready any more, and goes on for as long as whoever asks for readiness needs to
+    /// hear of it. False when the operator insists meanwhile.
+    async fn lead<S, F>(&self, stop: &mut S) -> bool
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        let lead = self.current.now().shutdown.lead;
+        self.drain.leave();
+        if lead.is_zero() {
+            return true;
+        }
+        tracing::info!(
+            lead_s = lead.as_secs_f64(),
+            "not ready any more: still accepting for shutdown.lead"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(lead) => true,
+            () = stop() => false,
+        }
     }
 
     /// Nothing new begins; what is open may end by itself, until the grace is over or the operator
@@ -459,13 +682,27 @@ impl App {
             "stopping: nothing new begins, what is open may finish"
         );
         tokio::select! {
-            ended = self.drain.wait(self.current.now().shutdown_grace) => {
+            ended = self.drain.wait(self.current.now().shutdown.grace) => {
                 if !ended {
                     tracing::warn!(open = self.drain.open(), "cutting what is still open");
                 }
             }
             () = stop() => tracing::warn!("told twice: cutting what is still open"),
         }
+        self.close(closing).await;
+    }
+
+    /// The operator insisted before anything was over.
+    async fn cut_and_close(&self, closing: &Drain) {
+        self.drain.stop();
+        tracing::warn!(
+            open = self.drain.open(),
+            "told twice: cutting what is still open"
+        );
+        self.close(closing).await;
+    }
+
+    async fn close(&self, closing: &Drain) {
         self.drain.cut();
         self.drain.wait(LAST_WORDS).await;
         // The refresh token that it brings is the only one that counts from then on.
@@ -477,6 +714,36 @@ impl App {
         closing.stop();
         tracing::info!("stopped");
     }
+}
+
+fn provider(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Provider>, StartError> {
+    let redirect_uri = settings.server_url.join("/oidc/callback");
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Ok(Provider::new(&settings.oidc, redirect_uri, clock, metrics)?)
+}
+
+fn headscale(settings: &Settings) -> Result<Arc<Origin>, TrustError> {
+    let headscale = &settings.headscale;
+    Origin::new(headscale.upstream.clone(), headscale.connect_timeout).map(Arc::new)
+}
+
+/// Where certificates are ordered, if they are.
+fn acme(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Option<Arc<Acme>>, crate::acme::ClientError> {
+    let Some(acme) = settings.acme.clone() else {
+        return Ok(None);
+    };
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    let acme = Acme::new(acme, Arc::clone(metrics), clock, random)?;
+    Ok(Some(Arc::new(acme)))
 }
 
 /// Who carries tunnels to `origin`.
@@ -492,17 +759,18 @@ fn tunnels(
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,
         metrics: Arc::clone(metrics),
-        cut: drain.cutting(),
+        cut: drain.cutting_tunnels(),
     }
 }
 
 /// What the public listeners share, before `houses`.
-fn front(houses: &Houses, drain: &Drain) -> Front {
+fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
     let house = houses.now();
     let limits = house.settings.limits;
     let conf = Arc::new(ServerConf::default());
     Front {
         houses: houses.clone(),
+        challenges: tls.acme().map(|acme| acme.challenges()),
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
@@ -512,6 +780,40 @@ fn front(houses: &Houses, drain: &Drain) -> Front {
         random: Arc::clone(&house.random),
         drain: drain.clone(),
     }
+}
+
+fn open_audit(
+    settings: &config::Audit,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Audit, StartError> {
+    let (to, path) = match &settings.place {
+        AuditPlace::Log => (Destination::Log, PathBuf::new()),
+        AuditPlace::Stdout => (Destination::Stdout, PathBuf::from("stdout")),
+        AuditPlace::File(path) => (Destination::File(path.clone()), path.clone()),
+    };
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Audit::open(to, settings.user_names, clock, metrics)
+        .map_err(|source| StartError::Audit { path, source })
+}
+
+/// Traces where the operator wants them.
+fn tracer(
+    settings: &Settings,
+    random: &Arc<dyn Random>,
+    metrics: &Arc<Metrics>,
+) -> Result<Tracer, StartError> {
+    let Some(wanted) = &settings.tracing else {
+        return Ok(Tracer::default());
+    };
+    let collector = Collector {
+        url: wanted.url.clone(),
+        headers: wanted.headers.clone(),
+        ca_path: wanted.ca_path.clone(),
+        service: wanted.service_name.clone(),
+    };
+    let (random, metrics) = (Arc::clone(random), Arc::clone(metrics));
+    Ok(Tracer::new(collector, wanted.one_in, random, metrics)?)
 }
 
 fn build_issuer(

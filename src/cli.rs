@@ -11,6 +11,7 @@ mod manual;
 mod migrate;
 mod sessions;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Forebear, Inherited, Program, StartError};
 use crate::config::{self, Environment, Refusal, Settings, SignIn};
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
@@ -54,6 +55,9 @@ enum Command {
         /// will take everybody for somebody new: see `headscale-migrate`
         #[arg(long)]
         accept_new_identity: bool,
+        /// Take the place of the process that started this one, by what it hands over at standard input
+        #[arg(long, hide = true)]
+        take_over: bool,
     },
     /// Check the configuration and report every mistake; no network
     Check {
@@ -92,6 +96,7 @@ pub fn run() -> ExitCode {
     let environment = Environment::from_process();
     let command = cli.command.unwrap_or(Command::Serve {
         accept_new_identity: false,
+        take_over: false,
     });
     let done = match command {
         // What needs no configuration, or says itself what is wrong with it.
@@ -115,7 +120,8 @@ fn with_settings(command: Command, path: &Path, environment: &Environment) -> Ex
     let done = match command {
         Command::Serve {
             accept_new_identity,
-        } => return serve(settings, accept_new_identity),
+            take_over,
+        } => return serve(path, settings, accept_new_identity, take_over),
         Command::Explain(explain) => explain.run(&settings),
         Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
@@ -187,7 +193,7 @@ fn report(path: &Path, refusal: &Refusal) -> ExitCode {
     ExitCode::from(BAD_CONFIG)
 }
 
-fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
+fn serve(path: &Path, settings: Settings, accept_new_identity: bool, take_over: bool) -> ExitCode {
     let format = if settings.log.json {
         Format::Json
     } else {
@@ -201,6 +207,11 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    // Before there are threads: it changes the environment.
+    let (forebear, inherited) = match inherited(take_over) {
+        Ok(both) => both,
+        Err(why) => return end(&why),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = settings.workers {
         runtime.worker_threads(workers);
@@ -213,21 +224,48 @@ fn serve(settings: Settings, accept_new_identity: bool) -> ExitCode {
         }
     };
     let served = runtime.block_on(async {
-        let app = App::build(settings, accept_new_identity)?;
-        let signals = signals().map_err(crate::app::StartError::Signals)?;
-        ignore_hangups().map_err(crate::app::StartError::Signals)?;
+        let app = App::build(settings, accept_new_identity)?
+            .inheriting(inherited)
+            .succeeded_by(Program::of_this_process(again(path, accept_new_identity)));
+        let app = match forebear {
+            Some(forebear) => app.after(forebear),
+            None => app,
+        };
+        let signals = signals().map_err(StartError::Signals)?;
+        ignore_hangups().map_err(StartError::Signals)?;
         app.serve(signals, || {}).await
     });
     runtime.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            let told = with_causes(&why);
-            tracing::error!("{told}");
-            complain(&told);
-            ExitCode::from(why.exit_code())
-        }
+        Err(why) => end(&why),
     }
+}
+
+/// Listeners that are open already, and whose they were if they are those of a process that serves.
+fn inherited(take_over: bool) -> Result<(Option<Forebear>, Inherited), StartError> {
+    if take_over {
+        let (forebear, inherited) = Forebear::at_standard_input().map_err(StartError::Forebear)?;
+        return Ok((Some(forebear), inherited));
+    }
+    Ok((None, Inherited::from_systemd()?))
+}
+
+/// The arguments of a process that takes the place of this one.
+fn again(path: &Path, accept_new_identity: bool) -> Vec<OsString> {
+    let mut arguments = vec!["serve".into(), "--take-over".into()];
+    arguments.extend(["--config".into(), path.as_os_str().to_owned()]);
+    if accept_new_identity {
+        arguments.push("--accept-new-identity".into());
+    }
+    arguments
+}
+
+fn end(why: &StartError) -> ExitCode {
+    let told = with_causes(why);
+    tracing::error!("{told}");
+    complain(&told);
+    ExitCode::from(why.exit_code())
 }
 
 /// SIGTERM and SIGINT, one call each.

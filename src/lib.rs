@@ -9,10 +9,12 @@
 //!   randomness.
 //! - [`oidc`], [`session`], [`issuer`] and [`headscale`] each speak to one side, and never import
 //!   each other.
+//! - [`acme`] orders certificates for the listeners.
 //! - [`pages`] is what a person sees.
 //! - [`proxy`] walks a request through all of them; it is the room that knows pingora.
 //! - [`app`] builds the rooms from the settings; [`cli`] is the subcommands.
 
+pub mod acme;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -28,6 +28,7 @@ fn credentials() -> tempfile::TempDir {
         "headscale_api_key",
         "oidc_client_secret",
         "redis_password",
+        "acme_eab_secret",
     ] {
         let path = dir.path().join(name);
         std::fs::write(&path, format!("0123456789abcdef-{name}\n")).unwrap();
@@ -86,7 +87,7 @@ fn the_example_for_containers_loads_and_warns_of_its_private_network() {
 #[test]
 fn the_full_example_loads_without_a_warning() {
     let settings = load("full.yaml", &[]);
-    assert_eq!(settings.listen.len(), 3);
+    assert_eq!(settings.listen.len(), 4);
     assert_eq!(settings.access.len(), 2);
     assert_eq!(settings.warnings, Vec::<String>::new());
 }
@@ -159,8 +160,8 @@ fn the_full_example_holds_every_key_that_is_documented() {
     // A line `# key: "…"` stands for a key that excludes one beside it.
     let excluded = text.matches(": \"…\"").count();
     assert_eq!(
-        excluded, 8,
-        "client_secret twice, api_key, password, sentinel_name, snapshot_path and a pair"
+        excluded, 9,
+        "client_secret twice, api_key, password, sentinel_name, snapshot_path, eab_hmac_key and a pair"
     );
     let uncommented: Vec<String> = text
         .lines()

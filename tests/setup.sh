@@ -26,17 +26,29 @@ jsonschema python3-jsonschema
 node nodejs
 npm npm
 redis-server redis-server
+promtool prometheus
+haproxy haproxy
+nginx nginx
 sqlite3 sqlite3
 psql postgresql
 groff groff
 END
 
+# A part of nginx without a command of its own.
+[[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
+
 if ((${#missing[@]})); then
     say "installing Debian packages: ${missing[*]}"
     as_root=()
     ((EUID == 0)) || as_root=(sudo)
+    install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq)
     "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+    if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+        # promtool comes with a server that nobody asked for, and that would bring an exporter along.
+        [[ ! -d /run/systemd/system ]] || "${as_root[@]}" systemctl mask --quiet prometheus.service
+        "${install[@]}" --no-install-recommends prometheus >/dev/null
+    fi
+    "${install[@]}" "${missing[@]}" >/dev/null
 fi
 
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' ||

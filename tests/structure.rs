@@ -15,9 +15,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["domain", "config", "ops"]),
     ("issuer", &["domain", "config", "ops"]),
     ("headscale", &["domain", "config", "ops"]),
+    ("acme", &["domain", "config", "ops"]),
     (
         "proxy",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -31,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "acme",
             "domain",
             "config",
             "ops",
@@ -68,7 +71,14 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("pingora::", &["proxy", "app.rs"]),
     (
         "reqwest::",
-        &["oidc/http.rs", "oidc/http", "headscale/http.rs"],
+        // Spans go to a collector that no request waits for.
+        &[
+            "oidc/http.rs",
+            "oidc/http",
+            "headscale/http.rs",
+            "ops/trace/export.rs",
+            "acme/http.rs",
+        ],
     ),
     ("use redis::", &["session/redis.rs", "session/redis"]),
     ("prometheus::", &["ops/metrics.rs", "ops/metrics"]),
@@ -81,6 +91,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         "ring::rand",
         &["ops/entropy.rs", "issuer/jwt.rs", "issuer/keys.rs"],
     ),
+    ("prost::", &["ops/trace/message.rs", "ops/trace/export.rs"]),
     ("tikv_jemallocator", &["main.rs"]),
     ("clap::", &["cli.rs", "cli"]),
     ("askama::", &["pages"]),
@@ -89,10 +100,16 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         "std::fs",
         &[
             "config/files.rs",
+            "ops/audit/file.rs",
+            "ops/metrics/process.rs",
             "session/keyfile.rs",
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            "acme/storage.rs",
+            // The lock of the operator's socket goes from one process to the next.
+            "app/succession.rs",
+            "app/succession",
             // What `import` makes, where it was told to write it.
             "cli/files.rs",
         ],

@@ -3,19 +3,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::StartError;
+use super::inherited::Inherited;
 use crate::config::{Settings, SignIn};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// A bound socket that does not listen yet: who connects is refused.
+/// A socket that is ours.
 pub struct Socket {
-    socket: TcpSocket,
+    kind: Kind,
     address: SocketAddr,
+}
+
+enum Kind {
+    /// It does not listen yet: who connects is refused.
+    Bound(TcpSocket),
+    /// Somebody else opened it: who connects waits.
+    Inherited(std::net::TcpListener),
 }
 
 /// All sockets of the process.
@@ -29,17 +38,22 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Binds every address of the settings.
-    pub fn reserve(settings: &Settings) -> Result<Self, StartError> {
+    /// Takes every address of the settings out of `inherited`, or binds it.
+    pub fn reserve(settings: &Settings, inherited: &mut Inherited) -> Result<Self, StartError> {
+        let mut socket = |address| match inherited.take(address) {
+            Some(listener) => Ok(Socket {
+                kind: Kind::Inherited(listener),
+                address,
+            }),
+            None => Socket::bind(address),
+        };
         let issuer = match &settings.headscale.sign_in {
-            SignIn::Issuer(issuer) => Some(Socket::bind(issuer.address)?),
+            SignIn::Issuer(issuer) => Some(socket(issuer.address)?),
             SignIn::Own | SignIn::None => None,
         };
-        let admin = settings.admin.address.map(Socket::bind).transpose()?;
-        let public = settings
-            .listen
-            .iter()
-            .map(|listener| Socket::bind(listener.address));
+        let admin = settings.admin.address.map(&mut socket).transpose()?;
+        let public = settings.listen.iter();
+        let public = public.map(|listener| socket(listener.address));
         Ok(Self {
             issuer,
             admin,
@@ -63,14 +77,28 @@ impl Socket {
             Ok(socket)
         };
         let socket = bind().map_err(|source| StartError::Bind { address, source })?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            kind: Kind::Bound(socket),
+            address,
+        })
+    }
+
+    /// Where it is, as the settings say.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Begins to accept.
-    pub fn listen(self) -> Result<TcpListener, StartError> {
+    pub fn listen(self) -> Result<Arc<TcpListener>, StartError> {
         let address = self.address;
-        self.socket
-            .listen(BACKLOG)
+        let listener = match self.kind {
+            Kind::Bound(socket) => socket.listen(BACKLOG),
+            Kind::Inherited(listener) => listener
+                .set_nonblocking(true)
+                .and_then(|()| TcpListener::from_std(listener)),
+        };
+        listener
+            .map(Arc::new)
             .map_err(|source| StartError::Bind { address, source })
     }
 }

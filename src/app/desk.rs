@@ -14,7 +14,7 @@ use http::{Method, Request, Response, StatusCode};
 
 use crate::domain::identity::Subject;
 use crate::domain::random::Random;
-use crate::ops::audit::{Act, Actor, Entry, Scope};
+use crate::ops::audit::{Act, Actor, Audit, EndReason, Entry, Outcome, Scope};
 use crate::pages;
 use crate::proxy::private::Caller;
 use crate::session::{Live, Sessions, StoreAway};
@@ -34,6 +34,8 @@ pub struct Desk {
     pub complete: Arc<AtomicBool>,
     /// Request ids.
     pub random: Arc<dyn Random>,
+    /// Who did what.
+    pub audit: Audit,
 }
 
 /// A request at the desk, and who sent it.
@@ -52,6 +54,16 @@ impl Visit {
         Entry {
             client,
             ..Entry::new(act, by, &self.id)
+        }
+    }
+
+    /// The same about sessions that were ended; how many, unless the store failed in the middle.
+    fn ended(&self, sessions: Option<usize>) -> Entry<'_> {
+        Entry {
+            outcome: sessions.map_or(Outcome::Failed, |_| Outcome::Done),
+            sessions,
+            reason: Some(EndReason::Operator.label()),
+            ..self.entry(Act::Ended)
         }
     }
 
@@ -134,13 +146,12 @@ impl Desk {
             found.retain(|live| live.key > after);
         }
         let page = view::page(&found, asked.most(), total, self.sessions.limits());
-        Entry {
+        self.audit.record(&Entry {
             scope: Some(scope(whose)),
             subject: only_subject(whose, &found),
             sessions: Some(page.count),
             ..visit.entry(Act::Listed)
-        }
-        .record();
+        });
         Ok(ok(page.body))
     }
 
@@ -156,13 +167,11 @@ impl Desk {
             }
         };
         // Where the store failed in the middle, nobody knows how many.
-        Entry {
+        self.audit.record(&Entry {
             scope: Some(scope(whose)),
             subject: subject.as_ref(),
-            sessions: ended.ok(),
-            ..visit.entry(Act::Ended)
-        }
-        .record();
+            ..visit.ended(ended.ok())
+        });
         Ok(told(ended?))
     }
 
@@ -223,26 +232,25 @@ impl Desk {
     }
 
     fn show(&self, visit: &Visit, live: &Live) -> Response<Bytes> {
-        Entry {
+        self.audit.record(&Entry {
             subject: Some(&live.session.identity.subject),
+            user: live.session.identity.username.as_deref(),
             session: Some(&live.key.to_string()),
             ..visit.entry(Act::Shown)
-        }
-        .record();
+        });
         ok(format!("{}\n", view::one(live, self.sessions.limits())))
     }
 
     async fn end_one(&self, visit: &Visit, live: &Live) -> Result<Response<Bytes>, StoreAway> {
         let ended = self.sessions.end(&live.key).await;
         let ended = ended.map(|gone| usize::from(gone.is_some()));
-        Entry {
+        self.audit.record(&Entry {
             scope: Some(Scope::Session),
             subject: Some(&live.session.identity.subject),
+            user: live.session.identity.username.as_deref(),
             session: Some(&live.key.to_string()),
-            sessions: ended.ok(),
-            ..visit.entry(Act::Ended)
-        }
-        .record();
+            ..visit.ended(ended.ok())
+        });
         Ok(told(ended?))
     }
 

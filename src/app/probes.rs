@@ -1,7 +1,9 @@
-//! The operator's listener and socket: liveness, readiness with each check named, metrics; and the way to
+//! The operator's listener and socket: liveness, start-up, readiness with each check named, metrics; and the way to
 //! the sessions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -17,6 +19,9 @@ use crate::ops::metrics::{self, Metrics};
 use crate::proxy::drain::Drain;
 use crate::proxy::private::Caller;
 use crate::session::shared::SharedSessions;
+
+/// Longest wait for readiness when metrics are asked for: collectors give up after ten seconds.
+const SCRAPE: Duration = Duration::from_secs(3);
 
 /// What an operator may ask about.
 pub struct Admin {
@@ -34,6 +39,8 @@ pub struct Admin {
     pub tls: Arc<Tls>,
     /// Whether we are stopping.
     pub drain: Drain,
+    /// Whether the public listeners are open.
+    pub started: Arc<AtomicBool>,
     /// Where sessions are seen and ended.
     pub desk: Desk,
     /// Whether that is so over TCP too; there is no sign-in.
@@ -63,17 +70,15 @@ impl Admin {
             "/healthz" | "/livez" => {
                 text(StatusCode::OK, health::CONTENT_TYPE, Checks::new().body())
             }
+            "/startupz" => {
+                let checks = self.startup();
+                text(checks.status(), health::CONTENT_TYPE, checks.body())
+            }
             "/readyz" => {
                 let checks = self.readiness().await;
                 text(checks.status(), health::CONTENT_TYPE, checks.body())
             }
-            "/metrics" => match self.metrics.render() {
-                Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
-                Err(why) => {
-                    let body = format!("metrics cannot be rendered: {why}\n");
-                    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
-                }
-            },
+            "/metrics" => self.metrics().await,
             _ => text(
                 StatusCode::NOT_FOUND,
                 "text/plain",
@@ -82,9 +87,42 @@ impl Admin {
         }
     }
 
+    /// Everything that is counted, with how ready we are now: as far as that is known in time.
+    async fn metrics(&self) -> Response<Bytes> {
+        match tokio::time::timeout(SCRAPE, self.readiness()).await {
+            Ok(checks) => {
+                let ready = checks.status() == StatusCode::OK;
+                self.metrics.checked(ready, checks.passing());
+            }
+            // Headscale is the only one that is asked.
+            Err(_) => self
+                .metrics
+                .checked(false, [("headscale", false)].into_iter()),
+        }
+        match self.metrics.render() {
+            Ok(body) => text(StatusCode::OK, metrics::CONTENT_TYPE, body),
+            Err(why) => {
+                let body = format!("metrics cannot be rendered: {why}\n");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", body)
+            }
+        }
+    }
+
+    /// Whether the start is over, whatever came of it later.
+    fn startup(&self) -> Checks {
+        Checks::new().with("startup", self.started())
+    }
+
+    fn started(&self) -> Outcome {
+        if self.started.load(Ordering::Acquire) {
+            Outcome::Pass
+        } else {
+            fail("the public listeners are not open yet")
+        }
+    }
+
     async fn readiness(&self) -> Checks {
-        let stopping = *self.drain.stopping().borrow();
-        let shutdown = if stopping {
+        let shutdown = if *self.drain.leaving().borrow() {
             fail("stopping")
         } else {
             Outcome::Pass
@@ -99,6 +137,7 @@ impl Admin {
             Err(why) => fail(format!("cannot be reached: {why}")),
         };
         let checks = Checks::new()
+            .with("startup", self.started())
             .with("shutdown", shutdown)
             .with("provider", provider)
             .with("headscale", headscale);
@@ -114,6 +153,10 @@ impl Admin {
         let checks = match self.tls.health() {
             None => checks,
             Some(certificates) => checks.with("certificates", certificates),
+        };
+        let checks = match self.tls.acme() {
+            None => checks,
+            Some(acme) => checks.with("acme", acme.health()),
         };
         if !self.trusts_an_issuer {
             return checks;

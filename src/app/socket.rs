@@ -15,6 +15,7 @@ use std::os::unix::fs::{
 };
 use std::os::unix::net as std_unix;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
@@ -59,13 +60,33 @@ pub struct Name {
     path: PathBuf,
     /// Device and inode.
     file: (u64, u64),
-    _lock: File,
+    lock: File,
+    /// Another process uses it too: it stays when this one ends.
+    stays: AtomicBool,
+}
+
+impl Name {
+    /// Another process goes on with it.
+    pub fn leave(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// It is this process's from now on.
+    pub fn keep(&self) {
+        self.stays.store(false, Ordering::Relaxed);
+    }
+
+    /// Held by every process that uses the name.
+    pub fn lock(&self) -> &File {
+        &self.lock
+    }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
         let ours = |file: &fs::Metadata| (file.dev(), file.ino()) == self.file;
-        if fs::symlink_metadata(&self.path).is_ok_and(|file| ours(&file)) {
+        let stays = self.stays.load(Ordering::Relaxed);
+        if !stays && fs::symlink_metadata(&self.path).is_ok_and(|file| ours(&file)) {
             // A socket that stays is replaced at the next start.
             let _ = fs::remove_file(&self.path);
         }
@@ -81,18 +102,49 @@ pub fn listen(settings: &AdminSocket) -> Result<(UnixListener, Name), SocketErro
     check_directory(path)?;
     let lock = lock(path)?;
     check_place(path)?;
-    let mode = if settings.group { 0o660 } else { 0o600 };
-    let (listener, file) = bind(path, mode)?;
+    let (listener, file) = bind(path, mode(settings))?;
     let name = Name {
         path: path.to_owned(),
         file,
-        _lock: lock,
+        lock,
+        stays: AtomicBool::new(false),
     };
     let listener = listener
         .set_nonblocking(true)
         .and_then(|()| UnixListener::from_std(listener))
         .map_err(failed("listen at", path))?;
     Ok((listener, name))
+}
+
+/// Goes on with a socket that another process listens at; its name stays until [`Name::keep`].
+///
+/// # Errors
+/// [`SocketError`].
+pub fn adopt(
+    settings: &AdminSocket,
+    listener: std_unix::UnixListener,
+    lock: File,
+) -> Result<(UnixListener, Name), SocketError> {
+    let path = settings.path.as_path();
+    check_directory(path)?;
+    let mode = Permissions::from_mode(mode(settings));
+    fs::set_permissions(path, mode).map_err(failed("use", path))?;
+    let found = fs::symlink_metadata(path).map_err(failed("look at", path))?;
+    let name = Name {
+        path: path.to_owned(),
+        file: (found.dev(), found.ino()),
+        lock,
+        stays: AtomicBool::new(true),
+    };
+    let listener = listener
+        .set_nonblocking(true)
+        .and_then(|()| UnixListener::from_std(listener))
+        .map_err(failed("listen at", path))?;
+    Ok((listener, name))
+}
+
+fn mode(settings: &AdminSocket) -> u32 {
+    if settings.group { 0o660 } else { 0o600 }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {

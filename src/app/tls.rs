@@ -20,9 +20,10 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use tokio::sync::watch;
 
-use self::listening::Listening;
+use self::listening::{Listening, Shared};
 use self::watched::Patience;
-use crate::config::{Settings, SignIn, read_file};
+use crate::acme::Acme;
+use crate::config::{Certificates, ListenerTls, Settings, SignIn, TlsFiles, read_file};
 use crate::domain::time::Clock;
 use crate::ops::health::Outcome;
 use crate::ops::metrics::Metrics;
@@ -59,19 +60,35 @@ pub struct Tls {
     public: Vec<Option<Arc<Terminator>>>,
     issuer: Option<Arc<Terminator>>,
     files: Arc<Mutex<Vec<Listening>>>,
+    acme: Option<Arc<Acme>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Tls {
-    /// Reads the files of every listener.
+    /// Reads the files of every listener; what `acme` orders may come later.
     ///
     /// # Errors
     /// The first that cannot be used.
     pub fn load(
         settings: &Settings,
+        acme: Option<Arc<Acme>>,
         metrics: &Arc<Metrics>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, TlsError> {
+        let ordered = settings
+            .acme
+            .as_ref()
+            .map(crate::config::AcmeSettings::certificate_path);
+        let ordered = ordered.unwrap_or_default();
+        let mut shared = Shared {
+            ordered: TlsFiles {
+                cert_path: ordered.clone(),
+                key_path: ordered,
+            },
+            challenges: acme.as_ref().map(|acme| acme.challenges()),
+            metrics,
+            now: clock.now(),
+        };
         let mut files = Vec::new();
         let mut public = Vec::new();
         for (index, listener) in settings.listen.iter().enumerate() {
@@ -80,7 +97,7 @@ impl Tls {
                 continue;
             };
             let key = format!("listen[{index}].tls");
-            let listening = Listening::open(key, tls, PUBLIC_PROTOCOLS, metrics, clock.now())?;
+            let listening = Listening::open(key, tls, PUBLIC_PROTOCOLS, &shared)?;
             public.push(Some(listening.terminator()));
             files.push(listening);
         }
@@ -89,11 +106,13 @@ impl Tls {
             && let Some(certificates) = &settings.tls
         {
             let key = "headscale.issuer.tls".to_owned();
-            let tls = crate::config::ListenerTls {
-                certificates: certificates.clone(),
+            let tls = ListenerTls {
+                certificates: Certificates::Files(certificates.clone()),
                 clients: None,
             };
-            let listening = Listening::open(key, &tls, PRIVATE_PROTOCOLS, metrics, clock.now())?;
+            // No validator comes here.
+            shared.challenges = None;
+            let listening = Listening::open(key, &tls, PRIVATE_PROTOCOLS, &shared)?;
             issuer = Some(listening.terminator());
             files.push(listening);
         }
@@ -101,6 +120,7 @@ impl Tls {
             public,
             issuer,
             files: Arc::new(Mutex::new(files)),
+            acme,
             clock: Arc::clone(clock),
         })
     }
@@ -115,9 +135,18 @@ impl Tls {
         self.issuer.clone()
     }
 
-    /// Reads the files again because somebody says that they are complete. What is wrong with them, by
+    /// Where a certificate is ordered, if one is.
+    pub fn acme(&self) -> Option<Arc<Acme>> {
+        self.acme.clone()
+    }
+
+    /// Reads the files again because somebody says that they are complete, and has a certificate that could
+    /// not be ordered tried for again. What is wrong with them, by
     /// listener; it is logged and counted too, and what was in use stays in use.
     pub async fn reload(&self) -> Vec<String> {
+        if let Some(acme) = &self.acme {
+            acme.try_again();
+        }
         self.look(Patience::None).await
     }
 

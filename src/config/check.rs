@@ -3,8 +3,10 @@
 //! `problem` and `report`.
 
 mod access;
+mod acme;
 mod admin;
 mod assurance;
+mod audit;
 mod headscale;
 mod limits;
 mod listeners;
@@ -13,6 +15,7 @@ mod rules;
 mod secrets;
 mod store;
 mod tls;
+mod tracing;
 mod values;
 
 use super::env::Environment;
@@ -41,6 +44,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 
     let server_url = listeners::server_url(file.server_url, file.allow_insecure_server_url, checks);
     let listen = listeners::listen(file.listen, checks);
+    let acme = acme::acme(file.acme, listen.as_deref(), server_url.as_ref(), checks);
     let admin = admin::admin(file.admin.unwrap_or_default(), checks);
     let trusted_proxies = listeners::trusted_proxies(file.trusted_proxies, checks);
     let keys_path = secrets::path(
@@ -58,14 +62,17 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
-    let shutdown_grace = limits::grace(&file.shutdown.unwrap_or_default(), checks);
+    let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
     let log = limits::log(file.log.unwrap_or_default(), checks);
+    let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
+    let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
+        acme: acme.ok()?,
         admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
@@ -76,10 +83,12 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access: access?,
         api: api?,
-        shutdown_grace: shutdown_grace?,
+        shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
         log: log?,
+        audit: audit?,
+        tracing: tracing.ok()?,
         warnings: Vec::new(),
     };
     together(&settings, &mut checks.report);
@@ -91,6 +100,8 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
 fn together(settings: &Settings, report: &mut Report) {
     listeners::check_addresses(settings, report);
     tls::check_with_server_url(settings, report);
+    acme::check_with_listeners(settings, report);
+    listeners::check_announced(settings, report);
     let urls = Urls::of(settings);
     urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
     for (index, rule) in settings.access.iter().enumerate() {
@@ -102,6 +113,7 @@ fn together(settings: &Settings, report: &mut Report) {
     access::warn_opened(settings, report);
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
+    audit::check_file(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -2,6 +2,7 @@
 //! without a value are the same, as in Headscale. What the keys mean is `check`'s business.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,9 +18,16 @@ macro_rules! sections {
     ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
         $(
             $(#[$meta])*
-            #[derive(Debug, Default, Deserialize)]
+            #[derive(Default, Deserialize)]
             #[serde(default, deny_unknown_fields)]
             pub(super) struct $name { $(pub(super) $field: $type,)* }
+
+            impl fmt::Debug for $name {
+                /// Its name alone: whatever is written in it may be a secret.
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(stringify!($name))
+                }
+            }
         )*
     };
 }
@@ -30,6 +38,7 @@ sections! {
         server_url: Option<String>,
         allow_insecure_server_url: Option<bool>,
         listen: List<Listener>,
+        acme: Option<Acme>,
         admin: Option<Admin>,
         trusted_proxies: List<String>,
         keys_path: Option<String>,
@@ -43,10 +52,13 @@ sections! {
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
+        audit: Option<Audit>,
+        tracing: Option<Tracing>,
     }
     /// An entry of `listen`.
     Listener {
         address: Option<String>,
+        proxy_protocol: Option<String>,
         tls: Option<Tls>,
     }
     /// `tls` of an entry of `listen`.
@@ -54,9 +66,23 @@ sections! {
         cert_path: Option<String>,
         key_path: Option<String>,
         certificates: List<TlsPair>,
+        acme: Option<bool>,
         client_ca_path: Option<String>,
         client_auth: Option<String>,
         client_names: List<String>,
+    }
+    /// `acme`.
+    Acme {
+        directory_url: Option<String>,
+        contact: List<String>,
+        names: List<String>,
+        storage_path: Option<String>,
+        challenge: Option<String>,
+        terms_of_service_agreed: Option<bool>,
+        ca_path: Option<String>,
+        eab_key_id: Option<String>,
+        eab_hmac_key: Option<String>,
+        eab_hmac_key_path: Option<String>,
     }
     /// `headscale.issuer.tls`.
     IssuerTls {
@@ -180,7 +206,9 @@ sections! {
     }
     /// `shutdown`.
     Shutdown {
+        lead: Option<String>,
         grace: Option<String>,
+        upgrade_grace: Option<String>,
     }
     /// `limits`.
     Limits {
@@ -199,6 +227,19 @@ sections! {
     Log {
         format: Option<String>,
         level: Option<String>,
+    }
+    /// `tracing`.
+    Tracing {
+        otlp_endpoint: Option<String>,
+        sample_one_in: Option<u64>,
+        service_name: Option<String>,
+        headers_path: Option<String>,
+        ca_path: Option<String>,
+    }
+    /// `audit`.
+    Audit {
+        path: Option<String>,
+        user_names: Option<bool>,
     }
 }
 
@@ -318,6 +359,13 @@ mod tests {
         let listen = file.listen.unwrap();
         assert_eq!(listen[3].as_ref().unwrap().address.as_deref(), Some("d"));
         assert_eq!(file.oidc.unwrap().scope.unwrap()[2].as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_is_printed_of_a_file_holds_nothing_that_was_written_in_it() {
+        let written = json!({"oidc": {"client_secret": "s3cret"}, "keys_path": "s3cret"});
+        let (file, _) = decode(written);
+        assert_eq!(format!("{file:?} {:?}", file.oidc), "File Some(Oidc)");
     }
 
     #[test]

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use ipnet::IpNet;
+use url::Url;
 
 use crate::domain::assurance::Assurance;
 use crate::domain::door::OpenPath;
+use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
@@ -24,9 +26,11 @@ pub struct Settings {
     pub server_url: ServerUrl,
     /// Public listeners; at least one.
     pub listen: Vec<Listener>,
+    /// Where a listener's certificate comes from by itself; there where a listener wants one.
+    pub acme: Option<AcmeSettings>,
     /// Where an operator asks.
     pub admin: Admin,
-    /// Peers whose `X-Forwarded-For` counts. Never contains a default route.
+    /// Peers whose `X-Forwarded-For`, or PROXY header, counts. Never contains a default route.
     pub trusted_proxies: Vec<IpNet>,
     /// The Headscale behind us.
     pub headscale: Headscale,
@@ -44,14 +48,18 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
-    /// How long open requests and tunnels may go on after SIGTERM.
-    pub shutdown_grace: Duration,
+    /// How the process ends.
+    pub shutdown: Shutdown,
     /// Worker threads; `None` is one per processor.
     pub workers: Option<usize>,
     /// Bounds on what one client address may do.
     pub limits: ClientLimits,
     /// Logging.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
+    /// Traces; `None` is off.
+    pub tracing: Option<Tracing>,
     /// Things that are allowed but that the operator should know; logged at start, printed by
     /// `check`.
     pub warnings: Vec<String>,
@@ -96,11 +104,24 @@ impl ServerUrl {
     }
 }
 
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long it still accepts after it has said that it is not ready any more.
+    pub lead: Duration,
+    /// How long open requests and tunnels may go on after that.
+    pub grace: Duration,
+    /// How long tunnels may go on after another process has taken over.
+    pub upgrade_grace: Duration,
+}
+
 /// One public listener.
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Where to bind.
     pub address: SocketAddr,
+    /// Every connection comes from a trusted proxy, and begins with a PROXY header.
+    pub announced: bool,
     /// Certificates and who may connect; `None` is plaintext.
     pub tls: Option<ListenerTls>,
 }
@@ -108,11 +129,87 @@ pub struct Listener {
 /// How a public listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
-    /// What clients are shown, by the name they ask for; the first is for everybody else. At least
-    /// one.
-    pub certificates: Vec<TlsFiles>,
+    /// What clients are shown.
+    pub certificates: Certificates,
     /// Whose certificates clients must show; `None` asks for none.
     pub clients: Option<ClientCertificates>,
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// From files of the operator's, chosen by the name a client asks for; the first is for everybody
+    /// else. At least one.
+    Files(Vec<TlsFiles>),
+    /// From the ACME directory of the settings.
+    Acme,
+}
+
+/// A directory that issues certificates (RFC 8555), and what is to be said there.
+#[derive(Clone, Debug)]
+pub struct AcmeSettings {
+    /// Where it begins.
+    pub directory_url: String,
+    /// Whom the authority may write to: `mailto:` URIs.
+    pub contact: Vec<String>,
+    /// What the certificate is for: DNS names in lower case, at least one.
+    pub names: Vec<String>,
+    /// Where account and certificate are kept.
+    pub storage_path: PathBuf,
+    /// How it is shown that the names are ours.
+    pub challenge: ChallengeKind,
+    /// A PEM bundle to verify the directory's own certificate with, instead of the system's.
+    pub ca_path: Option<PathBuf>,
+    /// An account with the authority that ours belongs to.
+    pub external: Option<ExternalAccount>,
+}
+
+/// How it is shown that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeKind {
+    /// A file over plaintext HTTP on port 80 (RFC 8555 section 8.3).
+    Http01,
+    /// A handshake on port 443 (RFC 8737).
+    TlsAlpn01,
+}
+
+impl ChallengeKind {
+    /// Its name in the protocol and in the configuration.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}
+
+/// An account with an authority, made elsewhere (RFC 8555 section 7.3.4).
+#[derive(Clone, Debug)]
+pub struct ExternalAccount {
+    /// Which.
+    pub id: String,
+    /// What shows that it is ours.
+    pub key: Secret<Vec<u8>>,
+}
+
+impl AcmeSettings {
+    /// What belongs to this directory. Another one (a test directory first, say) has a place of its
+    /// own, so that neither its account nor its certificate is taken for this one's.
+    pub fn place(&self) -> PathBuf {
+        let mark = sha256(self.directory_url.as_bytes());
+        let mark = mark
+            .iter()
+            .take(4)
+            .fold(String::new(), |mark, byte| format!("{mark}{byte:02x}"));
+        let rest = self.directory_url.split("://").nth(1).unwrap_or_default();
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        self.storage_path.join(format!("{host}-{mark}"))
+    }
+
+    /// The file that holds the chain and its key.
+    pub fn certificate_path(&self) -> PathBuf {
+        self.place().join("certificate.pem")
+    }
 }
 
 /// Which certificates of clients are good.
@@ -386,4 +483,39 @@ pub struct Log {
     pub json: bool,
     /// A `tracing` filter directive, e.g. `info`.
     pub level: String,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where it is.
+    pub place: AuditPlace,
+    /// Whether people's user names are in it, beside their subjects.
+    pub user_names: bool,
+}
+
+/// Where the audit log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditPlace {
+    /// Among the lines of the ordinary log.
+    Log,
+    /// On standard output.
+    Stdout,
+    /// In a file of its own.
+    File(PathBuf),
+}
+
+/// Traces over OTLP/HTTP.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// Where spans are posted to.
+    pub url: Url,
+    /// One request of so many is recorded, unless a trusted proxy decides.
+    pub one_in: u64,
+    /// `service.name`.
+    pub service_name: String,
+    /// Fields of each request to the collector; both can be sent.
+    pub headers: Vec<(String, Secret<String>)>,
+    /// A PEM bundle to verify the collector's certificate with, beside the system's.
+    pub ca_path: Option<PathBuf>,
 }

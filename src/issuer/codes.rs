@@ -103,8 +103,29 @@ impl<T: Clone + Serialize + DeserializeOwned> Tickets<T> {
         Ok(name)
     }
 
+    /// Everything that is kept here, the oldest first: for a process that takes the place of this one.
+    pub(crate) fn every(&self) -> Vec<(Hash, Timestamp, T)> {
+        let inner = self.lock();
+        let all = inner.order.iter();
+        all.filter_map(|(issued, hash)| {
+            let (_, value) = inner.kept.get(hash)?;
+            Some((*hash, *issued, value.clone()))
+        })
+        .collect()
+    }
+
+    /// Keeps what the process before kept.
+    pub(crate) fn take_over(&self, all: Vec<(Hash, Timestamp, T)>) {
+        for (hash, issued, value) in all {
+            self.file(hash, issued, value);
+        }
+    }
+
     fn keep(&self, name: &str, now: Timestamp, value: T) {
-        let hash = hash(name);
+        self.file(hash(name), now, value);
+    }
+
+    fn file(&self, hash: Hash, now: Timestamp, value: T) {
         let mut inner = self.lock();
         inner.drop_old(now, self.lifetime, self.capacity.saturating_sub(1));
         inner.kept.insert(hash, (now, value));

@@ -156,6 +156,26 @@ impl Issuer {
         }
     }
 
+    /// Codes and access tokens that are out, as text for a process that takes the place of this one. It holds
+    /// claims, and no name that could be redeemed.
+    ///
+    /// # Errors
+    /// When something of it has no JSON form: a mistake of ours.
+    pub fn tickets(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&(self.codes.every(), self.access.every()))
+    }
+
+    /// Redeems from now on what the process before gave out: what [`Self::tickets`] said there.
+    ///
+    /// # Errors
+    /// When it said something else.
+    pub fn take_over(&self, tickets: &[u8]) -> serde_json::Result<()> {
+        let (codes, access) = serde_json::from_slice(tickets)?;
+        self.codes.take_over(codes);
+        self.access.take_over(access);
+        Ok(())
+    }
+
     /// The key that signs now.
     pub fn signing_key(&self) -> SigningKey {
         self.signing.load().key.clone()

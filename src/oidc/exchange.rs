@@ -12,6 +12,7 @@ use super::refusal::{AnswerFault, NoClaims, NoTokens};
 use crate::config::Oidc;
 use crate::domain::identity::Subject;
 use crate::domain::secret::Secret;
+use crate::ops::metrics::Endpoint;
 
 /// What the token endpoint gave, not yet verified.
 #[derive(Debug)]
@@ -58,6 +59,14 @@ impl<'a> Grant<'a> {
         }
     }
 
+    /// What it is counted as.
+    const fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Code { .. } => Endpoint::Token,
+            Self::Refresh { .. } => Endpoint::Refresh,
+        }
+    }
+
     /// What an answer must not repeat into a log.
     fn secrets(self) -> Vec<&'a str> {
         match self {
@@ -86,7 +95,9 @@ pub(super) async fn redeem(
             None
         }
     };
-    let answer = http.post(&metadata.token_endpoint, &form, basic).await?;
+    let answer = http
+        .post(grant.endpoint(), &metadata.token_endpoint, &form, basic)
+        .await?;
     let mut sent = grant.secrets();
     sent.push(secret);
     let body = answer
@@ -184,7 +195,9 @@ pub(super) async fn userinfo(
     let Some(url) = &metadata.userinfo_endpoint else {
         return Ok(Claims::new());
     };
-    let answer = http.get(url, Some(access_token)).await?;
+    let answer = http
+        .get(Endpoint::Userinfo, url, Some(access_token))
+        .await?;
     if matches!(
         answer.status,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN

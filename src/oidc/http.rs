@@ -7,8 +7,10 @@
 mod tls;
 
 use std::error::Error as _;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect};
@@ -18,6 +20,8 @@ use url::Url;
 
 use super::json::{self, JsonFault};
 use crate::domain::secret::Secret;
+use crate::ops::metrics::{self, Endpoint, Metrics};
+use crate::ops::trace;
 
 /// The largest body that is read, in bytes. Discovery documents, key sets and token answers are a
 /// few kilobytes.
@@ -78,12 +82,19 @@ pub enum HttpError {
     RepeatedName,
 }
 
-/// An answer whose body is complete and bounded.
-#[derive(Debug)]
+/// An answer whose body is complete and bounded. `Debug` does not show it: it may be a token.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     content_type: String,
     body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -125,12 +136,18 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     client: Client,
+    metrics: Arc<Metrics>,
 }
 
 impl Http {
     /// A client that trusts the system's certificates and those of `ca_path`, and waits no longer
-    /// than `timeout` for one whole answer. Proxy variables of the environment are ignored.
-    pub(super) fn new(ca_path: Option<&Path>, timeout: Duration) -> Result<Self, BuildError> {
+    /// than `timeout` for one whole answer. Proxy variables of the environment are ignored. Each
+    /// question is counted.
+    pub(super) fn new(
+        ca_path: Option<&Path>,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BuildError> {
         let client = Client::builder()
             .use_preconfigured_tls(tls::client_config(ca_path)?)
             .redirect(redirect::Policy::none())
@@ -141,39 +158,79 @@ impl Http {
             .user_agent(concat!("headwarden/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| BuildError::Client(chain(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, metrics })
+    }
+
+    /// Where questions are counted.
+    pub(super) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// `GET url`, with a bearer token if given (RFC 6750 section 2.1).
     pub(super) async fn get(
         &self,
+        endpoint: Endpoint,
         url: &Url,
         bearer: Option<&Secret<String>>,
     ) -> Result<Answer, HttpError> {
         let request = self.client.get(url.clone());
-        send(match bearer {
+        let request = match bearer {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,
-        })
-        .await
+        };
+        self.asked(endpoint, url, request).await
     }
 
     /// `POST url` with a form, and HTTP Basic credentials if given. Both halves are form-encoded
     /// first (RFC 6749 section 2.3.1).
     pub(super) async fn post(
         &self,
+        endpoint: Endpoint,
         url: &Url,
         form: &[(&str, &str)],
         basic: Option<(&str, &str)>,
     ) -> Result<Answer, HttpError> {
         let request = self.client.post(url.clone()).form(form);
-        send(match basic {
+        let request = match basic {
             Some((user, password)) => {
                 request.basic_auth(form_encoded(user), Some(form_encoded(password)))
             }
             None => request,
-        })
-        .await
+        };
+        self.asked(endpoint, url, request).await
+    }
+
+    async fn asked(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Answer, HttpError> {
+        let begun = Instant::now();
+        let span = trace::child(|| format!("provider {}", endpoint.label()).into());
+        let answer = send(request).await;
+        let how = match &answer {
+            Ok(answer) if answer.status.is_success() => metrics::Answer::Answered,
+            Ok(answer) if answer.status.is_client_error() => metrics::Answer::Refused,
+            Ok(_) | Err(_) => metrics::Answer::Failed,
+        };
+        self.metrics.provider_asked(endpoint, how, begun.elapsed());
+        if let Some(span) = span {
+            let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+            let failed = how != metrics::Answer::Answered;
+            let mut attributes = vec![(
+                "server.address",
+                trace::Value::Text(url.host_str().unwrap_or_default().to_owned().into()),
+            )];
+            attributes.extend(status.map(|status| {
+                (
+                    "http.response.status_code",
+                    trace::Value::Number(i64::from(status)),
+                )
+            }));
+            span.over(failed, attributes);
+        }
+        answer
     }
 }
 
@@ -281,6 +338,8 @@ mod tests {
     fn an_answer_that_is_not_json_is_not_quoted() {
         let error = answer("application/json", r#"{"access_token": "s3cret" "#).object();
         assert!(!format!("{error:?}").contains("s3cret"));
+        let answer = answer("application/json", r#"{"access_token": "s3cret"}"#);
+        assert!(!format!("{answer:?}").contains("s3cret"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! somebody. The attempt itself (state, nonce, verifier) is `domain::login`'s; keeping it in a cookie
 //! is the `session` room's.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -33,8 +34,16 @@ pub struct AuthorizeOptions {
     pub login_hint: Option<String>,
 }
 
-/// What came back through the browser.
-#[derive(Clone, Debug)]
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback")
+            .field("iss", &self.iss)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came back through the browser. `Debug` shows neither state nor code.
+#[derive(Clone)]
 pub struct Callback {
     /// `state`, to be equal to the attempt's.
     pub state: String,

@@ -17,6 +17,7 @@ use super::person::Unverified;
 use crate::config::Oidc;
 use crate::domain::random::Random;
 use crate::domain::time::{Clock, Timestamp};
+use crate::ops::metrics::{Endpoint, Metrics};
 
 /// How often a known provider is looked at again.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
@@ -73,9 +74,10 @@ impl Provider {
         settings: &Oidc,
         redirect_uri: String,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, BuildError> {
         Ok(Arc::new(Self {
-            http: Http::new(settings.ca_path.as_deref(), settings.timeout)?,
+            http: Http::new(settings.ca_path.as_deref(), settings.timeout, metrics)?,
             settings: settings.clone(),
             redirect_uri,
             clock,
@@ -92,8 +94,9 @@ impl Provider {
     /// # Errors
     /// [`BuildError`], mostly about `oidc.ca_path`.
     pub fn with(&self, settings: &Oidc) -> Result<Arc<Self>, BuildError> {
+        let metrics = Arc::clone(self.http.metrics());
         Ok(Arc::new(Self {
-            http: Http::new(settings.ca_path.as_deref(), settings.timeout)?,
+            http: Http::new(settings.ca_path.as_deref(), settings.timeout, metrics)?,
             settings: settings.clone(),
             redirect_uri: self.redirect_uri.clone(),
             clock: Arc::clone(&self.clock),
@@ -164,7 +167,8 @@ impl Provider {
     /// The caller holds `renewal`.
     async fn renew(&self) -> Result<Arc<Snapshot>, DiscoveryError> {
         let url = discovery::document_url(&self.settings.issuer)?;
-        let answer = self.http.get(&url, None).await.and_then(Answer::ok);
+        let answer = self.http.get(Endpoint::Discovery, &url, None).await;
+        let answer = answer.and_then(Answer::ok);
         let document = answer
             .and_then(|answer| answer.object())
             .map_err(|source| DiscoveryError::Fetch {
@@ -187,7 +191,11 @@ impl Provider {
     }
 
     async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, HttpError> {
-        let answer = self.http.get(&metadata.jwks_uri, None).await?.ok()?;
+        let answer = self
+            .http
+            .get(Endpoint::Keys, &metadata.jwks_uri, None)
+            .await?
+            .ok()?;
         let keys = jwks::parse_keys(&answer.object()?)?;
         if keys.skipped() > 0 {
             tracing::warn!(

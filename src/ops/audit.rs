@@ -1,97 +1,96 @@
-//! The audit log: who did what to whose session, one line for each act. The lines are `tracing` events of
-//! the target [`TARGET`], at level info, and are written whatever the log's level is (`ops::log`); what
-//! their fields mean is in `docs/audit.md`.
+//! The audit log: who did what to whose session, device or API, one line for each act. What the fields
+//! mean is in `docs/audit.md`, and for programs in `docs/audit.schema.json`.
 //!
-//! People are named by their subject, as everywhere in the log: no name, no address of theirs.
+//! Lines go into the ordinary log, as `tracing` events of the target [`TARGET`] that are written whatever
+//! its level is (`ops::log`); or, where the operator wants a log of its own, as JSON to a file
+//! (`file`). A line that cannot be written there is in the ordinary log, and counted: nobody waits for a
+//! disk, and nothing is lost in silence.
+//!
+//! People are named by their subject, as everywhere in the log. Their user names are in the file where
+//! the operator asks for them, and nowhere else.
 
-use std::fmt;
+mod act;
+mod file;
+mod line;
+mod pending;
+
+use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+pub use self::act::{Act, Actor, EndReason, Outcome, Scope, Step};
+use self::file::Writer;
+pub use self::pending::Pending;
+use super::metrics::Metrics;
 use crate::domain::identity::Subject;
+use crate::domain::role::Role;
+use crate::domain::time::Clock;
 
-/// The `target` of every line of the audit log.
+/// The `target` of every line of the audit log that is in the ordinary one.
 pub const TARGET: &str = "headwarden::audit";
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Somebody signed in.
-    SignedIn,
-    /// A person ended their session in the browser they sit at.
-    SignedOut,
-    /// Sessions were ended from elsewhere.
-    Ended,
-    /// Sessions were listed.
-    Listed,
-    /// One session was looked at.
-    Shown,
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Into the ordinary log, in its format.
+    Log,
+    /// As JSON to standard output.
+    Stdout,
+    /// As JSON to the end of a file, which is made when it is not there, and again when it was moved
+    /// away.
+    File(PathBuf),
 }
 
-impl Act {
-    /// The value of `act`.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::SignedIn => "signed_in",
-            Self::SignedOut => "signed_out",
-            Self::Ended => "sessions_ended",
-            Self::Listed => "sessions_listed",
-            Self::Shown => "session_shown",
+/// The audit log. Cheap to clone; every method may be called from any thread.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    writer: Option<Writer>,
+    user_names: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl Audit {
+    /// Opens the audit log at its destination; `user_names` are written to one of its own only. What
+    /// cannot be written there later is counted in `metrics`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened now.
+    pub fn open(
+        to: Destination,
+        user_names: bool,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            writer: Writer::start(to, metrics)?,
+            user_names,
+            clock,
+        })
+    }
+
+    /// Into the ordinary log.
+    pub fn in_log(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            writer: None,
+            user_names: false,
+            clock,
         }
     }
-}
 
-/// Who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// The person whose sessions these are, with a browser.
-    Person,
-    /// The identity provider.
-    Provider,
-    /// Headwarden itself, by a rule of the configuration.
-    Headwarden,
-    /// A user of this machine, over the operator's socket; the kernel says who.
-    LocalUser(u32),
-    /// Whoever reached the operator's listener.
-    AdminListener,
-}
-
-impl fmt::Display for Actor {
-    /// The value of `by`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Person => f.write_str("person"),
-            Self::Provider => f.write_str("provider"),
-            Self::Headwarden => f.write_str("headwarden"),
-            Self::LocalUser(uid) => write!(f, "uid:{uid}"),
-            Self::AdminListener => f.write_str("admin_listener"),
+    /// Writes one act. Called once it is done. Never waits.
+    pub fn record(&self, entry: &Entry<'_>) {
+        match &self.writer {
+            None => entry.log(),
+            Some(writer) => writer.write(entry.line(self.clock.now(), self.user_names)),
         }
     }
-}
 
-/// Which sessions were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// One, by its id.
-    Session,
-    /// Those of one subject.
-    Subject,
-    /// Those of whoever has a user name or an e-mail address.
-    User,
-    /// A person's own but the one they sit at.
-    Others,
-    /// Every one there is.
-    All,
-}
-
-impl Scope {
-    /// The value of `scope`.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Subject => "subject",
-            Self::User => "user",
-            Self::Others => "others",
-            Self::All => "all",
+    /// Waits until what was recorded before is written, but not longer than `most`.
+    pub async fn flush(&self, most: Duration) {
+        if let Some(writer) = &self.writer {
+            writer.flush(most).await;
         }
     }
 }
@@ -101,61 +100,96 @@ impl Scope {
 pub struct Entry<'a> {
     /// What was done.
     pub act: Act,
+    /// How it ended.
+    pub outcome: Outcome,
     /// By whom.
     pub by: Actor,
     /// Under which request; empty where nobody asked.
     pub request_id: &'a str,
     /// The address it came from.
     pub client: Option<IpAddr>,
-    /// Whose session, if it is one person's.
+    /// Who, or whose session, if it is one person.
     pub subject: Option<&'a Subject>,
-    /// Which one, if it is one: as in the list of sessions.
+    /// That person's user name, as the provider said it.
+    pub user: Option<&'a str>,
+    /// Which session, if it is one: as in the list of sessions.
     pub session: Option<&'a str>,
-    /// Which ones were asked for.
+    /// Which sessions were asked for.
     pub scope: Option<Scope>,
     /// How many there were.
     pub sessions: Option<usize>,
+    /// Why: a word of a fixed set.
+    pub reason: Option<&'static str>,
+    /// Which kind of rule refused.
+    pub rule: Option<&'static str>,
+    /// How far a device or an SSH check has come.
+    pub step: Option<Step>,
+    /// The end of the link's id, as in the log.
+    pub device: Option<&'a str>,
+    /// The request's method.
+    pub method: Option<&'a str>,
+    /// The request's path, as the log may be told it.
+    pub path: Option<&'a str>,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// The session's role on the API.
+    pub role: Option<Role>,
+    /// The public part of a key of Headscale's API.
+    pub key: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
-    /// `act` by `by`, and nothing more known of it.
+    /// `act` by `by`, done, and nothing more known of it.
     pub const fn new(act: Act, by: Actor, request_id: &'a str) -> Self {
         Self {
             act,
+            outcome: Outcome::Done,
             by,
             request_id,
             client: None,
             subject: None,
+            user: None,
             session: None,
             scope: None,
             sessions: None,
+            reason: None,
+            rule: None,
+            step: None,
+            device: None,
+            method: None,
+            path: None,
+            status: None,
+            role: None,
+            key: None,
         }
     }
 
-    /// Writes it into the log. Called once the act is done.
-    pub fn record(&self) {
-        macro_rules! line {
-            ($message:literal) => {
-                tracing::info!(
-                    target: TARGET,
-                    act = self.act.label(),
-                    by = %self.by,
-                    request_id = Some(self.request_id).filter(|id| !id.is_empty()),
-                    client = self.client.map(tracing::field::display),
-                    subject = self.subject.map(tracing::field::display),
-                    session = self.session.map(tracing::field::display),
-                    scope = self.scope.map(Scope::label),
-                    sessions = self.sessions,
-                    $message
-                )
-            };
-        }
-        match self.act {
-            Act::SignedIn => line!("signed in"),
-            Act::SignedOut => line!("signed out"),
-            Act::Ended => line!("sessions ended"),
-            Act::Listed => line!("sessions listed"),
-            Act::Shown => line!("session shown"),
-        }
+    /// Into the ordinary log.
+    fn log(&self) {
+        tracing::info!(
+            target: TARGET,
+            act = self.act.label(),
+            outcome = self.outcome.label(),
+            by = %self.by,
+            request_id = Some(self.request_id).filter(|id| !id.is_empty()),
+            client = self.client.map(tracing::field::display),
+            subject = self.subject.map(tracing::field::display),
+            session = self.session.map(tracing::field::display),
+            scope = self.scope.map(Scope::label),
+            sessions = self.sessions,
+            reason = self.reason,
+            rule = self.rule,
+            step = self.step.map(Step::label),
+            device = self.device,
+            method = self.method,
+            path = self.path,
+            status = self.status,
+            role = self.role.map(Role::label),
+            key = self.key,
+            "{}", self.act.message()
+        );
     }
 }
+
+#[cfg(test)]
+mod tests;

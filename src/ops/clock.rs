@@ -24,6 +24,19 @@ impl Clock for SystemClock {
     }
 }
 
+/// The present in nanoseconds since 1970, for times that are only written down.
+pub(super) fn unix_nanos() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one file that reads the clock"
+    )]
+    let now = SystemTime::now();
+    let since = now.duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

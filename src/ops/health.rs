@@ -85,6 +85,12 @@ impl Checks {
         format!("{body}\n")
     }
 
+    /// Each check by name, and whether it passed; a warning is none.
+    pub fn passing(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let all = self.0.iter();
+        all.map(|(name, outcome)| (*name, matches!(outcome, Outcome::Pass)))
+    }
+
     fn any(&self, status: &str) -> bool {
         self.0.iter().any(|(_, outcome)| outcome.status() == status)
     }

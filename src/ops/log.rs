@@ -139,6 +139,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use super::super::clock::SystemClock;
     use super::line::LONGEST_LINE;
     use super::*;
     use crate::domain::text::draws;
@@ -282,21 +283,22 @@ mod tests {
 
     #[test]
     fn the_audit_log_is_written_at_any_level_unless_it_is_switched_off_by_name() {
-        use super::audit::{Act, Actor, Entry, Scope};
+        use super::audit::{Act, Actor, Audit, Entry, Scope};
         use crate::domain::identity::Subject;
         let subject = Subject::new("ada@company.example");
         let record = || {
+            let audit = Audit::in_log(Arc::new(SystemClock));
             tracing::info!("seen");
-            Entry {
+            audit.record(&Entry {
                 client: Some("192.0.2.7".parse().unwrap()),
                 subject: Some(&subject),
                 session: Some("0123456789ab"),
                 scope: Some(Scope::Session),
                 sessions: Some(1),
+                user: Some("ada"),
                 ..Entry::new(Act::Ended, Actor::LocalUser(0), "abc")
-            }
-            .record();
-            Entry::new(Act::Listed, Actor::AdminListener, "def").record();
+            });
+            audit.record(&Entry::new(Act::Listed, Actor::AdminListener, "def"));
         };
         for level in [
             "off",
@@ -316,6 +318,7 @@ mod tests {
                 ("target", "headwarden::audit"),
                 ("message", "sessions ended"),
                 ("act", "sessions_ended"),
+                ("outcome", "done"),
                 ("by", "uid:0"),
                 ("request_id", "abc"),
                 ("client", "192.0.2.7"),
@@ -355,7 +358,8 @@ mod tests {
                 assert_eq!(written().contains("seen"), heard, "{level:?}");
             }
             handle.set_level("off").unwrap();
-            audit::Entry::new(audit::Act::Listed, audit::Actor::AdminListener, "").record();
+            let entry = audit::Entry::new(audit::Act::Listed, audit::Actor::AdminListener, "");
+            audit::Audit::in_log(Arc::new(SystemClock)).record(&entry);
             assert!(written().contains("sessions_listed"));
         });
         assert!(matches!(handle.set_level("info"), Err(LogError::Gone)));

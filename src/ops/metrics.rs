@@ -14,16 +14,23 @@ use prometheus::{
     TextEncoder,
 };
 
-use self::label::{CLASSES, DOORS, TUNNELS};
 pub use self::label::{
-    CallbackFailure, Direction, Handshake, Limit, Logout, LogoutOutcome, Refresh, Rule, SignIn,
-    StoreOperation,
+    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
+    Order, ProxyHeader, Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
+use self::label::{CLASSES, DOORS, TUNNELS};
+use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
+use self::watched::WatchFamilies;
+use super::clock::SystemClock;
 use crate::domain::door::{Door, Tunnel};
+use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
+mod process;
+mod times;
 mod tls;
+mod watched;
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -35,6 +42,7 @@ const STORE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    started: Timestamp,
     requests: IntCounterVec,
     requests_cut: IntCounterVec,
     sign_ins: IntCounterVec,
@@ -46,12 +54,15 @@ pub struct Metrics {
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
     limits: IntCounterVec,
+    proxy_headers_refused: IntCounterVec,
     store_up: IntGauge,
     store_seconds: HistogramVec,
     store_failures: IntCounterVec,
     relayed_up: IntCounter,
     relayed_down: IntCounter,
     tls: TlsFamilies,
+    times: TimeFamilies,
+    watched: WatchFamilies,
 }
 
 impl Metrics {
@@ -132,6 +143,13 @@ impl Metrics {
                 ),
                 &[("kind", Limit::ALL)],
             )?,
+            proxy_headers_refused: families.counters(
+                (
+                    "proxy_headers_refused_total",
+                    "Connections closed for want of a PROXY header, by reason.",
+                ),
+                &[("reason", ProxyHeader::ALL)],
+            )?,
             store_up: families.gauge(
                 "store_up",
                 "Whether the session store that replicas share answered when last asked.",
@@ -151,9 +169,12 @@ impl Metrics {
                 ),
                 &[("operation", StoreOperation::ALL)],
             )?,
+            started: SystemClock.now(),
             relayed_up: relayed.with_label_values(&[Direction::Up.label()]),
             relayed_down: relayed.with_label_values(&[Direction::Down.label()]),
             tls: TlsFamilies::new(&families)?,
+            times: TimeFamilies::new(&families)?,
+            watched: WatchFamilies::new(&families)?,
             registry: families.0,
         })
     }
@@ -226,6 +247,13 @@ impl Metrics {
         self.limits.with_label_values(&[limit.label()]).inc();
     }
 
+    /// Counts a connection that was closed for want of a PROXY header.
+    pub fn proxy_header_refused(&self, why: ProxyHeader) {
+        self.proxy_headers_refused
+            .with_label_values(&[why.label()])
+            .inc();
+    }
+
     /// Counts bytes relayed through a tunnel.
     pub fn relayed(&self, direction: Direction, bytes: u64) {
         match direction {
@@ -255,7 +283,9 @@ impl Metrics {
     /// # Errors
     /// When a family cannot be written, which the registry has ruled out.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather())?;
+        process::append(&mut text, self.started);
+        Ok(text)
     }
 }
 

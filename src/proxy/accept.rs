@@ -1,4 +1,5 @@
-//! From an accepted socket to a request with a door: TLS, the head, and then either a tunnel or
+//! From an accepted socket to a request with a door: a load balancer's PROXY header where the listener
+//! wants one, TLS, the head, and then either a tunnel or
 //! pingora. A connection comes back here after every request, so that an upgrade on a connection that
 //! has been used before is treated the same.
 
@@ -13,7 +14,9 @@ use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::announcement::{self, Unannounced};
 use super::connection::Connection;
+use super::doorkeeper::Doorkeeper;
 use super::drain::{Drain, Open};
 use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
@@ -28,12 +31,14 @@ use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
+use crate::acme::Challenges;
 use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::rate::RateLimiter;
+use crate::ops::trace::Trace;
 
 /// Pause after the kernel refused to accept (no file descriptors left, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,6 +47,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Front {
     /// The house as it is now: a connection takes it when it is accepted, and again for each request.
     pub houses: Houses,
+    /// What validators of our certificates are answered with, where we order any.
+    pub challenges: Option<Arc<Challenges>>,
     /// Connections of everybody.
     pub places: Arc<Semaphore>,
     /// Connections by address.
@@ -61,58 +68,93 @@ pub struct Front {
 }
 
 /// A connection that is to become a tunnel, and who carries it.
-type ToBeCarried = (Permit, Tunnel, Visit, Connection, Arc<Tunnels>);
+type ToBeCarried = (
+    Permit,
+    Tunnel,
+    Visit,
+    Option<Box<Trace>>,
+    Connection,
+    Arc<Tunnels>,
+);
 
 /// What a connection task holds until its connection has ended, tunnel included.
 struct Guards {
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
     _place: OwnedSemaphorePermit,
     _open: Open,
 }
 
+/// What is to happen at a listener before the first request.
+#[derive(Clone)]
+pub struct Entrance {
+    /// Every connection comes from a trusted proxy and begins with a PROXY header.
+    pub announced: bool,
+    /// Takes the TLS off, where there is any.
+    pub tls: Option<Arc<Terminator>>,
+}
+
+/// A connection before its first request.
+struct Arrival {
+    tcp: TcpStream,
+    /// The TCP peer; from a PROXY header on, whom that one names.
+    source: SocketAddr,
+    /// Nobody listens in, as far as we and a trusted proxy know.
+    secure: bool,
+    guards: Guards,
+}
+
 impl Front {
-    /// Accepts on `listener` until the process stops.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Terminator>>) {
-        let mut stopping = self.drain.stopping();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = stopping.wait_for(|stop| *stop) => return,
-            };
+    /// Accepts on `listener` until the process stops, or another takes its place.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        entrance: Entrance,
+        mut doorkeeper: Doorkeeper,
+    ) {
+        while let Some(accepted) = doorkeeper.next(|| listener.accept()).await {
             match accepted {
-                Ok((tcp, peer)) => self.welcome(tcp, peer, tls.clone()),
+                Ok((tcp, peer)) => self.welcome(tcp, peer, entrance.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        doorkeeper.leave();
     }
 
     /// A connection's places, while it lasts.
     fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
-        // A trusted proxy speaks for many people; its own connections are not counted.
-        let house = self.houses.now();
-        let slot = if is_trusted(peer.ip(), &house.settings.trusted_proxies) {
-            None
-        } else {
-            Some(self.slots.take(peer.ip()).ok_or(Full::Address)?)
-        };
+        let slot = self.slot(peer)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         Ok(Guards {
-            _slot: slot,
+            slot,
             _place: place.map_err(|_| Full::House)?,
             _open: self.drain.hold(),
         })
     }
 
-    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, tls: Option<Arc<Terminator>>) {
+    /// A trusted proxy speaks for many people; its own connections are not counted.
+    fn slot(&self, source: SocketAddr) -> Result<Option<Slot>, Full> {
+        if self.trusts(source) {
+            return Ok(None);
+        }
+        self.slots.take(source.ip()).map(Some).ok_or(Full::Address)
+    }
+
+    fn trusts(&self, peer: SocketAddr) -> bool {
+        is_trusted(peer.ip(), &self.houses.now().settings.trusted_proxies)
+    }
+
+    fn welcome(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, entrance: Entrance) {
+        if entrance.announced && !self.trusts(peer) {
+            self.send_away(peer, &Unannounced::Untrusted);
+            return;
+        }
         let guards = match self.places(peer) {
             Ok(guards) => guards,
             Err(full) => {
-                self.metrics.limit_hit(Limit::Connections);
-                self.turned_away
-                    .turn_away(tcp, peer.ip(), full, tls.is_some());
+                self.turn_away(tcp, peer, full, &entrance);
                 return;
             }
         };
@@ -120,30 +162,85 @@ impl Front {
         // A client that has silently gone would hold its place for ever.
         keep_alive(&tcp);
         tokio::spawn(async move {
-            let secure = tls.is_some();
-            let transport = match Transport::accept(tcp, tls).await {
+            let arrival = Arrival {
+                tcp,
+                source: peer,
+                secure: entrance.tls.is_some(),
+                guards,
+            };
+            let Some(arrival) = front.announced(arrival, &entrance).await else {
+                return;
+            };
+            let Arrival {
+                tcp,
+                source,
+                secure,
+                guards,
+            } = arrival;
+            let transport = match Transport::accept(tcp, entrance.tls).await {
                 Ok(transport) => transport,
                 Err(error) => {
-                    tracing::debug!(%peer, %error, "no TLS");
+                    tracing::debug!(peer = %source, %error, "no TLS");
                     return;
                 }
             };
-            let connection = Connection::new(transport, peer);
+            let connection = Connection::new(transport, source);
             let mut cutting = front.drain.cutting();
             let tunnel = tokio::select! {
                 tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
-            if let Some((permit, kind, visit, connection, tunnels)) = tunnel {
+            if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
                 drop(front);
                 drop(cutting);
                 // A task of its own: it is as small as a tunnel can be made.
                 tokio::spawn(async move {
-                    tunnels.carry(permit, kind, visit, connection).await;
+                    tunnels.carry(permit, kind, visit, trace, connection).await;
                     drop(guards);
                 });
             }
         });
+    }
+
+    /// A connection from whomever its PROXY header names, where the listener wants one: from here on that
+    /// is the peer, whose places it takes. What a balancer sends for itself stays its own.
+    async fn announced(&self, mut arrival: Arrival, entrance: &Entrance) -> Option<Arrival> {
+        if !entrance.announced {
+            return Some(arrival);
+        }
+        let patience = self.houses.now().settings.limits.header_timeout;
+        let told = match announcement::take_off(&mut arrival.tcp, patience).await {
+            Ok(told) => told,
+            Err(why) => {
+                self.send_away(arrival.source, &why);
+                return None;
+            }
+        };
+        arrival.source = told.source.unwrap_or(arrival.source);
+        arrival.secure |= told.over_tls;
+        match self.slot(arrival.source) {
+            Ok(slot) => {
+                arrival.guards.slot = slot;
+                Some(arrival)
+            }
+            Err(full) => {
+                self.turn_away(arrival.tcp, arrival.source, full, entrance);
+                None
+            }
+        }
+    }
+
+    fn send_away(&self, peer: SocketAddr, why: &Unannounced) {
+        if let Some(label) = why.label() {
+            self.metrics.proxy_header_refused(label);
+            self.turned_away.unannounced(peer.ip(), why);
+        }
+    }
+
+    fn turn_away(&self, tcp: TcpStream, source: SocketAddr, full: Full, entrance: &Entrance) {
+        self.metrics.limit_hit(Limit::Connections);
+        self.turned_away
+            .turn_away(tcp, source.ip(), full, entrance.tls.is_some());
     }
 
     /// Serves one request after the other until the connection ends or becomes a tunnel.
@@ -171,6 +268,11 @@ impl Front {
             };
             let house = self.houses.now();
             let visit = self.visit(&house, head, connection.peer());
+            if !secure && let Some(answer) = self.validation(&visit) {
+                tracing::info!(client = %visit.client, "a validator of the ACME directory is answered");
+                plain::answer_exactly(&mut connection, Status(200, "OK"), "", &answer).await;
+                return None;
+            }
             if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
                 send_to_https(&house, &mut connection, &visit).await;
                 return None;
@@ -224,6 +326,16 @@ impl Front {
         }
     }
 
+    /// What a validator of the ACME directory comes for over plaintext (RFC 8555 section 8.3), while an
+    /// order of ours waits for it.
+    fn validation(&self, visit: &Visit) -> Option<String> {
+        let challenges = self.challenges.as_ref()?;
+        let asked = visit.head.method == "GET";
+        asked
+            .then(|| challenges.over_http(visit.head.target.as_str()))
+            .flatten()
+    }
+
     async fn admit_tunnel(
         &self,
         house: &House,
@@ -248,7 +360,8 @@ impl Front {
         }
         let permit = Permit::for_open_door(&visit.door)?;
         let tunnels = Arc::clone(&house.tunnels);
-        Some((permit, kind, visit, connection, tunnels))
+        let trace = house.trace(&visit);
+        Some((permit, kind, visit, trace, connection, tunnels))
     }
 
     /// Lends the connection to pingora for one request; it comes back when it may be used again. When
@@ -273,11 +386,12 @@ impl Front {
         let (lent, home) = connection.lend();
         let mut session = HttpSession::new(Box::new(lent));
         session.set_connection_user_context(Some(Box::new(porch)));
-        let stopping = self.drain.stopping();
+        // A connection is not kept from then on.
+        let leaving = self.drain.leaving();
         let session = ServerSession::H1(session);
         let served = tokio::select! {
             biased;
-            reusable = self.proxy.process_new_http(session, &stopping) => Some(reusable.is_some()),
+            reusable = self.proxy.process_new_http(session, &leaving) => Some(reusable.is_some()),
             () = followed.over() => None,
         };
         let mut connection = home.await.ok()?;

@@ -39,8 +39,9 @@ impl House {
             Ok(permit) => permit,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        if !self.role(&live).allows(visit.is_safe()) {
-            self.metrics.denied(Rule::ApiRole);
+        let role = self.role(&live);
+        if !role.allows(visit.is_safe()) {
+            self.refused_by(visit, Rule::ApiRole, &live.session.identity);
             tracing::info!(
                 request_id = visit.id, subject = %live.session.identity.subject,
                 method = visit.head.method, "denied: no api role for this method"
@@ -56,15 +57,11 @@ impl House {
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
         }
-        if !visit.is_safe() {
-            tracing::info!(
-                request_id = visit.id, subject = %live.session.identity.subject,
-                method = visit.head.method, path = visit.head.target.path(), "api write by session"
-            );
-        }
+        let record = self.write_by_role(visit, role, &live);
         Verdict::Forward(Box::new(Route {
             authorization: Authorization::ApiKey,
             cookies: CookieRule::None,
+            record: record.map(Box::new),
             ..self.route_to_headscale(permit)
         }))
         .while_alive(live)
@@ -89,6 +86,7 @@ impl House {
         Verdict::Forward(Box::new(Route {
             authorization: Authorization::Keep,
             cookies: CookieRule::None,
+            record: self.write_by_key(visit).map(Box::new),
             ..self.route_to_headscale(permit)
         }))
     }
@@ -113,7 +111,7 @@ impl House {
         match self.role(&live) {
             Role::Admin | Role::Viewer => self.forward_to_headscale(permit).while_alive(live),
             Role::None => {
-                self.metrics.denied(Rule::ApiRole);
+                self.refused_by(visit, Rule::ApiRole, &live.session.identity);
                 let who = &live.session.identity;
                 Verdict::Answer(self.denied_page(visit, pages::Refusal::Page, who))
             }

@@ -13,6 +13,7 @@ use crate::config::SignIn;
 use crate::domain::identity::Identity;
 use crate::domain::username::UsernameError;
 use crate::issuer::{IssueError, Issuer};
+use crate::ops::audit::Step;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::{State, StoreAway};
@@ -57,8 +58,8 @@ impl House {
         }
         let now = self.clock.now();
         let answer = |state: &mut State| state.legs.answer(&request, now);
-        match self.sessions.with_state(&live, answer).await {
-            Ok(Ok(_)) => {}
+        let leg = match self.sessions.with_state(&live, answer).await {
+            Ok(Ok(leg)) => leg,
             Ok(Err(why)) => {
                 tracing::info!(
                     request_id = visit.id, reason = %why, "authorization request belongs to no leg"
@@ -66,7 +67,7 @@ impl House {
                 return self.page(visit, pages::start_again);
             }
             Err(away) => return self.store_away(visit, away),
-        }
+        };
         let claims = match standing::claims(&self.settings, &live.session) {
             Ok(claims) => claims,
             Err(why) => return self.no_claims(visit, &why, &live.session.identity),
@@ -81,6 +82,7 @@ impl House {
                     request_id = visit.id, subject = %live.session.identity.subject,
                     "authorization code issued to headscale"
                 );
+                self.came_to(visit, &leg.kind, Step::CodeIssued, &live);
                 see_other(&Issuer::callback_location(&request, &code))
             }
             Err(IssueError::Unavailable(_)) => self.store_away(visit, StoreAway),
@@ -102,7 +104,7 @@ impl House {
     }
 
     fn no_claims(&self, visit: &Visit, why: &ClaimsError, who: &Identity) -> Response<Bytes> {
-        self.metrics.denied(Rule::Username);
+        self.refused_by(visit, Rule::Username, who);
         tracing::info!(request_id = visit.id, subject = %who.subject, reason = %why, "no claims");
         match why {
             ClaimsError::Username(why) => {

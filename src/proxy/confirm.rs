@@ -17,6 +17,7 @@ use crate::domain::door::AuthId;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
 use crate::headscale::{Support, parse_authorize_redirect};
+use crate::ops::audit::Step;
 use crate::pages;
 use crate::session::{Live, Purpose as Question, State, StoreAway};
 
@@ -56,10 +57,10 @@ impl House {
         }
         let kind = LegKind::Register(id.clone());
         if self.versions.current().confirms_registration() {
-            return self.forward_leg(permit, kind, live);
+            return self.forward_leg(visit, permit, kind, live);
         }
         match self.was_confirmed(Purpose::Register, id, &live).await {
-            Ok(true) => self.forward_leg(permit, kind, live),
+            Ok(true) => self.forward_leg(visit, permit, kind, live),
             Ok(false) => Verdict::Answer(self.ask(visit, Purpose::Register, id, &live).await),
             Err(away) => Verdict::Answer(self.store_away(visit, away)),
         }
@@ -80,7 +81,7 @@ impl House {
             return Verdict::Answer(self.method_not_allowed(visit, "GET"));
         }
         match self.was_confirmed(Purpose::SshCheck, id, &live).await {
-            Ok(true) => self.forward_leg(permit, LegKind::SshCheck(id.clone()), live),
+            Ok(true) => self.forward_leg(visit, permit, LegKind::SshCheck(id.clone()), live),
             Ok(false) => Verdict::Answer(self.ask(visit, Purpose::SshCheck, id, &live).await),
             Err(away) => Verdict::Answer(self.store_away(visit, away)),
         }
@@ -118,8 +119,10 @@ impl House {
             .await
     }
 
-    fn forward_leg(&self, permit: Permit, kind: LegKind, live: Live) -> Verdict {
+    fn forward_leg(&self, visit: &Visit, permit: Permit, kind: LegKind, live: Live) -> Verdict {
         let mut route = self.route_to_headscale(permit);
+        let record = self.coming_to(visit, &kind, Step::LinkPassedOn, &live);
+        route.record = Some(Box::new(record));
         if matches!(self.settings.headscale.sign_in, SignIn::Issuer(_)) {
             route.leg = Some((kind, live));
         }
@@ -222,6 +225,11 @@ impl House {
             request_id = visit.id, subject = %live.session.identity.subject, ?purpose,
             "confirmed by the person"
         );
+        let kind = match purpose {
+            Purpose::Register => LegKind::Register(id.clone()),
+            Purpose::SshCheck => LegKind::SshCheck(id.clone()),
+        };
+        self.came_to(visit, &kind, Step::Confirmed, &live);
         see_other(&purpose.path(&id))
     }
 

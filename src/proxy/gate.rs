@@ -21,6 +21,7 @@ use crate::domain::door::{Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
+use crate::ops::audit::{Pending, Step};
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
@@ -71,6 +72,8 @@ pub struct Route {
     pub session: Option<Live>,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
+    /// What the audit log is told when it has been answered.
+    pub record: Option<Box<Pending>>,
 }
 
 /// The access rule that holds on a path, and its upstream if that is not Headscale.
@@ -219,7 +222,14 @@ impl House {
             Guarded::RegisterConfirm(_) if visit.head.method != "POST" => {
                 Verdict::Answer(self.method_not_allowed(visit, "POST"))
             }
-            Guarded::RegisterConfirm(_) => self.forward_to_headscale(permit),
+            Guarded::RegisterConfirm(id) => {
+                let kind = LegKind::Register(id.clone());
+                let record = self.coming_to(visit, &kind, Step::ApprovalPassedOn, &live);
+                Verdict::Forward(Box::new(Route {
+                    record: Some(Box::new(record)),
+                    ..self.route_to_headscale(permit)
+                }))
+            }
             Guarded::Page => self.page_behind(visit, permit, &live.session.identity, rule),
         };
         verdict.while_alive(live)
@@ -256,7 +266,7 @@ impl House {
     }
 
     fn denied_by(&self, visit: &Visit, access: &Access, who: &Identity) -> Response<Bytes> {
-        self.metrics.denied(Rule::Page);
+        self.refused_by(visit, Rule::Page, who);
         tracing::info!(
             request_id = visit.id, subject = %who.subject, rule = access.path,
             "denied: in none of the groups or users of this access rule"
@@ -317,6 +327,7 @@ impl House {
             leg: None,
             session: None,
             read_timeout: self.settings.headscale.response_timeout,
+            record: None,
         }
     }
 
@@ -327,7 +338,7 @@ impl House {
     // ---- refusals -------------------------------------------------------------------------
 
     pub(super) fn denied(&self, visit: &Visit, denial: &Denial, who: &Identity) -> Response<Bytes> {
-        self.metrics.denied(denial.into());
+        self.refused_by(visit, denial.into(), who);
         // The reason names no address, at most its domain.
         tracing::info!(
             request_id = visit.id, subject = %who.subject, rule = denial.kind(), reason = %denial,

@@ -8,10 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::acme::{Challenges, PROTOCOL};
 use crate::ops::metrics::{Handshake, Metrics};
 
 /// Longest wait for a whole handshake.
@@ -20,14 +22,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What ends the TLS of one listener.
 pub struct Terminator {
     current: ArcSwap<ServerConfig>,
+    /// What validators of our certificates are answered with, where we order any.
+    challenges: Option<Arc<Challenges>>,
     metrics: Arc<Metrics>,
 }
 
+/// A validator heard what it came for; there is nothing else for it here.
+#[derive(Debug, thiserror::Error)]
+#[error("a validator of the ACME directory was answered")]
+struct Validated;
+
 impl Terminator {
     /// Handshakes with `config`.
-    pub fn new(config: Arc<ServerConfig>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: Arc<ServerConfig>,
+        challenges: Option<Arc<Challenges>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             current: ArcSwap::new(config),
+            challenges,
             metrics,
         }
     }
@@ -41,7 +55,8 @@ impl Terminator {
     /// Takes the TLS of `tcp` off.
     ///
     /// # Errors
-    /// What rustls makes of the handshake, and `TimedOut` where it takes longer than 10 s.
+    /// What rustls makes of the handshake, and `TimedOut` where it takes longer than 10 s. A validator
+    /// of the ACME directory is an error too: its connection ends with the handshake.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         // On the heap, so that the task of a connection is no larger for it afterwards.
         let handshake = Box::pin(self.handshake(tcp));
@@ -49,7 +64,9 @@ impl Terminator {
             Ok(ended) => ended,
             Err(_) => Err(ErrorKind::TimedOut.into()),
         };
-        if let Err(error) = &ended {
+        if let Err(error) = &ended
+            && !is_validated(error)
+        {
             self.metrics.handshake_failed(reason(error));
         }
         ended
@@ -57,8 +74,24 @@ impl Terminator {
 
     async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-        begun.into_stream(self.current.load_full()).await
+        let hello = begun.client_hello();
+        let validation = self.challenges.as_ref().and_then(|challenges| {
+            let offered = hello.alpn().into_iter().flatten();
+            challenges.over_tls(hello.server_name(), offered)
+        });
+        let Some(validation) = validation else {
+            return begun.into_stream(self.current.load_full()).await;
+        };
+        let mut answered = begun.into_stream(validation).await?;
+        debug_assert_eq!(answered.get_ref().1.alpn_protocol(), Some(PROTOCOL));
+        answered.shutdown().await?;
+        Err(io::Error::other(Validated))
     }
+}
+
+fn is_validated(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Validated>)
 }
 
 /// What became of a handshake, as far as it can be told from here.
@@ -70,6 +103,10 @@ fn reason(error: &io::Error) -> Handshake {
         (Some(Tls::InvalidCertificate(_)), _) => Handshake::ClientCertificate,
         (Some(Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol), _) => Handshake::Incompatible,
         (Some(Tls::AlertReceived(_)), _) => Handshake::Alert,
+        // rustls's own words for a choice that came to nothing.
+        (Some(Tls::General(what)), _) if what.contains("no server certificate chain") => {
+            Handshake::NoCertificate
+        }
         (Some(_), _) => Handshake::Broken,
         (None, ErrorKind::TimedOut) => Handshake::Timeout,
         (None, _) => Handshake::Gone,
@@ -106,6 +143,12 @@ mod tests {
             (
                 tls(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
                 Handshake::Alert,
+            ),
+            (
+                tls(rustls::Error::General(
+                    "no server certificate chain resolved".to_owned(),
+                )),
+                Handshake::NoCertificate,
             ),
             (tls(rustls::Error::DecryptError), Handshake::Broken),
             (ErrorKind::TimedOut.into(), Handshake::Timeout),

@@ -5,6 +5,7 @@
 //! `Transfer-Encoding`, repeated lengths, a missing or repeated `Host` (RFC 9112 sections 2.2, 3.2,
 //! 5.2, 6.3). Bytes behind the head are kept and given back to whoever serves the request.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -25,8 +26,7 @@ pub const MAX_FIELDS: usize = 100;
 /// How much one read may bring.
 const CHUNK: usize = 8 * 1024;
 
-/// A request's head, canonical or refused.
-#[derive(Debug)]
+/// A request's head, canonical or refused. `Debug` shows no field and no query: cookies and codes.
 pub struct Head {
     /// The method token as sent.
     pub method: String,
@@ -42,6 +42,15 @@ pub struct Head {
     pub body: Framing,
     /// Every field; repeated ones in order.
     pub headers: HeaderMap,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the body of a request is framed.

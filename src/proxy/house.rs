@@ -22,7 +22,9 @@ use crate::domain::time::Clock;
 use crate::headscale::VersionWatch;
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
+use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
+use crate::ops::trace::Tracer;
 use crate::pages;
 use crate::session::{
     Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
@@ -68,6 +70,10 @@ pub struct House {
     pub rates: Arc<Rates>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who did what.
+    pub audit: Audit,
+    /// Traces, if there are any.
+    pub tracer: Tracer,
     /// The present.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -105,13 +105,13 @@ impl House {
                 }
             };
             let Some(session) = session else { continue };
-            audit::Entry {
+            self.audit.record(&audit::Entry {
                 client: Some(visit.client),
                 subject: Some(&session.identity.subject),
+                user: session.identity.username.as_deref(),
                 session: Some(&key.to_string()),
                 ..audit::Entry::new(audit::Act::SignedOut, audit::Actor::Person, &visit.id)
-            }
-            .record();
+            });
             last = Some(session);
         }
         failed.map_or(Ok(last), Err)

@@ -7,11 +7,13 @@
 //! belongs elsewhere: the rules and doors themselves (`domain`), what pages say (`pages`).
 
 pub mod accept;
+pub mod announcement;
 mod api;
 mod authorize;
 mod chunks;
 mod confirm;
 pub mod connection;
+pub mod doorkeeper;
 pub mod drain;
 pub mod explain;
 mod flights;
@@ -30,6 +32,7 @@ mod provider_logout;
 pub mod rates;
 mod reason;
 pub mod recheck;
+mod record;
 mod relay;
 mod reply;
 mod response;
@@ -41,6 +44,7 @@ pub mod slots;
 pub mod standing;
 mod step_up;
 pub mod stream;
+pub mod traced;
 pub mod tunnel;
 pub mod turned_away;
 mod upload;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tracing::field::display;
 
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::head::Framing;
@@ -21,8 +23,9 @@ use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::upload::Upload;
 use super::visit::{Follow, Porch, Visit};
-use super::{headers, reason, shared_caches, websocket};
+use super::{headers, reason, shared_caches, traced, websocket};
 use crate::domain::door::{Door, Guarded};
+use crate::ops::trace::Trace;
 use crate::pages::{self, UpstreamFailure};
 
 /// The proxy's logic, as pingora calls it. It has no house of its own: each request brings the one by
@@ -42,6 +45,11 @@ pub struct Context {
     /// An answer that takes the place of the upstream's.
     instead: Option<Response<Bytes>>,
     status: Option<StatusCode>,
+    /// When the request went on to an upstream.
+    sent_on: Option<Instant>,
+    /// What that answered.
+    heard: Option<StatusCode>,
+    trace: Option<Box<Trace>>,
     /// A second address of the upstream was tried.
     retried: bool,
     upload: Upload,
@@ -86,6 +94,7 @@ impl ProxyHttp for Phases {
         if !is_the_same(&visit.head, session.req_header()) {
             return Err(unseen());
         }
+        ctx.trace = house.trace(visit);
         let body = match Self::own_body(house, session, visit).await {
             Ok(body) => body,
             Err(answer) => {
@@ -95,7 +104,21 @@ impl ProxyHttp for Phases {
                 return Ok(true);
             }
         };
-        match house.decide(visit, &body).await {
+        // What a form took to arrive is the client's time.
+        let began = if body.is_empty() {
+            visit.started
+        } else {
+            Instant::now()
+        };
+        let decide = house.decide(visit, &body);
+        let verdict = match &ctx.trace {
+            Some(trace) => trace.around(decide).await,
+            None => decide.await,
+        };
+        let decided = Instant::now();
+        let added = decided.saturating_duration_since(began);
+        house.metrics.added(&visit.door, added);
+        match verdict {
             Verdict::Answer(answer) => {
                 // A body that nobody read would be taken for the next request.
                 if visit.head.body != Framing::None && body.is_empty() {
@@ -118,6 +141,7 @@ impl ProxyHttp for Phases {
                     follow.until(live);
                 }
                 ctx.route = Some(route);
+                ctx.sent_on = Some(decided);
                 Ok(false)
             }
         }
@@ -188,6 +212,9 @@ impl ProxyHttp for Phases {
             return Err(unseen());
         };
         restate(request, visit)?;
+        if let Some(trace) = &ctx.trace {
+            traced::tell_upstream(request, trace)?;
+        }
         Self::say_who(house, request, visit, route)?;
         if is_the_same(&visit.head, request) {
             Ok(())
@@ -205,6 +232,11 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
+        if let (Some(sent_on), None) = (ctx.sent_on, ctx.heard) {
+            let metrics = &house.metrics;
+            metrics.upstream_answered(&visit.door, sent_on.elapsed());
+            ctx.heard = Some(response.status);
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(visit) {
             // pingora passes it on, and the client would wait for a protocol that nobody speaks.
             let why = "an upgrade that nobody asked for";
@@ -279,25 +311,38 @@ impl ProxyHttp for Phases {
             .response_written()
             .map(|response| response.status)
             .or(ctx.status);
+        if let Some(record) = ctx.route.as_mut().and_then(|route| route.record.as_mut()) {
+            record.status = status.map(|status| status.as_u16());
+        }
         let status = status.map_or(0, |status| status.as_u16());
         if let Ok(status) = StatusCode::from_u16(status) {
             house.metrics.request(&visit.door, status);
         }
+        let took = visit.started.elapsed();
+        house.metrics.request_took(&visit.door, took);
         // JSON has no numbers of 128 bits.
-        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         // Of a callback, the path alone: its query holds a code.
         let path = reason::path(visit);
         let path = path.as_ref();
+        let trace_id = ctx.trace.as_ref().map(|trace| display(trace.id()));
         match error.filter(|_| ctx.route.is_some()) {
             Some(error) if status >= 500 => tracing::warn!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, reason = reason::of(error),
-                "request failed"
+                door = visit.door.label(), status, duration_ms, trace_id,
+                reason = reason::of(error), "request failed"
             ),
             _ => tracing::info!(
                 request_id = visit.id, client = %visit.client, method = visit.head.method, path,
-                door = visit.door.label(), status, duration_ms, "request"
+                door = visit.door.label(), status, duration_ms, trace_id, "request"
             ),
+        }
+        if let Some(trace) = ctx.trace.take() {
+            if let (Some(route), Some(began)) = (&ctx.route, ctx.sent_on) {
+                traced::upstream_over(&trace, visit, &route.origin, began, ctx.heard);
+            }
+            let secure = house.settings.server_url.secure;
+            traced::over(*trace, visit, secure, status);
         }
     }
 }

@@ -27,11 +27,19 @@ pub async fn answer<S>(stream: &mut S, status: Status, extra: &str, text: &str)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    answer_exactly(stream, status, extra, &format!("{text}\n")).await;
+}
+
+/// The same with a text that is sent as it is, for machines that compare it.
+pub async fn answer_exactly<S>(stream: &mut S, status: Status, extra: &str, text: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let Status(code, phrase) = status;
-    let length = text.len() + 1;
+    let length = text.len();
     let response = format!(
         "HTTP/1.1 {code} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {length}\r\n{GUARD}{extra}Connection: close\r\n\r\n{text}\n"
+         Content-Length: {length}\r\n{GUARD}{extra}Connection: close\r\n\r\n{text}"
     );
     let written = tokio::time::timeout(WRITE, stream.write_all(response.as_bytes())).await;
     if matches!(written, Ok(Ok(()))) {

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::connection::{Connection, Lent};
+use super::doorkeeper::Doorkeeper;
 use super::handshake::Terminator;
 use super::head::{Framing, HeadError, Patience, read_head};
 use super::plain::{self, Status};
@@ -29,15 +30,17 @@ const PATIENCE: Patience = Patience {
     first_byte: Duration::from_secs(30),
     head: Some(SOON),
 };
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
 /// Pause after the kernel refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where connections come from.
 pub enum Listening {
     /// A port, with TLS where there is something to end it.
-    Tcp(TcpListener, Option<Arc<Terminator>>),
+    Tcp(Arc<TcpListener>, Option<Arc<Terminator>>),
     /// A Unix socket.
-    Local(UnixListener),
+    Local(Arc<UnixListener>),
 }
 
 /// Who is at the other end of a connection, as the kernel says.
@@ -98,20 +101,20 @@ impl Arrived {
     }
 }
 
-/// Serves `handle` on `listening` until `stop` turns true, to at most `most` connections at a time.
-pub async fn serve<H, F>(listening: Listening, most: usize, stop: watch::Receiver<bool>, handle: H)
-where
+/// Serves `handle` on `listening` until `stop` turns true or nobody is let in any more, to at most
+/// [`CONNECTIONS`] at a time.
+pub async fn serve<H, F>(
+    listening: Listening,
+    mut doorkeeper: Doorkeeper,
+    stop: watch::Receiver<bool>,
+    handle: H,
+) where
     H: Fn(Request<Bytes>, Caller) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Bytes>> + Send,
 {
     let handle = Arc::new(handle);
-    let places = Arc::new(Semaphore::new(most));
-    let mut stopping = stop.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listening.accept() => accepted,
-            _ = stopping.wait_for(|stop| *stop) => return,
-        };
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Some(accepted) = doorkeeper.next(|| listening.accept()).await {
         let (arrived, caller) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -133,6 +136,7 @@ where
             drop(place);
         });
     }
+    doorkeeper.leave();
 }
 
 async fn connection<H, F>(arrived: Arrived, caller: Caller, handle: &H)

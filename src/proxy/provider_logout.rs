@@ -78,7 +78,8 @@ impl House {
             return Err(NotEnded::Replayed);
         }
         let ended = self.depart(&token.departure).await;
-        Self::audited(visit, &token.departure, ended.ok());
+        let reason = audit::EndReason::BackChannel;
+        self.audited(visit, &token.departure, ended.ok(), reason);
         let ended = ended?;
         // Last, so that a token whose sessions could not be ended may come again. Of two at once, both
         // end the same sessions, and one is told so.
@@ -149,7 +150,8 @@ impl House {
         let departure = Departure::Session(ProviderSession::new(sid));
         match self.depart(&departure).await {
             Ok(ended) => {
-                Self::audited(visit, &departure, Some(ended));
+                let reason = audit::EndReason::FrontChannel;
+                self.audited(visit, &departure, Some(ended), reason);
                 self.told(visit, Logout::FrontChannel, &departure, ended);
                 pages::signed_out_in_frame(&self.provider.framing_origins())
             }
@@ -211,17 +213,24 @@ impl House {
 
     /// What a departure ended, into the audit log; `None` where the store failed in the middle: some may
     /// have ended, and here those that are known have.
-    fn audited(visit: &Visit, departure: &Departure, sessions: Option<usize>) {
+    fn audited(
+        &self,
+        visit: &Visit,
+        departure: &Departure,
+        sessions: Option<usize>,
+        reason: audit::EndReason,
+    ) {
         if sessions == Some(0) {
             return;
         }
-        audit::Entry {
+        self.audit.record(&audit::Entry {
+            outcome: sessions.map_or(audit::Outcome::Failed, |_| audit::Outcome::Done),
             client: Some(visit.client),
             subject: departure.subject(),
             sessions,
+            reason: Some(reason.label()),
             ..audit::Entry::new(audit::Act::Ended, audit::Actor::Provider, &visit.id)
-        }
-        .record();
+        });
     }
 }
 

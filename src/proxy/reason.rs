@@ -52,10 +52,13 @@ pub fn path(visit: &Visit) -> Cow<'_, str> {
     let Some((root, id)) = link else {
         return Cow::Borrowed(path);
     };
-    let shown = id
-        .get(id.len().saturating_sub(SHOWN_OF_ID)..)
-        .unwrap_or_default();
-    Cow::Owned(format!("{root}…{shown}"))
+    Cow::Owned(format!("{root}…{}", end_of(id)))
+}
+
+/// What may be told of the id in a device's link.
+pub fn end_of(id: &str) -> &str {
+    id.get(id.len().saturating_sub(SHOWN_OF_ID)..)
+        .unwrap_or_default()
 }
 
 /// Characters of a device link's id in the log.

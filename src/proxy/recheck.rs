@@ -23,7 +23,9 @@ use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
 use crate::domain::time::{Clock, Timestamp};
 use crate::oidc::Provider;
+use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
+use crate::ops::trace;
 use crate::session::{Live, SessionKey, Sessions};
 
 /// Longest that a request waits for a re-check, counted from the beginning of that.
@@ -77,12 +79,15 @@ pub struct Rechecks {
     terms: ArcSwap<Terms>,
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
     pauses: Pauses<SessionKey>,
     places: Semaphore,
     /// When an outage was last complained about.
     complained: AtomicU64,
+    /// Another process does this from now on.
+    retired: AtomicBool,
     /// Whether it was said that the provider gives no refresh tokens.
     said: AtomicBool,
 }
@@ -95,6 +100,7 @@ impl Rechecks {
         provider: Arc<Provider>,
         sessions: Arc<Sessions>,
         metrics: Arc<Metrics>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -105,11 +111,13 @@ impl Rechecks {
             }),
             sessions,
             metrics,
+            audit,
             clock,
             flights: Flights::new(),
             pauses: Pauses::new(),
             places: Semaphore::new(MOST_AT_ONCE),
             complained: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             said: AtomicBool::new(false),
         }
     }
@@ -167,6 +175,17 @@ impl Rechecks {
         }
     }
 
+    /// Asks the provider no more: another process has the same sessions, and of two refreshes with one token
+    /// the provider takes the second for a theft. What is under way is finished.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks again: there is no other process after all.
+    pub fn go_on(&self) {
+        self.retired.store(false, Ordering::Relaxed);
+    }
+
     /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
     pub async fn settled(&self) {
         while self.flights.len() > 0 {
@@ -186,7 +205,8 @@ impl Rechecks {
 
     /// The flight of this session; `None` while it pauses after a failure.
     fn take_off(self: &Arc<Self>, live: &Live, request: Option<&str>) -> Option<Flight<Landed>> {
-        if self.pauses.left(&live.key, self.clock.now()) > 0 {
+        let retired = self.retired.load(Ordering::Relaxed);
+        if retired || self.pauses.left(&live.key, self.clock.now()) > 0 {
             return None;
         }
         Some(self.flights.join(live.key, || {
@@ -195,7 +215,7 @@ impl Rechecks {
                 session: live.key,
             };
             let (this, live) = (Arc::clone(self), live.clone());
-            async move { this.fly(live, &cause).await }
+            trace::carried(async move { this.fly(live, &cause).await })
         }))
     }
 

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use super::confirm::Form;
 use super::house::{House, see_other};
 use super::visit::Visit;
-use crate::ops::audit::{Act, Actor, Entry, Scope};
+use crate::ops::audit::{Act, Actor, EndReason, Entry, Outcome, Scope};
 use crate::pages::{self, OwnSession, OwnSessions, SESSIONS};
 use crate::session::{Live, Purpose, SessionKey, StoreAway};
 
@@ -144,15 +144,13 @@ impl House {
             return Ok(());
         }
         let ended = self.sessions.end(&key).await;
-        Entry {
-            client: Some(visit.client),
-            subject: Some(&live.session.identity.subject),
+        let count = ended.as_ref().ok();
+        self.audit.record(&Entry {
             session: Some(&key.to_string()),
             scope: Some(Scope::Session),
-            sessions: ended.as_ref().ok().map(|gone| usize::from(gone.is_some())),
-            ..Entry::new(Act::Ended, Actor::Person, &visit.id)
-        }
-        .record();
+            sessions: count.map(|gone| usize::from(gone.is_some())),
+            ..ended_own(visit, live, ended.is_ok())
+        });
         ended.map(|_| ())
     }
 
@@ -165,15 +163,24 @@ impl House {
                 Err(why) => away = Err(why),
             }
         }
-        Entry {
-            client: Some(visit.client),
-            subject: Some(&live.session.identity.subject),
+        self.audit.record(&Entry {
             scope: Some(Scope::Others),
             sessions: away.map(|()| ended).ok(),
-            ..Entry::new(Act::Ended, Actor::Person, &visit.id)
-        }
-        .record();
+            ..ended_own(visit, live, away.is_ok())
+        });
         away
+    }
+}
+
+/// A line of the audit log about sessions that their person ended, still to be filled.
+fn ended_own<'a>(visit: &'a Visit, live: &'a Live, done: bool) -> Entry<'a> {
+    Entry {
+        outcome: if done { Outcome::Done } else { Outcome::Failed },
+        client: Some(visit.client),
+        subject: Some(&live.session.identity.subject),
+        user: live.session.identity.username.as_deref(),
+        reason: Some(EndReason::Person.label()),
+        ..Entry::new(Act::Ended, Actor::Person, &visit.id)
     }
 }
 

@@ -163,7 +163,7 @@ impl House {
             }
             // The attempt goes on when the store does.
             Err(away) => {
-                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                self.sign_in_failed(visit, CallbackFailure::Unavailable);
                 return self.store_away(visit, away);
             }
         }
@@ -205,7 +205,6 @@ impl House {
         if let Err(denial) = self.settings.rules.decide(&person.identity) {
             return self.denied(visit, &denial, &person.identity);
         }
-        let subject = person.identity.subject.clone();
         let session = Session {
             identity: person.identity,
             provider_session: person.provider_session,
@@ -240,7 +239,7 @@ impl House {
                 return self.page(visit, pages::step_up_refused);
             }
             Err(away) => {
-                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                self.sign_in_failed(visit, CallbackFailure::Unavailable);
                 return self.store_away(visit, away);
             }
         };
@@ -249,13 +248,13 @@ impl House {
         }
         self.metrics.signed_in((&attempt.kind).into());
         self.rechecks.begun(&live.session);
-        audit::Entry {
+        self.audit.record(&audit::Entry {
             client: Some(visit.client),
-            subject: Some(&subject),
+            subject: Some(&live.session.identity.subject),
+            user: live.session.identity.username.as_deref(),
             session: Some(&live.key.to_string()),
             ..audit::Entry::new(audit::Act::SignedIn, audit::Actor::Person, &visit.id)
-        }
-        .record();
+        });
         let mut response = see_other(attempt.return_to.as_str());
         set_cookie(&mut response, &self.cookies.set_session(&id));
         response
@@ -280,7 +279,7 @@ impl House {
                 self.page(visit, pages::signed_out_meanwhile)
             }
             Err(away) => {
-                self.metrics.callback_failed(CallbackFailure::Unavailable);
+                self.sign_in_failed(visit, CallbackFailure::Unavailable);
                 self.store_away(visit, away)
             }
         };
@@ -326,7 +325,7 @@ impl House {
                 (CallbackFailure::Token, false)
             }
         };
-        self.metrics.callback_failed(failure);
+        self.sign_in_failed(visit, failure);
         tracing::warn!(request_id = visit.id, reason = %why, "sign-in failed");
         if is_outage {
             self.page(visit, |c| pages::provider_unavailable(c, RETRY_SECONDS))
@@ -360,8 +359,32 @@ impl House {
         failure: CallbackFailure,
         why: impl std::fmt::Display,
     ) {
-        self.metrics.callback_failed(failure);
+        self.sign_in_failed(visit, failure);
         tracing::info!(request_id = visit.id, reason = %why, "callback refused");
+    }
+
+    /// Counts a failure, and notes it in the audit log where it was somebody's sign-in: whoever comes
+    /// without an attempt of this browser only asked for an address.
+    fn sign_in_failed(&self, visit: &Visit, failure: CallbackFailure) {
+        self.metrics.callback_failed(failure);
+        let outcome = match failure {
+            CallbackFailure::Cookie | CallbackFailure::State => return,
+            CallbackFailure::Unavailable => audit::Outcome::Failed,
+            CallbackFailure::Expired
+            | CallbackFailure::Used
+            | CallbackFailure::Issuer
+            | CallbackFailure::Provider
+            | CallbackFailure::Code
+            | CallbackFailure::Token
+            | CallbackFailure::StepUp
+            | CallbackFailure::SignedOut => audit::Outcome::Refused,
+        };
+        self.audit.record(&audit::Entry {
+            outcome,
+            client: Some(visit.client),
+            reason: Some(failure.label()),
+            ..audit::Entry::new(audit::Act::SignInFailed, audit::Actor::Person, &visit.id)
+        });
     }
 
     /// An attempt that came back is over, whatever became of it.

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
+use tracing::field::display;
 
 use super::chunks::Chunks;
 use super::connection::Connection;
@@ -23,11 +24,13 @@ use super::plain::{self, Status};
 use super::relay::{Carried, relay};
 use super::response::{Body, ResponseHead};
 use super::stream::Transport;
+use super::traced;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
-use crate::ops::metrics::{Direction, Metrics};
+use crate::ops::metrics::{Direction, Metrics, TunnelEnd};
+use crate::ops::trace::Trace;
 
 /// The largest response head we read from Headscale.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -104,17 +107,28 @@ impl Tunnels {
         _permit: Permit,
         kind: Tunnel,
         visit: Visit,
+        trace: Option<Box<Trace>>,
         connection: Connection,
     ) {
         let (client, early) = connection.into_parts();
-        let opened = Box::pin(self.open(kind, &visit, client, early)).await;
+        let trace_id = trace.as_ref().map(|trace| display(trace.id()));
+        let opened = Box::pin(self.open(kind, &visit, trace.as_deref(), client, early)).await;
+        if let Some(trace) = trace {
+            let status = match &opened {
+                Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
+                Err(why) => why.status(),
+            };
+            self.traced(*trace, &visit, status);
+        }
         match opened {
             Ok(opened) => {
                 self.metrics
                     .request(&visit.door, StatusCode::SWITCHING_PROTOCOLS);
+                self.metrics
+                    .upstream_answered(&visit.door, visit.started.elapsed());
                 tracing::info!(
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
-                    status = 101, "tunnel opened"
+                    status = 101, trace_id, "tunnel opened"
                 );
                 drop(visit);
                 self.hold(kind, opened).await;
@@ -125,10 +139,17 @@ impl Tunnels {
                 self.metrics.request(&visit.door, status);
                 tracing::info!(
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
-                    status = status.as_u16(), reason = %why, "tunnel not opened"
+                    status = status.as_u16(), trace_id, reason = %why, "tunnel not opened"
                 );
             }
         }
+    }
+
+    /// A tunnel is there, or is not: that is where its trace ends.
+    fn traced(&self, trace: Trace, visit: &Visit, status: StatusCode) {
+        let began = visit.started;
+        traced::upstream_over(&trace, visit, &self.origin, began, Some(status));
+        traced::over(trace, visit, self.secure, status.as_u16());
     }
 
     /// Carries bytes until both sides have ended or the process must.
@@ -151,6 +172,12 @@ impl Tunnels {
             .relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
         self.metrics
             .relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
+        let cause = match &ended {
+            Some(Ok(())) => TunnelEnd::Closed,
+            Some(Err(_)) => TunnelEnd::Broken,
+            None => TunnelEnd::Cut,
+        };
+        self.metrics.tunnel_ended(kind, cause);
         match ended {
             Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
             Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),
@@ -162,6 +189,7 @@ impl Tunnels {
         &self,
         kind: Tunnel,
         visit: &Visit,
+        trace: Option<&Trace>,
         mut client: Transport,
         early: Bytes,
     ) -> Result<Opened, NotOpened> {
@@ -175,7 +203,7 @@ impl Tunnels {
             .await;
             return Err(NotOpened::Body);
         }
-        match self.ask(kind, visit).await {
+        match self.ask(kind, visit, trace).await {
             Ok((head, upstream, late)) if head.status == 101 => {
                 if let Err(why) = check_switch(kind, &head) {
                     bad_gateway(&mut client, &visit.id).await;
@@ -209,10 +237,13 @@ impl Tunnels {
         &self,
         kind: Tunnel,
         visit: &Visit,
+        trace: Option<&Trace>,
     ) -> Result<(ResponseHead, Transport, Bytes), NotOpened> {
         let mut upstream = self.origin.connect().await?;
         let asking = async {
-            upstream.write_all(&self.request(kind, visit)).await?;
+            upstream
+                .write_all(&self.request(kind, visit, trace))
+                .await?;
             upstream.flush().await?;
             final_head(&mut upstream).await
         };
@@ -227,7 +258,7 @@ impl Tunnels {
 
     /// The upgrade request as Headscale gets it: the client's own fields, scrubbed, and ours. No
     /// cookie and no `Authorization`: a tunnel carries no identity.
-    fn request(&self, kind: Tunnel, visit: &Visit) -> Vec<u8> {
+    fn request(&self, kind: Tunnel, visit: &Visit, trace: Option<&Trace>) -> Vec<u8> {
         let mut request = Vec::with_capacity(1024);
         let mut line = |name: &str, value: &[u8]| {
             request.extend_from_slice(name.as_bytes());
@@ -237,7 +268,13 @@ impl Tunnels {
         };
         line("Host", self.authority.as_bytes());
         for (name, value) in headers::passed(&visit.head.headers) {
-            line(name.as_str(), value.as_bytes());
+            if traced::passes(name.as_str(), trace) {
+                line(name.as_str(), value.as_bytes());
+            }
+        }
+        if let Some(trace) = trace {
+            let parent = trace.for_upstream().to_string();
+            line("Traceparent", parent.as_bytes());
         }
         if visit.has("content-length") {
             line("Content-Length", b"0");

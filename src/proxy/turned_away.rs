@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::announcement::Unannounced;
 use super::plain;
 use crate::domain::client_ip::limit_key;
 use crate::ops::rate::{Asker, RateLimiter};
@@ -65,6 +66,19 @@ impl Default for TurnedAway {
 }
 
 impl TurnedAway {
+    /// A line about a connection from `peer` that is closed because it is not announced as its listener
+    /// wants it. Nobody hears a word: whoever speaks HTTP there is none of our clients.
+    pub fn unannounced(&self, peer: IpAddr, why: &Unannounced) {
+        let counted_as = limit_key(peer);
+        let line = self.lines.take(Asker::Client(counted_as), Instant::now());
+        if line.is_ok() {
+            tracing::warn!(
+                peer = %counted_as, reason = %why,
+                "closing connections to a listener with proxy_protocol: required"
+            );
+        }
+    }
+
     /// Ends a connection from `client`. On plaintext with a sentence; behind TLS that would take a
     /// handshake, which is what there is no place for.
     pub fn turn_away(&self, mut tcp: TcpStream, client: IpAddr, full: Full, secure: bool) {

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::Transport;
 use crate::config::Upstream;
+use crate::domain::hash::sha256;
 
 /// How long a resolved name is believed.
 const NAME_TTL: Duration = Duration::from_secs(30);
@@ -70,6 +71,9 @@ pub enum TrustError {
         /// Why.
         source: rustls::pki_types::pem::Error,
     },
+    /// A CA bundle has nothing in it.
+    #[error("the CA bundle {0} has no usable certificate")]
+    EmptyBundle(String),
     /// The system's store has no usable certificate.
     #[error(
         "the system's certificate store has no usable certificate; install ca-certificates or set ca_path"
@@ -92,6 +96,8 @@ pub struct Origin {
     connect_timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
+    /// Names the bundle; 0 is the system's certificates.
+    trust: u64,
     /// What the name resolved to, for a while.
     names: Cache<(), Arc<[SocketAddr]>>,
     /// Which of the addresses is tried first: the next one after each failure.
@@ -115,7 +121,10 @@ impl Origin {
             let mut store = RootCertStore::empty();
             store.add_parsable_certificates(certificates.iter().cloned());
             if store.is_empty() {
-                return Err(TrustError::NoRoots);
+                return Err(match &upstream.ca_path {
+                    Some(path) => TrustError::EmptyBundle(path.display().to_string()),
+                    None => TrustError::NoRoots,
+                });
             }
             let mut config = ClientConfig::builder()
                 .with_root_certificates(store)
@@ -139,17 +148,33 @@ impl Origin {
         } else {
             (None, None)
         };
+        let trust = upstream.ca_path.as_ref().map_or(0, |path| {
+            let name = sha256(path.as_os_str().as_encoded_bytes());
+            let name = name.iter().take(8);
+            name.fold(0, |name, byte| name << 8 | u64::from(*byte))
+        });
         Ok(Self {
             upstream,
             connect_timeout,
             tls,
             ca,
+            trust,
             names: Cache::builder()
                 .max_capacity(1)
                 .time_to_live(NAME_TTL)
                 .build(),
             first: AtomicUsize::new(0),
         })
+    }
+
+    /// Its host name or address, as configured.
+    pub fn host(&self) -> &str {
+        &self.upstream.host
+    }
+
+    /// Its TCP port.
+    pub const fn port(&self) -> u16 {
+        self.upstream.port
     }
 
     /// Every address of the upstream, the one to try first in front.
@@ -253,6 +278,8 @@ impl Origin {
         peer.options.write_timeout = silence;
         peer.options.idle_timeout = Some(POOL_IDLE);
         peer.options.ca.clone_from(&self.ca);
+        // pingora shares connections between peers of one address and name, whoever they trust.
+        peer.group_key = self.trust;
         Ok(peer)
     }
 }

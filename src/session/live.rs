@@ -142,6 +142,11 @@ impl Entry {
         self.last_used.store(now.unix(), Ordering::Relaxed);
     }
 
+    /// Puts what another process remembers in place of what is remembered here.
+    pub(super) fn set_state(&self, state: State) {
+        *lock(&self.state) = (!state.is_empty()).then(|| Box::new(state));
+    }
+
     /// Changes what it remembers, while nobody else can.
     pub(super) fn with_state<R>(&self, mut change: impl FnMut(&mut State) -> R) -> R {
         let mut state = lock(&self.state);

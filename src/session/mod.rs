@@ -18,7 +18,7 @@ mod index;
 mod keyfile;
 pub mod keyring;
 pub mod live;
-mod memory;
+pub mod memory;
 pub mod record;
 pub mod redis;
 pub mod sessions;

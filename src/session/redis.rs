@@ -20,6 +20,7 @@ use self::connect::{Connection, Connector};
 use super::sessions::StoreAway;
 use crate::config::RedisSettings;
 use crate::ops::metrics::{Metrics, StoreOperation};
+use crate::ops::trace::{self, Value};
 
 /// After a failure nothing is tried for so long.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -97,6 +98,7 @@ impl Redis {
         again: bool,
     ) -> Result<T, StoreAway> {
         let begun = Instant::now();
+        let span = trace::child(|| format!("store {}", operation.label()).into());
         // Of everything together: the connection, the command, and a second attempt.
         let deadline = begun + self.timeout;
         let mut result = self.attempt(command, deadline).await;
@@ -108,6 +110,11 @@ impl Redis {
         }
         self.metrics
             .store_asked(operation, begun.elapsed(), result.is_ok());
+        if let Some(span) = span {
+            let system = ("db.system.name", Value::Text("redis".into()));
+            let what = ("db.operation.name", Value::Text(operation.label().into()));
+            span.over(result.is_err(), vec![system, what]);
+        }
         let failure = match result {
             Ok(value) => {
                 self.tell(true, "");

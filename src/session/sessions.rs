@@ -91,7 +91,7 @@ impl Sessions {
     /// [`StoreAway`]; nobody is signed in then.
     pub async fn start(&self, session: Session) -> Result<(SessionId, Live), StoreAway> {
         match &self.place {
-            Place::Memory(memory) => Ok(memory.start(session)),
+            Place::Memory(memory) => Ok(memory.start(session).await),
             Place::Shared(shared) => shared.start(session).await,
         }
     }
@@ -126,7 +126,7 @@ impl Sessions {
         session: Session,
     ) -> Result<Option<(SessionId, Live)>, StoreAway> {
         match &self.place {
-            Place::Memory(memory) => Ok(memory.renew(old, session)),
+            Place::Memory(memory) => Ok(memory.renew(old, session).await),
             Place::Shared(shared) => shared.renew(old, session).await,
         }
     }
@@ -161,7 +161,7 @@ impl Sessions {
     /// [`StoreAway`]: it is as it was.
     pub async fn update(&self, live: &Live, session: Session) -> Result<Option<Live>, StoreAway> {
         match &self.place {
-            Place::Memory(memory) => Ok(memory.update(live, session)),
+            Place::Memory(memory) => Ok(memory.update(live, session).await),
             Place::Shared(shared) => shared.update(live, session).await,
         }
     }
@@ -264,7 +264,7 @@ impl Sessions {
         change: impl FnMut(&mut State) -> R,
     ) -> Result<R, StoreAway> {
         match &self.place {
-            Place::Memory(_) => Ok(live.entry.with_state(change)),
+            Place::Memory(memory) => Ok(memory.with_state(live, change).await),
             Place::Shared(shared) => shared.with_state(live, change).await,
         }
     }
@@ -312,12 +312,11 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// For the tests that look into it.
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> &Memory {
+    /// Where they are, unless replicas share them.
+    pub(super) const fn memory(&self) -> Option<&Memory> {
         match &self.place {
-            Place::Memory(memory) => memory,
-            Place::Shared(_) => panic!("these are shared"),
+            Place::Memory(memory) => Some(memory),
+            Place::Shared(_) => None,
         }
     }
 }

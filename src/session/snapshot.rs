@@ -76,13 +76,13 @@ impl From<&Live> for Kept {
 
 impl Kept {
     /// The key's 64 digits, and the session behind them.
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.key.to_hex().into_bytes();
         bytes.extend(record::to_bytes(&self.session, self.last_used));
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (key, rest) = bytes.split_at_checked(KEY)?;
         let key = SessionKey::parse(std::str::from_utf8(key).ok()?).ok()?;
         let (session, last_used) = record::from_bytes(rest)?;

@@ -82,7 +82,11 @@ impl UsedOnce {
     }
 
     fn first_use_here(&self, state: &str) -> bool {
-        let hash = hash(state);
+        self.keep(hash(state))
+    }
+
+    /// True if it was not kept yet.
+    fn keep(&self, hash: [u8; 32]) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.states.insert(hash) {
             return false;
@@ -94,6 +98,20 @@ impl UsedOnce {
             }
         }
         true
+    }
+
+    /// Everything that is remembered here, as it is kept, the oldest first: for a process that takes the
+    /// place of this one.
+    pub fn every(&self) -> Vec<[u8; 32]> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.order.iter().copied().collect()
+    }
+
+    /// Remembers what the process before remembered.
+    pub fn take_over(&self, all: &[[u8; 32]]) {
+        for hash in all {
+            self.keep(*hash);
+        }
     }
 
     /// Whether `state` was used and is still remembered; it is not used by asking.

@@ -101,7 +101,7 @@ fn a_session_may_do_what_its_role_allows() {
         !log.contains(KEY) && !log.contains("typed-by-hand"),
         "{log}"
     );
-    assert!(log.contains("api write by session") && log.contains("no api role for this method"));
+    assert!(log.contains("act=\"api_write\"") && log.contains("no api role for this method"));
 }
 
 #[test]

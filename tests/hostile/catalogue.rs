@@ -21,7 +21,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("O", 10),
     ("P", 8),
     ("S", 10),
-    ("V", 6),
+    ("V", 10),
 ];
 
 /// A row of a table of the catalogue: id, shape, what stops it, what shows it.

@@ -9,8 +9,10 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use url::form_urlencoded::byte_serialize;
 
+use crate::collector::{Collector, Manner};
 use crate::faulty_provider::{Fault, Person as Account};
 use crate::stage::{HTML, SAME_ORIGIN, SESSION, Stage, ask, request, send, session_line};
 use crate::support::headscale_standin::Script;
@@ -214,10 +216,43 @@ impl Walk {
     }
 }
 
-fn stage(format: &str) -> Stage {
+/// What leaves the house beside its log: the audit log's own file, and traces.
+struct Outlets {
+    audit: TempDir,
+    collector: Collector,
+}
+
+impl Outlets {
+    fn open() -> Self {
+        Self {
+            audit: tempfile::tempdir().expect("a directory"),
+            collector: Collector::start(Manner::Well),
+        }
+    }
+
+    fn config(&self) -> String {
+        let path = self.audit.path().join("audit.jsonl");
+        let audit = format!("audit: {{ path: {}, user_names: true }}\n", path.display());
+        audit + &self.collector.config("")
+    }
+
+    /// All that came out of them.
+    fn told(&self) -> [(&'static str, String); 2] {
+        let audit = std::fs::read_to_string(self.audit.path().join("audit.jsonl"));
+        let traces = format!("{:?}", self.collector.posts());
+        let told = [("audit log", audit.expect("a file")), ("traces", traces)];
+        for (place, text) in &told {
+            assert!(text.len() > 5000, "the {place} says little: {text}");
+        }
+        told
+    }
+}
+
+fn stage(format: &str, outlets: Option<&Outlets>) -> Stage {
     let top = format!(
         "api:\n  admins: [headscale-admins]\nlog: {{ format: {format}, level: trace }}\n\
-         limits: {{ tunnels_per_minute: 5, open_requests_per_minute: 40 }}\n"
+         limits: {{ tunnels_per_minute: 5, open_requests_per_minute: 40 }}\n{}",
+        outlets.map(Outlets::config).unwrap_or_default()
     );
     let stage = Stage::start_with(|_| More {
         headscale: Box::leak(format!("  api_key: {API_KEY}\n").into_boxed_str()),
@@ -578,8 +613,8 @@ fn told_on_a_terminal(stage: &Stage, planted: &Wanted) -> Vec<String> {
     leaks
 }
 
-fn nothing_leaks(format: &str) {
-    let mut stage = stage(format);
+fn nothing_leaks(format: &str, outlets: Option<&Outlets>) {
+    let mut stage = stage(format, outlets);
     let mut walk = Walk::default();
     walk_as_an_insider(&stage, &mut walk);
     walk_with_a_bad_provider(&stage, &mut walk);
@@ -628,6 +663,10 @@ fn nothing_leaks(format: &str) {
         leaks.push(format!("{it:?} in the log: {line:?}"));
     }
     leaks.extend(told_on_a_terminal(&stage, &planted));
+    for (place, text) in outlets.iter().flat_map(|outlets| outlets.told()) {
+        let found = found(&planted, &text).into_iter();
+        leaks.extend(found.map(|it| format!("{it:?} in the {place}")));
+    }
     for (what, answer) in &walk.answers {
         for (place, text) in parts(answer) {
             for it in found(&planted, &text) {
@@ -672,12 +711,12 @@ fn nothing_leaks(format: &str) {
 
 #[test]
 fn no_secret_is_in_a_log_for_people_an_answer_or_a_metric_at_the_most_verbose_level() {
-    nothing_leaks("human");
+    nothing_leaks("human", None);
 }
 
 #[test]
-fn no_secret_is_in_a_log_for_machines_either() {
-    nothing_leaks("json");
+fn no_secret_is_in_a_log_for_machines_an_audit_log_of_its_own_or_a_trace_either() {
+    nothing_leaks("json", Some(&Outlets::open()));
 }
 
 #[test]

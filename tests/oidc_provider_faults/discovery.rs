@@ -198,7 +198,7 @@ async fn a_certificate_must_be_trusted_by_the_system_or_by_ca_path() {
             ..settings(idp.issuer())
         };
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-        Provider::new(&settings, REDIRECT_URI.to_owned(), clock).unwrap()
+        Provider::new(&settings, REDIRECT_URI.to_owned(), clock, crate::metrics()).unwrap()
     };
     let error = provider(None).refresh().await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");

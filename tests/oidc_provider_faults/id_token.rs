@@ -240,6 +240,7 @@ async fn tokens_of_the_present_are_valid_in_the_present() {
         &settings(idp.issuer()),
         REDIRECT_URI.to_owned(),
         Arc::new(Present),
+        crate::metrics(),
     );
     let scene = Scene {
         idp,

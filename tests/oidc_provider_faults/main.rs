@@ -29,6 +29,7 @@ use headwarden::oidc::{
     AnswerFault, AuthorizeOptions, Callback, CallbackError, Endpoint as Answering, IssMismatch,
     LogoutRefused, Provider, SignedIn, StepUpError,
 };
+use headwarden::ops::metrics::Metrics;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -126,7 +127,7 @@ impl Scene {
         let mut settings = settings(idp.issuer());
         adjust(&mut settings);
         let ours: Arc<dyn Clock> = Arc::<TestClock>::clone(&clock);
-        let rp = Provider::new(&settings, REDIRECT_URI.to_owned(), ours).unwrap();
+        let rp = Provider::new(&settings, REDIRECT_URI.to_owned(), ours, metrics()).unwrap();
         Self { idp, clock, rp }
     }
 
@@ -211,4 +212,9 @@ fn members(object: &Value) -> Map<String, Value> {
 
 fn unavailable(endpoint: Answering, source: HttpError) -> CallbackError {
     CallbackError::ProviderUnavailable { endpoint, source }
+}
+
+/// Counters that nobody looks at.
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new().unwrap())
 }

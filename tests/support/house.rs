@@ -72,6 +72,13 @@ impl Plan {
         if !more.top.contains("limits:") {
             text.push_str(ROOMY);
         }
+        // Nobody asks for readiness before it stops, unless the test does.
+        let shutdown = "shutdown: {";
+        if !more.top.contains(shutdown) {
+            text.push_str("shutdown: { lead: 0s }\n");
+        } else if !more.top.contains("lead:") {
+            text = text.replace(shutdown, "shutdown: { lead: 0s,");
+        }
         text
     }
 }
@@ -159,6 +166,15 @@ impl House {
 
     /// Starts, without waiting for anything.
     pub(crate) fn launch(config: impl FnOnce(&Plan) -> String, arguments: &[&str]) -> Self {
+        Self::launch_in(config, arguments, |_, _| ())
+    }
+
+    /// The same, with what `around` does to the command that runs it: a program that runs another one.
+    pub(crate) fn launch_in(
+        config: impl FnOnce(&Plan) -> String,
+        arguments: &[&str],
+        around: impl FnOnce(&Plan, &mut Command),
+    ) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let [public, admin, issuer] = free_addresses();
         let plan = Plan {
@@ -170,9 +186,10 @@ impl House {
         let path = files.path().join("config.yaml");
         std::fs::write(&path, config(&plan)).expect("the configuration is written");
         let log = files.path().join("0.log");
+        let child = spawn(&path, arguments, &log, |command| around(&plan, command));
         Self {
             plan,
-            child: spawn(&path, arguments, &log),
+            child,
             log,
             starts: 1,
             _files: files,
@@ -185,7 +202,8 @@ impl House {
         let _ = self.child.wait();
         self.log = self.plan.files.join(format!("{}.log", self.starts));
         self.starts += 1;
-        self.child = spawn(&self.plan.files.join("config.yaml"), arguments, &self.log);
+        let config = self.plan.files.join("config.yaml");
+        self.child = spawn(&config, arguments, &self.log, |_| ());
     }
 
     /// Waits until a line of the log holds `text`, and returns the first that does.
@@ -258,7 +276,12 @@ pub(crate) fn headwarden(plan: &Plan, arguments: &[&str]) -> Output {
         .expect("headwarden runs")
 }
 
-fn spawn(config: &Path, arguments: &[&str], log: &Path) -> Child {
+fn spawn(
+    config: &Path,
+    arguments: &[&str],
+    log: &Path,
+    around: impl FnOnce(&mut Command),
+) -> Child {
     // The kernel ends it when the thread that started it ends, whatever way: start it on the test's.
     let mut command = Command::new("setpriv");
     // What is set for the tests is not set for Headwarden, which would refuse a name it does not know.
@@ -272,8 +295,10 @@ fn spawn(config: &Path, arguments: &[&str], log: &Path) -> Child {
     if !text.contains("\nlog:") {
         command.env("HEADWARDEN_LOG_LEVEL", "info,headwarden=debug");
     }
+    command.args(["--pdeathsig", "KILL"]);
+    around(&mut command);
     command
-        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_headwarden")])
+        .arg(env!("CARGO_BIN_EXE_headwarden"))
         .args(arguments)
         .arg("--config")
         .arg(config)

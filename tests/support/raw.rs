@@ -2,7 +2,7 @@
 //! and keeps the socket, so that a test can go on with a tunnel.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,15 +87,37 @@ impl Raw {
         })
     }
 
+    /// Opens a plain connection from `source`: an address of this machine's own.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            inbox: Inbox::new(Wire::Plain(socket_from(source, address)?)),
+        })
+    }
+
+    /// The same over TLS.
+    pub(crate) fn connect_tls_from(
+        source: IpAddr,
+        address: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        Self::over_tls(socket_from(source, address)?, name, config)
+    }
+
     /// Opens a TLS connection (RFC 8446), with `name` for SNI and verification.
     pub(crate) fn connect_tls(
         address: SocketAddr,
         name: &str,
         config: Arc<ClientConfig>,
     ) -> io::Result<Self> {
+        Self::over_tls(socket(address)?, name, config)
+    }
+
+    /// Begins TLS on a connection.
+    fn over_tls(socket: TcpStream, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let stream = StreamOwned::new(tls, socket(address)?);
+        let stream = StreamOwned::new(tls, socket);
         Ok(Self {
             inbox: Inbox::new(Wire::Tls(Box::new(stream))),
         })
@@ -222,8 +244,22 @@ pub(crate) fn request_to(method: &str, url: &Url, lines: &[String], body: &[u8])
     bytes
 }
 
+fn socket_from(source: IpAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        None,
+    )?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    patient(socket.into())
+}
+
 fn socket(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    patient(TcpStream::connect_timeout(&address, PATIENCE)?)
+}
+
+fn patient(socket: TcpStream) -> io::Result<TcpStream> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;

@@ -59,7 +59,7 @@ fn a_client_is_shown_the_certificate_for_the_name_it_asks_for() {
 }
 
 /// A client that takes whatever it is shown.
-fn blind() -> Arc<rustls::ClientConfig> {
+pub(crate) fn blind() -> Arc<rustls::ClientConfig> {
     #[derive(Debug)]
     struct Blind(rustls::crypto::CryptoProvider);
     use rustls::DigitallySignedStruct;

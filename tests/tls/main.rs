@@ -3,9 +3,14 @@
 
 #![cfg(test)]
 
+mod acme;
+#[path = "../support/acme/mod.rs"]
+mod acme_standin;
 mod certificates;
 mod clients;
+mod pebble;
 mod rotation;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;

@@ -48,6 +48,14 @@ impl Scene {
         tls: impl FnOnce(&Path, &Authority) -> String,
         change: impl FnOnce(&Plan, String) -> String,
     ) -> Self {
+        Self::start_at(tls, |plan, _, config| change(plan, config))
+    }
+
+    /// The same for whom the TLS listener's address matters.
+    pub(crate) fn start_at(
+        tls: impl FnOnce(&Path, &Authority) -> String,
+        change: impl FnOnce(&Plan, SocketAddr, String) -> String,
+    ) -> Self {
         let authority = Authority::new();
         let headscale = HeadscaleStandin::start(Options::default());
         let [address] = free_addresses();
@@ -60,7 +68,7 @@ impl Scene {
                 ..More::default()
             };
             let config = plan.config(&headscale.url(), "http://127.0.0.1:9/", &more);
-            change(plan, config.replace("listen:\n", &listen))
+            change(plan, address, config.replace("listen:\n", &listen))
         });
         Self {
             house,

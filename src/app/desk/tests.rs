@@ -47,6 +47,7 @@ fn desk() -> Desk {
         sessions: Arc::new(Sessions::new(LIMITS, 1 << 20, clock, random.clone())),
         complete: Arc::new(AtomicBool::new(true)),
         random,
+        audit: Audit::in_log(Arc::new(Fixed::default())),
     }
 }
 

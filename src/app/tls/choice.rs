@@ -17,20 +17,20 @@ pub(super) struct Choice {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// The same for what follows `*.`.
     wild: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// For everybody else.
-    rest: Arc<CertifiedKey>,
+    /// For everybody else; `None` where there is no certificate yet.
+    rest: Option<Arc<CertifiedKey>>,
 }
 
 impl Choice {
     /// The first of the pairs is for clients that name none, or one that no pair is for.
-    pub(super) fn new(first: &Pair, others: &[Arc<Pair>]) -> Self {
+    pub(super) fn new(pairs: &[&Pair]) -> Self {
         let mut choice = Self {
             exact: HashMap::new(),
             wild: HashMap::new(),
-            rest: Arc::clone(&first.key),
+            rest: pairs.first().map(|first| Arc::clone(&first.key)),
         };
-        for pair in std::iter::once(first).chain(others.iter().map(AsRef::as_ref)) {
-            for name in &pair.names {
+        for pair in pairs {
+            for name in &pair.leaf.names {
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut choice.wild, parent),
                     None => (&mut choice.exact, name.as_str()),
@@ -44,28 +44,31 @@ impl Choice {
 
     /// The certificate for `name`, if possible with a key that the client can verify. A wildcard stands
     /// for exactly one label (RFC 6125 section 6.4.3), and comes after the name itself.
-    fn for_name(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+    fn for_name(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<&Arc<CertifiedKey>> {
         let Some(name) = name.map(str::to_ascii_lowercase) else {
-            return &self.rest;
+            return self.rest.as_ref();
         };
         let wild = || {
             let (label, parent) = name.split_once('.')?;
             self.wild.get(parent).filter(|_| !label.is_empty())
         };
         let Some(keys) = self.exact.get(&name).or_else(wild) else {
-            return &self.rest;
+            return self.rest.as_ref();
         };
         keys.iter()
             .find(|key| key.key.choose_scheme(schemes).is_some())
             .or_else(|| keys.first())
-            .unwrap_or(&self.rest)
     }
 }
 
 impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.for_name(hello.server_name(), hello.signature_schemes());
-        Some(Arc::clone(chosen))
+        chosen.map(Arc::clone)
     }
 }
 
@@ -90,7 +93,12 @@ mod tests {
             parsed(pair(&["*.company", "deep.a.company"])),
             parsed(pair(&["exact.company", "headscale.company"])),
         ];
-        let choice = Choice::new(&first, &others);
+        let choice = Choice::new(
+            &std::iter::once(&first)
+                .chain(&others)
+                .map(AsRef::as_ref)
+                .collect::<Vec<_>>(),
+        );
         for (name, expected) in [
             (None, &first),
             (Some("headscale.company"), &first),
@@ -103,23 +111,35 @@ mod tests {
             (Some("deep.a.company"), &others[0]),
             (Some("exact.company"), &others[1]),
         ] {
-            let chosen = choice.for_name(name, EVERY);
+            let chosen = choice.for_name(name, EVERY).unwrap();
             assert!(Arc::ptr_eq(chosen, &expected.key), "{name:?}");
         }
+    }
+
+    #[test]
+    fn without_a_certificate_nobody_is_shown_one() {
+        let choice = Choice::new(&[]);
+        assert!(choice.for_name(None, EVERY).is_none());
+        assert!(choice.for_name(Some("a.company"), EVERY).is_none());
     }
 
     #[test]
     fn of_two_for_one_name_the_client_gets_the_one_it_can_verify() {
         let first = parsed(pair_of(&rcgen::PKCS_ECDSA_P256_SHA256, &["a.company"]));
         let others = [parsed(pair_of(&rcgen::PKCS_ED25519, &["a.company"]))];
-        let choice = Choice::new(&first, &others);
+        let choice = Choice::new(
+            &std::iter::once(&first)
+                .chain(&others)
+                .map(AsRef::as_ref)
+                .collect::<Vec<_>>(),
+        );
         for (schemes, expected) in [
             (EVERY, &first),
             (&[SignatureScheme::ED25519][..], &others[0]),
             (&[SignatureScheme::ECDSA_NISTP256_SHA256][..], &first),
             (&[][..], &first),
         ] {
-            let chosen = choice.for_name(Some("a.company"), schemes);
+            let chosen = choice.for_name(Some("a.company"), schemes).unwrap();
             assert!(Arc::ptr_eq(chosen, &expected.key), "{schemes:?}");
         }
     }

@@ -13,19 +13,30 @@ use super::clients;
 use super::pair::Pair;
 use super::watched::{Look, Patience, Watched};
 use super::{TlsError, provider};
+use crate::acme::Challenges;
 use crate::config::{
-    ClientCertificates, FileText, ListenerTls, ReadFile, TlsFiles, exposed, read_file,
+    Certificates, ClientCertificates, FileText, ListenerTls, ReadFile, TlsFiles, exposed, read_file,
 };
 use crate::domain::time::Timestamp;
 use crate::ops::metrics::Metrics;
 use crate::proxy::handshake::Terminator;
 
+/// What all listeners are opened with.
+pub(super) struct Shared<'a> {
+    /// Where what is ordered from the ACME directory is kept.
+    pub(super) ordered: TlsFiles,
+    /// What validators of that are answered with.
+    pub(super) challenges: Option<Arc<Challenges>>,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) now: Timestamp,
+}
+
 /// One listener.
 pub(super) struct Listening {
     /// Its key in the configuration.
     key: String,
-    first: Watched<Pair>,
-    others: Vec<Watched<Pair>>,
+    /// In the order of the configuration.
+    pairs: Vec<Watched<Option<Pair>>>,
     clients: Option<(ClientCertificates, Watched<RootCertStore>)>,
     protocols: &'static [&'static [u8]],
     terminator: Arc<Terminator>,
@@ -38,22 +49,25 @@ impl Listening {
         key: String,
         tls: &ListenerTls,
         protocols: &'static [&'static [u8]],
-        metrics: &Arc<Metrics>,
-        now: Timestamp,
+        shared: &Shared<'_>,
     ) -> Result<Self, TlsError> {
         let unusable = |files: String, reason: String| TlsError {
             key: key.clone(),
             files,
             reason,
         };
-        let open = |files: &TlsFiles| {
-            let pair = watch_pair(files);
+        let open = |files: &TlsFiles, may_come_later| {
+            let pair = watch_pair(files, may_come_later);
             pair.map_err(|why| unusable(named(files), why))
         };
-        let mut pairs = tls.certificates.iter().map(open);
-        let none = || Err(unusable(String::new(), "no certificate".to_owned()));
-        let first = pairs.next().unwrap_or_else(none)?;
-        let others = pairs.collect::<Result<Vec<_>, _>>()?;
+        let pairs = match &tls.certificates {
+            Certificates::Files(files) => files
+                .iter()
+                .map(|files| open(files, false))
+                .collect::<Result<Vec<_>, _>>()?,
+            // It comes when the first order is done; what is there and broken is an error.
+            Certificates::Acme => vec![open(&shared.ordered, true)?],
+        };
         let clients = match &tls.clients {
             None => None,
             Some(clients) => {
@@ -62,19 +76,20 @@ impl Listening {
                 Some((clients.clone(), watched.map_err(told)?))
             }
         };
-        let config = config(&first, &others, clients.as_ref(), protocols);
-        let config = config.map_err(|why| unusable(first_path(&first), why))?;
+        let config = config(&pairs, clients.as_ref(), protocols);
+        let config = config.map_err(|why| unusable("its files".to_owned(), why))?;
+        let metrics = Arc::clone(shared.metrics);
+        let terminator = Terminator::new(config, shared.challenges.clone(), Arc::clone(&metrics));
         let listening = Self {
-            first,
-            others,
+            pairs,
             clients,
             protocols,
-            terminator: Arc::new(Terminator::new(config, Arc::clone(metrics))),
-            metrics: Arc::clone(metrics),
+            terminator: Arc::new(terminator),
+            metrics,
             key,
         };
-        for pair in listening.pairs() {
-            listening.note(pair, now);
+        for pair in &listening.pairs {
+            listening.note(pair, shared.now);
         }
         Ok(listening)
     }
@@ -82,10 +97,6 @@ impl Listening {
     /// What the listener hands its connections to.
     pub(super) fn terminator(&self) -> Arc<Terminator> {
         Arc::clone(&self.terminator)
-    }
-
-    fn pairs(&self) -> impl Iterator<Item = &Watched<Pair>> {
-        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// Looks at the files, and takes what changed and is good. What is not, as an operator reads it.
@@ -97,7 +108,7 @@ impl Listening {
     ) -> Vec<String> {
         let mut troubles = Vec::new();
         let mut changed = Vec::new();
-        let pairs = std::iter::once(&mut self.first).chain(&mut self.others);
+        let pairs = self.pairs.iter_mut();
         let looks = pairs.map(|pair| (pair.look(read, patience), first_path(pair)));
         let mut looks: Vec<_> = looks.collect();
         if let Some((_, authorities)) = &mut self.clients {
@@ -111,12 +122,7 @@ impl Listening {
             }
         }
         if !changed.is_empty() {
-            let config = config(
-                &self.first,
-                &self.others,
-                self.clients.as_ref(),
-                self.protocols,
-            );
+            let config = config(&self.pairs, self.clients.as_ref(), self.protocols);
             match config {
                 Ok(config) => self.take(config, &changed, now),
                 Err(why) => troubles.push(format!("{}: {why}", changed.join(", "))),
@@ -144,18 +150,21 @@ impl Listening {
             );
         }
         let changed = self
-            .pairs()
+            .pairs
+            .iter()
             .filter(|pair| changed.contains(&first_path(pair)));
         changed.for_each(|pair| self.note(pair, now));
     }
 
     /// Says when a pair expires, and what else there is to know.
-    fn note(&self, pair: &Watched<Pair>, now: Timestamp) {
-        let value = pair.value();
+    fn note(&self, pair: &Watched<Option<Pair>>, now: Timestamp) {
+        let Some(value) = pair.value().as_ref() else {
+            return;
+        };
         for path in pair.paths().iter().take(1) {
-            self.metrics.certificate_expires(path, value.expires);
+            self.metrics.certificate_expires(path, value.leaf.expires);
         }
-        if let Some(warning) = value.warning(now) {
+        if let Some(warning) = value.leaf.fault(now) {
             tracing::warn!(
                 listener = self.key,
                 file = first_path(pair),
@@ -175,12 +184,13 @@ impl Listening {
     /// What is wrong at the moment.
     pub(super) fn troubles(&self, now: Timestamp) -> Vec<String> {
         let mut troubles = Vec::new();
-        for pair in self.pairs() {
+        for pair in &self.pairs {
             let file = first_path(pair);
             if let Some(why) = pair.trouble() {
                 troubles.push(format!("{file} changed and cannot be used: {why}"));
             }
-            if let Some(warning) = pair.value().warning(now) {
+            let value = pair.value().as_ref().as_ref();
+            if let Some(warning) = value.and_then(|value| value.leaf.fault(now)) {
                 troubles.push(format!("{file} {warning}"));
             }
         }
@@ -209,13 +219,20 @@ fn named(files: &TlsFiles) -> String {
     }
 }
 
-fn watch_pair(files: &TlsFiles) -> Result<Watched<Pair>, String> {
+fn watch_pair(files: &TlsFiles, may_come_later: bool) -> Result<Watched<Option<Pair>>, String> {
     let load = |texts: &[FileText]| match texts {
-        [chain, key] => Pair::parse(&chain.text, &key.text).map_err(|why| why.to_string()),
+        [chain, key] => Pair::parse(&chain.text, &key.text)
+            .map(Some)
+            .map_err(|why| why.to_string()),
         _ => Err("two files are needed".to_owned()),
     };
     let paths = vec![files.cert_path.clone(), files.key_path.clone()];
-    Watched::new(paths, Box::new(load), &read_file)
+    Watched::new(
+        paths,
+        Box::new(load),
+        &read_file,
+        may_come_later.then_some(None),
+    )
 }
 
 fn watch_authorities(path: &Path) -> Result<Watched<RootCertStore>, String> {
@@ -223,18 +240,20 @@ fn watch_authorities(path: &Path) -> Result<Watched<RootCertStore>, String> {
         [bundle] => clients::authorities(&bundle.text),
         _ => Err("one file is needed".to_owned()),
     };
-    Watched::new(vec![path.to_owned()], Box::new(load), &read_file)
+    Watched::new(vec![path.to_owned()], Box::new(load), &read_file, None)
 }
 
 /// TLS 1.2 and 1.3 with these certificates, for these clients.
 fn config(
-    first: &Watched<Pair>,
-    others: &[Watched<Pair>],
+    pairs: &[Watched<Option<Pair>>],
     clients: Option<&(ClientCertificates, Watched<RootCertStore>)>,
     protocols: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, String> {
-    let others: Vec<_> = others.iter().map(|pair| Arc::clone(pair.value())).collect();
-    let choice = Choice::new(first.value(), &others);
+    let pairs: Vec<&Pair> = pairs
+        .iter()
+        .filter_map(|pair| pair.value().as_ref().as_ref())
+        .collect();
+    let choice = Choice::new(&pairs);
     let verifier: Arc<dyn ClientCertVerifier> = match clients {
         None => WebPkiClientVerifier::no_client_auth(),
         Some((clients, authorities)) => {

@@ -7,23 +7,16 @@ use std::sync::Arc;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer as _;
 
 use super::provider;
-use crate::domain::time::Timestamp;
+use crate::domain::certificate::Leaf;
 
 /// A chain and its key, ready to be shown to clients.
 pub(super) struct Pair {
     /// What rustls shows.
     pub(super) key: Arc<CertifiedKey>,
-    /// The DNS names it is for, in lower case; they may begin with `*.`.
-    pub(super) names: Vec<String>,
-    /// When it begins to be good.
-    pub(super) begins: Timestamp,
-    /// When it ends to be.
-    pub(super) expires: Timestamp,
+    /// What the first certificate says of itself.
+    pub(super) leaf: Leaf,
 }
 
 /// Why two texts are no pair.
@@ -55,8 +48,8 @@ impl Pair {
         let chain = certificates(chain).map_err(PairError::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
             .map_err(|why| PairError::Key(described(&why)))?;
-        let leaf = chain.first().ok_or(PairError::Leaf)?;
-        let (names, begins, expires) = read_leaf(leaf)?;
+        let leaf = chain.first().and_then(|leaf| Leaf::parse(leaf));
+        let leaf = leaf.ok_or(PairError::Leaf)?;
         let key = provider()
             .key_provider
             .load_private_key(key)
@@ -65,28 +58,15 @@ impl Pair {
         key.keys_match().map_err(|_| PairError::Mismatch)?;
         Ok(Self {
             key: Arc::new(key),
-            names,
-            begins,
-            expires,
+            leaf,
         })
-    }
-
-    /// What an operator should know of a pair that is used all the same.
-    pub(super) fn warning(&self, now: Timestamp) -> Option<&'static str> {
-        if self.expires <= now {
-            Some("has expired")
-        } else if self.begins > now {
-            Some("is not valid yet")
-        } else {
-            None
-        }
     }
 }
 
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair")
-            .field("names", &self.names)
+            .field("names", &self.leaf.names)
             .finish_non_exhaustive()
     }
 }
@@ -111,47 +91,19 @@ fn described(why: &pem::Error) -> &'static str {
     }
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp, Timestamp), PairError> {
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| PairError::Leaf)?;
-    let names = leaf
-        .subject_alternative_name()
-        .ok()
-        .flatten()
-        .map(|found| found.value.general_names.iter())
-        .into_iter()
-        .flatten()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        })
-        .collect();
-    let validity = leaf.validity();
-    let at = |time: x509_parser::time::ASN1Time| {
-        Timestamp::from_unix(u64::try_from(time.timestamp()).unwrap_or(0))
-    };
-    Ok((names, at(validity.not_before), at(validity.not_after)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{expired, pair};
     use super::*;
 
     #[test]
-    fn a_pair_knows_its_names_and_its_time() {
+    fn a_pair_knows_whom_it_is_for_and_may_have_expired() {
         let (chain, key) = pair(&["Headscale.Company", "*.company"]);
         let read = Pair::parse(&chain, &key).unwrap();
-        assert_eq!(read.names, ["headscale.company", "*.company"]);
-        assert!(read.begins < read.expires);
-        assert_eq!(read.warning(read.begins), None);
-        assert_eq!(read.warning(read.expires), Some("has expired"));
-        assert_eq!(
-            read.warning(Timestamp::from_unix(0)),
-            Some("is not valid yet")
-        );
+        assert_eq!(read.leaf.names, ["headscale.company", "*.company"]);
         let (chain, key) = expired(&["old.company"]);
         let old = Pair::parse(&chain, &key).unwrap();
-        assert_eq!(old.warning(read.expires), Some("has expired"));
+        assert!(old.leaf.expires < read.leaf.expires);
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub(super) struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// Reads the files for the first time.
+    /// Reads the files for the first time. Where one is not there yet, and `absent` says what that
+    /// means, it may come later.
     ///
     /// # Errors
     /// Why they cannot be used.
@@ -64,10 +65,16 @@ impl<T> Watched<T> {
         paths: Vec<PathBuf>,
         load: Load<T>,
         read: ReadFile<'_>,
+        absent: Option<T>,
     ) -> Result<Self, String> {
         let found = texts(&paths, read);
         let judged = print_of(&found);
-        let value = found.and_then(|texts| load(&texts))?;
+        let missing =
+            |path: &PathBuf| read(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+        let value = match absent {
+            Some(absent) if found.is_err() && paths.iter().any(missing) => absent,
+            _ => found.and_then(|texts| load(&texts))?,
+        };
         Ok(Self {
             paths,
             load,
@@ -188,7 +195,7 @@ mod tests {
             [cert, key] if cert.text == key.text => Ok(cert.text.clone()),
             _ => Err("no pair".to_owned()),
         };
-        Watched::new(paths, Box::new(load), &reader(content))
+        Watched::new(paths, Box::new(load), &reader(content), None)
     }
 
     #[test]
@@ -199,6 +206,31 @@ mod tests {
             watched("a:-").err().unwrap(),
             "cannot read /key: entity not found"
         );
+    }
+
+    #[test]
+    fn what_may_come_later_is_waited_for_and_not_let_go_again() {
+        let load = |texts: &[FileText]| match texts {
+            [one] if one.text != "bad" => Ok(one.text.clone()),
+            _ => Err("bad".to_owned()),
+        };
+        let new = |content: &str| {
+            let absent = Some("none".to_owned());
+            Watched::new(
+                vec!["/cert".into()],
+                Box::new(load),
+                &reader(content),
+                absent,
+            )
+        };
+        assert_eq!(new("bad:").err().unwrap(), "bad");
+        let mut watched = new("-:").unwrap();
+        assert_eq!(watched.value().as_str(), "none");
+        assert_eq!(watched.look(&reader("-:"), Patience::None), Look::Same);
+        assert_eq!(watched.look(&reader("a:"), Patience::None), Look::Changed);
+        let gone = watched.look(&reader("-:"), Patience::None);
+        assert!(matches!(gone, Look::Bad(_)), "{gone:?}");
+        assert_eq!(watched.value().as_str(), "a");
     }
 
     #[test]

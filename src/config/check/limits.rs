@@ -6,7 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::super::file;
 use super::super::report::Report;
-use super::super::settings::{ClientLimits, Log, SessionSettings, Settings, SignIn, Store};
+use super::super::settings::{
+    ClientLimits, Log, SessionSettings, Settings, Shutdown, SignIn, Store,
+};
 use super::headscale::path_if;
 use super::values::{DAY, MINUTE, SECOND, choice, duration, number};
 use super::{Checks, Reported, store};
@@ -175,17 +177,35 @@ pub(super) fn limits(file: file::Limits, checks: &mut Checks<'_>) -> Option<Clie
     })
 }
 
-/// `shutdown.grace`.
-pub(super) fn grace(file: &file::Shutdown, checks: &mut Checks<'_>) -> Option<Duration> {
-    let bounds = (Duration::ZERO, 60 * MINUTE);
-    let text = file.grace.as_deref();
-    duration(
+/// The `shutdown` section.
+pub(super) fn shutdown(file: &file::Shutdown, checks: &mut Checks<'_>) -> Option<Shutdown> {
+    let report = &mut checks.report;
+    let mut wait = |key: &str, text: Option<&str>, default: Duration, most: Duration| {
+        duration(key, text, default, (Duration::ZERO, most), report)
+    };
+    let lead = wait(
+        "shutdown.lead",
+        file.lead.as_deref(),
+        5 * SECOND,
+        5 * MINUTE,
+    );
+    let grace = wait(
         "shutdown.grace",
-        text,
+        file.grace.as_deref(),
         10 * SECOND,
-        bounds,
-        &mut checks.report,
-    )
+        60 * MINUTE,
+    );
+    let upgrade_grace = wait(
+        "shutdown.upgrade_grace",
+        file.upgrade_grace.as_deref(),
+        60 * MINUTE,
+        7 * DAY,
+    );
+    Some(Shutdown {
+        lead: lead?,
+        grace: grace?,
+        upgrade_grace: upgrade_grace?,
+    })
 }
 
 /// `workers`: none is one thread for each processor.

@@ -67,7 +67,11 @@ pub(super) fn listen(list: List<file::Listener>, checks: &mut Checks<'_>) -> Opt
             return None;
         }
         let address = address("listen", DEFAULT_LISTEN, &mut checks.report)?;
-        return Some(vec![Listener { address, tls: None }]);
+        return Some(vec![Listener {
+            address,
+            announced: false,
+            tls: None,
+        }]);
     };
     if list.is_empty() {
         checks.report.refuse("listen", "needs at least one entry");
@@ -95,9 +99,17 @@ fn listener(key: &str, entry: file::Listener, checks: &mut Checks<'_>) -> Option
     let address = entry
         .address
         .and_then(|text| address(&address_key, &text, &mut checks.report));
+    let announced = values::choice(
+        &format!("{key}.proxy_protocol"),
+        entry.proxy_protocol.as_deref(),
+        &[("none", false), ("required", true)],
+        false,
+        &mut checks.report,
+    );
     let tls = tls::listener(&format!("{key}.tls"), entry.tls, checks);
     Some(Listener {
         address: address?,
+        announced: announced?,
         tls: tls.ok()?,
     })
 }
@@ -146,4 +158,18 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let wild = x.is_ipv4() == y.is_ipv4() && (x.is_unspecified() || y.is_unspecified());
     // Port 0 asks the system for a free one.
     a.port() == b.port() && a.port() != 0 && (x == y || wild)
+}
+
+/// A listener that wants a PROXY header takes connections from trusted proxies only.
+pub(super) fn check_announced(settings: &Settings, report: &mut Report) {
+    let announced = settings.listen.iter().position(|entry| entry.announced);
+    if let Some(index) = announced
+        && settings.trusted_proxies.is_empty()
+    {
+        report.refuse_with(
+            &format!("listen[{index}].proxy_protocol"),
+            "trusted_proxies is empty, so nobody's PROXY header counts and nobody would be let in",
+            "list the address of the load balancer in trusted_proxies",
+        );
+    }
 }

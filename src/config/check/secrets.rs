@@ -126,7 +126,7 @@ fn check(key: &str, text: &str, checks: &mut Checks<'_>) -> Option<String> {
 }
 
 /// Reads a secret's file, and warns when others can read it too.
-fn read(key: &str, text: String, checks: &mut Checks<'_>) -> Option<String> {
+pub(super) fn read(key: &str, text: String, checks: &mut Checks<'_>) -> Option<String> {
     let path = path(key, Some(text), checks)?;
     match (checks.read_file)(&path) {
         Ok(file) => {

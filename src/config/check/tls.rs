@@ -2,7 +2,7 @@
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{ClientCertificates, ListenerTls, Settings, TlsFiles};
+use super::super::settings::{Certificates, ClientCertificates, ListenerTls, Settings, TlsFiles};
 use super::headscale::path_if;
 use super::values::{choice, texts};
 use super::{Checks, Reported, secrets};
@@ -19,13 +19,36 @@ pub(super) fn listener(
     let Some(tls) = written(key, tls, checks)? else {
         return Ok(None);
     };
-    let certificates = certificates(key, (tls.cert_path, tls.key_path), tls.certificates, checks);
+    let files = (tls.cert_path, tls.key_path);
+    let certificates = if tls.acme == Some(true) {
+        from_acme(key, &files, tls.certificates.as_ref(), checks)
+    } else {
+        certificates(key, files, tls.certificates, checks).map(Certificates::Files)
+    };
     let asked = (tls.client_ca_path, tls.client_auth, tls.client_names);
     let clients = clients(key, asked, checks);
     Ok(Some(ListenerTls {
         certificates: certificates?,
         clients: clients?,
     }))
+}
+
+/// `acme: true`, and no files beside it.
+fn from_acme(
+    key: &str,
+    files: &(Option<String>, Option<String>),
+    list: Option<&Vec<Option<file::TlsPair>>>,
+    checks: &mut Checks<'_>,
+) -> Result<Certificates, Reported> {
+    if files.0.is_some() || files.1.is_some() || list.is_some() {
+        checks.report.refuse_with(
+            &format!("{key}.acme"),
+            "files are named beside it, and only one of the two can be meant",
+            "delete the files, or the line",
+        );
+        return Err(Reported);
+    }
+    Ok(Certificates::Acme)
 }
 
 /// `tls` of the issuer's private listener.

@@ -437,3 +437,35 @@ fn numbers_and_logging_have_bounds() {
     assert!(log.json);
     assert_eq!(good(&[("workers", json!(8))]).workers, Some(8));
 }
+
+#[test]
+fn an_audit_log_of_its_own_has_a_file_or_standard_output_and_names_people_only_there() {
+    refused(
+        r#"
+        audit | {"path": "audit.jsonl"} | audit.path | not the absolute path of a file
+        audit | {"path": "/"} | audit.path | not the absolute path of a file
+        audit | {"path": " "} | audit.path | the path is empty
+        audit | {"path": "/var/lib/headwarden/keys.json"} | audit.path | the same file as another one
+        audit | {"user_names": true} | audit.user_names | give it a file of its own
+        audit | {"user_names": "yes"} | audit.user_names | true or false
+        "#,
+    );
+    let path = "/var/log/headwarden/audit.jsonl";
+    for (written, place, user_names) in [
+        (json!({}), AuditPlace::Log, false),
+        (json!({"user_names": false}), AuditPlace::Log, false),
+        (json!({"path": "stdout"}), AuditPlace::Stdout, false),
+        (
+            json!({"path": path, "user_names": true}),
+            AuditPlace::File(path.into()),
+            true,
+        ),
+    ] {
+        let audit = good(&[("audit", written.clone())]).audit;
+        assert_eq!(
+            (audit.place, audit.user_names),
+            (place, user_names),
+            "{written}"
+        );
+    }
+}

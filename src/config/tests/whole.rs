@@ -58,7 +58,8 @@ fn defaults_are_what_the_documentation_says() {
         Duration::from_hours(7 * 24)
     );
     assert_eq!(settings.session.capacity, 100_000);
-    assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
+    assert_eq!(settings.shutdown.lead, Duration::from_secs(5));
+    assert_eq!(settings.shutdown.grace, Duration::from_secs(10));
     assert_eq!(settings.workers, None);
     assert_eq!(settings.limits.connections_per_address, 512);
     assert_eq!(settings.limits.tunnels_per_minute, 300);

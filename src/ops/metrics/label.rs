@@ -13,7 +13,7 @@ macro_rules! label {
         }
 
         impl $name {
-            pub(super) const ALL: &'static [&'static str] = &[$($text),+];
+            pub(crate) const ALL: &'static [&'static str] = &[$($text),+];
 
             /// The label's value.
             pub const fn label(self) -> &'static str {
@@ -72,6 +72,18 @@ label! {
         StepUp = "step_up",
         /// The provider ended its session while it was on its way.
         SignedOut = "signed_out",
+    }
+}
+
+label! {
+    /// Why a connection to a listener that wants a PROXY header was closed.
+    ProxyHeader {
+        /// It came from nobody that is trusted.
+        Untrusted = "untrusted",
+        /// The header was absent, malformed or changed.
+        Malformed = "malformed",
+        /// The header did not arrive in time.
+        Slow = "slow",
     }
 }
 
@@ -193,6 +205,74 @@ label! {
 }
 
 label! {
+    /// What the provider was asked for.
+    Endpoint {
+        /// Its metadata.
+        Discovery = "discovery",
+        /// Its keys.
+        Keys = "keys",
+        /// To redeem a code.
+        Token = "token",
+        /// To refresh, at a re-check.
+        Refresh = "refresh",
+        /// The person's claims.
+        Userinfo = "userinfo",
+    }
+}
+
+label! {
+    /// How a question to the provider ended.
+    Answer {
+        /// With a 2xx that is not too large.
+        Answered = "answered",
+        /// With a 4xx.
+        Refused = "refused",
+        /// With something else, or not at all.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// How a tunnel ended.
+    TunnelEnd {
+        /// Both sides said so.
+        Closed = "closed",
+        /// One connection broke.
+        Broken = "broken",
+        /// The process was stopped.
+        Cut = "cut",
+    }
+}
+
+label! {
+    /// What became of a span.
+    Spans {
+        /// The collector took it.
+        Sent = "sent",
+        /// The collector did not take it.
+        NotTaken = "not_taken",
+        /// There was no place in the queue.
+        Overflowed = "overflowed",
+    }
+}
+
+label! {
+    /// A check of readiness.
+    Check {
+        /// The process is not stopping.
+        Shutdown = "shutdown",
+        /// The provider is known.
+        Provider = "provider",
+        /// Headscale is healthy.
+        Headscale = "headscale",
+        /// Headscale trusts our issuer, where it should.
+        HeadscaleOidc = "headscale_oidc",
+        /// The session store answers, where there is one.
+        SessionStore = "session_store",
+    }
+}
+
+label! {
     /// Which way relayed bytes went.
     Direction {
         /// From the client to the upstream.
@@ -222,9 +302,21 @@ label! {
         NoClientCertificate = "no_client_certificate",
         /// The client's certificate is not good.
         ClientCertificate = "client_certificate",
+        /// We have no certificate yet.
+        NoCertificate = "no_certificate",
         /// The client refused ours, or something else about it.
         Alert = "alert",
         /// Not TLS, or a handshake that is wrong.
         Broken = "broken",
+    }
+}
+
+label! {
+    /// What became of an order at the ACME directory.
+    Order {
+        /// A certificate came.
+        Issued = "issued",
+        /// None did.
+        Failed = "failed",
     }
 }

@@ -23,11 +23,16 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 2 + 1 + 1 + 5 * (1 + 8 + 2) + 7 + 1,
+        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 10 + 3 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
+            // Latencies, the provider, tunnels' ends, the audit log, readiness.
+            + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 5
+            // TLS, orders of certificates, the process.
+            + 8 + 1 + 2 + 7,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
         .into_iter()
+        .filter(|line| !line.starts_with("process_"))
         .partition(|line| line.starts_with("headwarden_build_info{"));
     assert!(build.iter().all(|line| line.ends_with(" 1")));
     assert!(rest.iter().all(|line| line.ends_with(" 0")), "{text}");
@@ -52,15 +57,27 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.refreshed(Refresh::LostRight);
     metrics.tunnel_refused(Tunnel::Derp);
     metrics.limit_hit(Limit::HeaderTimeout);
+    metrics.proxy_header_refused(ProxyHeader::Slow);
     metrics.store_up(true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(3), true);
     metrics.store_asked(StoreOperation::Read, Duration::from_millis(30), true);
     metrics.store_asked(StoreOperation::Publish, Duration::from_secs(1), false);
+    let door = Door::Guarded(Guarded::Page);
+    metrics.added(&door, Duration::from_micros(300));
+    metrics.request_took(&door, Duration::from_millis(30));
+    metrics.upstream_answered(&Door::Open, Duration::from_millis(20));
+    let took = Duration::from_millis(40);
+    metrics.provider_asked(Endpoint::Keys, Answer::Refused, took);
+    metrics.tunnel_ended(Tunnel::Derp, TunnelEnd::Broken);
+    metrics.audit_write_failed();
+    let checks = [("provider", true), ("headscale", false), ("x", false)];
+    metrics.checked(false, checks.into_iter());
     metrics.relayed(Direction::Up, 7);
     metrics.relayed(Direction::Up, 3);
     metrics.relayed(Direction::Down, 1 << 40);
     metrics.handshake_failed(Handshake::NoClientCertificate);
     metrics.certificate_unusable();
+    metrics.ordered(Order::Issued);
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
     for (series, expected) in [
@@ -94,6 +111,39 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ("headwarden_refreshes_total{outcome=\"refused\"}", 0),
         ("headwarden_tunnels_refused_total{kind=\"derp\"}", 1),
         ("headwarden_limits_hit_total{kind=\"header_timeout\"}", 1),
+        (
+            "headwarden_added_seconds_bucket{door=\"guarded\",le=\"0.00025\"}",
+            0,
+        ),
+        (
+            "headwarden_added_seconds_bucket{door=\"guarded\",le=\"0.0005\"}",
+            1,
+        ),
+        (
+            "headwarden_request_seconds_bucket{door=\"guarded\",le=\"0.05\"}",
+            1,
+        ),
+        ("headwarden_upstream_seconds_count{door=\"open\"}", 1),
+        ("headwarden_upstream_seconds_count{door=\"guarded\"}", 0),
+        (
+            "headwarden_provider_requests_total{endpoint=\"keys\",outcome=\"refused\"}",
+            1,
+        ),
+        (
+            "headwarden_provider_requests_total{endpoint=\"keys\",outcome=\"failed\"}",
+            0,
+        ),
+        ("headwarden_provider_seconds_count{endpoint=\"keys\"}", 1),
+        (
+            "headwarden_tunnels_ended_total{cause=\"broken\",kind=\"derp\"}",
+            1,
+        ),
+        ("headwarden_audit_write_failures_total", 1),
+        ("headwarden_ready", 0),
+        ("headwarden_check_passing{check=\"provider\"}", 1),
+        ("headwarden_check_passing{check=\"headscale\"}", 0),
+        ("headwarden_check_passing{check=\"session_store\"}", 1),
+        ("headwarden_proxy_headers_refused_total{reason=\"slow\"}", 1),
         ("headwarden_relayed_bytes_total{direction=\"up\"}", 10),
         ("headwarden_store_up", 1),
         (
@@ -105,6 +155,8 @@ fn each_event_counts_in_its_own_series_and_no_other() {
             0,
         ),
         ("headwarden_certificate_reload_failures_total", 1),
+        ("headwarden_acme_orders_total{outcome=\"issued\"}", 1),
+        ("headwarden_acme_orders_total{outcome=\"failed\"}", 0),
         (
             "headwarden_certificate_expiry_seconds{path=\"/tls.crt\"}",
             2_000_000_000,
@@ -193,7 +245,7 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
         .collect();
     let rows: Vec<&str> = include_str!("../../../docs/metrics.md")
         .lines()
-        .filter(|line| line.starts_with("| `headwarden_"))
+        .filter(|line| line.starts_with("| `headwarden_") || line.starts_with("| `process_"))
         .collect();
     let documented: BTreeSet<&str> = rows
         .iter()
@@ -256,6 +308,11 @@ fn no_door_and_no_tunnel_has_a_label_that_was_not_there_from_the_start() {
         Door::Closed,
     ] {
         metrics.request(&door, StatusCode::OK);
+        metrics.request_cut(&door);
+        metrics.added(&door, Duration::ZERO);
+        metrics.request_took(&door, Duration::ZERO);
+        metrics.upstream_answered(&door, Duration::ZERO);
     }
+    metrics.checked(true, [("x", true), ("provider", true)].into_iter());
     assert_eq!(series(), before);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use super::label::Handshake;
+use super::label::{Handshake, Order};
 use super::{Families, Metrics};
 use crate::domain::time::Timestamp;
 
@@ -14,6 +14,7 @@ pub(super) struct TlsFamilies {
     handshake_failures: IntCounterVec,
     certificate_expiry: IntGaugeVec,
     certificate_failures: IntCounter,
+    orders: IntCounterVec,
 }
 
 impl TlsFamilies {
@@ -34,6 +35,13 @@ impl TlsFamilies {
                 "certificate_reload_failures_total",
                 "Changes of certificate files that could not be used.",
             )?,
+            orders: families.counters(
+                (
+                    "acme_orders_total",
+                    "Orders at the ACME directory, by outcome.",
+                ),
+                &[("outcome", Order::ALL)],
+            )?,
         })
     }
 }
@@ -51,6 +59,12 @@ impl Metrics {
         family
             .with_label_values(&[file.to_string_lossy().as_ref()])
             .set(i64::try_from(at.unix()).unwrap_or(i64::MAX));
+    }
+
+    /// Counts an order at the ACME directory.
+    pub fn ordered(&self, outcome: Order) {
+        let family = &self.tls.orders;
+        family.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Counts a change of certificate files that cannot be used.

@@ -226,3 +226,16 @@ fn a_line_that_does_not_end_as_lines_do_is_refused_by_its_name() {
         assert!(same, "{raw:?} gave {refused:?}");
     }
 }
+
+#[test]
+fn what_is_printed_of_a_request_is_neither_its_fields_nor_its_query() {
+    let head = parse(concat!(
+        "GET /oidc/callback?code=s3cret HTTP/1.1\r\nHost: a\r\nCookie: b=s3cret\r\n",
+        "Authorization: Bearer s3cret\r\n\r\n"
+    ));
+    let printed = format!("{:?}", head.unwrap());
+    assert!(
+        printed.contains("GET") && !printed.contains("s3cret"),
+        "{printed}"
+    );
+}

@@ -84,7 +84,9 @@ impl Rechecks {
                     request_id = cause.request, session = %cause.session, reason = %why,
                     "signed out: the provider's word about this person cannot be believed"
                 );
-                self.end(&live, audit::Actor::Headwarden, cause).await;
+                let reason = audit::EndReason::RecheckMisbehaved;
+                self.end(&live, audit::Actor::Headwarden, reason, cause)
+                    .await;
                 Ok(Landed::Over)
             }
             Err(RefreshError::Unavailable { reason, rotated }) => {
@@ -109,7 +111,9 @@ impl Rechecks {
                 subject = %news.identity.subject, rule = denial.kind(), reason = %denial,
                 "signed out: checked again and denied by a rule"
             );
-            self.end(live, audit::Actor::Headwarden, cause).await;
+            let reason = audit::EndReason::LostRight;
+            self.end(live, audit::Actor::Headwarden, reason, cause)
+                .await;
             return Ok(Landed::Over);
         }
         self.metrics.refreshed(Refresh::Confirmed);
@@ -148,7 +152,8 @@ impl Rechecks {
             subject = %live.session.identity.subject, reason = %why,
             "signed out: the provider does not vouch for this person any more"
         );
-        self.end(live, audit::Actor::Provider, cause).await;
+        let reason = audit::EndReason::RecheckRefused;
+        self.end(live, audit::Actor::Provider, reason, cause).await;
         Ok(Landed::Over)
     }
 
@@ -202,21 +207,24 @@ impl Rechecks {
     }
 
     /// Where the store does not answer, the next look at the session leads here again.
-    async fn end(&self, live: &Live, by: audit::Actor, cause: &Cause) {
-        if let Err(away) = self.sessions.end(&live.key).await {
+    async fn end(&self, live: &Live, by: audit::Actor, reason: audit::EndReason, cause: &Cause) {
+        let ended = self.sessions.end(&live.key).await;
+        if let Err(away) = &ended {
             tracing::warn!(session = %live.key, reason = %away, "a session was not ended everywhere");
         }
-        audit::Entry {
+        self.audit.record(&audit::Entry {
+            outcome: ended.map_or(audit::Outcome::Failed, |_| audit::Outcome::Done),
             subject: Some(&live.session.identity.subject),
+            user: live.session.identity.username.as_deref(),
             session: Some(&live.key.to_string()),
             sessions: Some(1),
+            reason: Some(reason.label()),
             ..audit::Entry::new(
                 audit::Act::Ended,
                 by,
                 cause.request.as_deref().unwrap_or_default(),
             )
-        }
-        .record();
+        });
     }
 }
 

@@ -50,7 +50,7 @@ fn carry(
     let visit = visit(peer);
     let permit = Permit::for_open_door(&visit.door).unwrap();
     let connection = Connection::new(Transport::Plain(client), peer);
-    Arc::clone(tunnels).carry(permit, Tunnel::Derp, visit, connection)
+    Arc::clone(tunnels).carry(permit, Tunnel::Derp, visit, None, connection)
 }
 
 /// Both ends of an open tunnel, and the task that carries it.

@@ -1,0 +1,86 @@
+//! What an operator is called for: tunnels that end, lines and spans that do not arrive, checks that do not
+//! pass.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::label::{Check, Spans, TUNNELS, TunnelEnd};
+use super::{Families, Metrics};
+use crate::domain::door::Tunnel;
+
+#[derive(Debug)]
+pub(super) struct WatchFamilies {
+    tunnels_ended: IntCounterVec,
+    audit_write_failures: IntCounter,
+    spans: IntCounterVec,
+    ready: IntGauge,
+    checks: IntGaugeVec,
+}
+
+impl WatchFamilies {
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            tunnels_ended: families.counters(
+                (
+                    "tunnels_ended_total",
+                    "Tunnels that were open and are not any more, by kind and cause.",
+                ),
+                &[("kind", TUNNELS), ("cause", TunnelEnd::ALL)],
+            )?,
+            audit_write_failures: families.counter(
+                "audit_write_failures_total",
+                "Lines of the audit log that are in the ordinary log, since its own could not be written.",
+            )?,
+            spans: families.counters(
+                (
+                    "trace_spans_total",
+                    "Spans of traces that were recorded, by what became of them.",
+                ),
+                &[("outcome", Spans::ALL)],
+            )?,
+            ready: families.gauge(
+                "ready",
+                "Whether every check of readiness passed when this was asked for.",
+            )?,
+            checks: families.gauges(
+                (
+                    "check_passing",
+                    "Whether a check of readiness passed when this was asked for.",
+                ),
+                &[("check", Check::ALL)],
+            )?,
+        })
+    }
+}
+
+impl Metrics {
+    /// Counts the end of a tunnel that was open.
+    pub fn tunnel_ended(&self, kind: Tunnel, cause: TunnelEnd) {
+        let labels = &[kind.label(), cause.label()];
+        self.watched.tunnels_ended.with_label_values(labels).inc();
+    }
+
+    /// Counts a line that could not be written to the audit log's own file.
+    pub fn audit_write_failed(&self) {
+        self.watched.audit_write_failures.inc();
+    }
+
+    /// Counts spans that were recorded.
+    pub fn spans(&self, outcome: Spans, count: usize) {
+        let spans = self.watched.spans.with_label_values(&[outcome.label()]);
+        spans.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Notes readiness, and each of its checks by name, and whether it passes. A check that is not there
+    /// has nothing to complain about; one of a name that is not known here is left out.
+    pub fn checked(&self, ready: bool, checks: impl Iterator<Item = (&'static str, bool)>) {
+        self.watched.ready.set(i64::from(ready));
+        let found: Vec<(&str, bool)> = checks.collect();
+        for name in Check::ALL {
+            let passes = found.iter().all(|(check, passes)| check != name || *passes);
+            self.watched
+                .checks
+                .with_label_values(&[name])
+                .set(i64::from(passes));
+        }
+    }
+}
