@@ -34,7 +34,7 @@ pub(super) struct Memory {
     /// By [`SessionKey::number`], which is shorter than the key. That of another session may be the same
     /// by chance, once in the life of the universe: so whoever is found here is compared.
     live: Cache<u64, Arc<Entry>>,
-    commons: Commons,
+    commons: Box<Commons>,
     index: Arc<Index>,
     followed: Followed,
     clock: Arc<dyn Clock>,
@@ -71,7 +71,7 @@ impl Memory {
         Self {
             limits,
             live,
-            commons: Commons::default(),
+            commons: Box::default(),
             index,
             followed: Followed::default(),
             clock,
