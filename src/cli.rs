@@ -90,6 +90,8 @@ enum Command {
     /// Print the `oidc:` block to paste into Headscale's configuration
     HeadscaleConfig,
     HeadscaleMigrate(migrate::Migrate),
+    /// Print a JSON Schema of the configuration, for editors
+    ConfigSchema,
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -106,6 +108,7 @@ pub fn run() -> ExitCode {
         // What needs no configuration, or says itself what is wrong with it.
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::ConfigSchema => say(config::schema().trim_end()).map(|()| ExitCode::SUCCESS),
         Command::Import(import) => import.run(),
         Command::Check { json } => check::run(&cli.config, &environment, json),
         Command::Doctor(doctor) => doctor.run(&cli.config, &environment),
@@ -139,6 +142,7 @@ fn with_settings(command: Command, source: Source) -> ExitCode {
         Command::Check { .. }
         | Command::Completions(_)
         | Command::Doctor(_)
+        | Command::ConfigSchema
         | Command::Import(_)
         | Command::Man(_) => Ok(ExitCode::SUCCESS),
     };

@@ -116,7 +116,11 @@ fn every_file_in_config_is_an_example_that_is_tested() {
         .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
-    assert_eq!(names, ["development.yaml", "full.yaml", "minimal.yaml"]);
+    let schema = "headwarden.schema.json";
+    assert_eq!(
+        names,
+        ["development.yaml", "full.yaml", schema, "minimal.yaml"]
+    );
 }
 
 /// The keys in the first column of the tables, as `docs/configuration.md` has them.
@@ -163,8 +167,8 @@ fn the_full_example_holds_every_key_that_is_documented() {
     // A line `# key: "…"` stands for a key that excludes one beside it.
     let excluded = text.matches(": \"…\"").count();
     assert_eq!(
-        excluded, 9,
-        "client_secret twice, api_key, password, sentinel_name, snapshot_path, eab_hmac_key and a pair"
+        excluded, 11,
+        "client_secret twice, api_key, password, sentinel_name, snapshot_path, eab_hmac_key, headers_path, ca_path and a pair"
     );
     let uncommented: Vec<String> = text
         .lines()
@@ -180,4 +184,130 @@ fn the_full_example_holds_every_key_that_is_documented() {
     let mut found = BTreeSet::new();
     leaves(&tree, "", &mut found);
     assert_eq!(found, documented());
+}
+
+/// Made anew by `cargo run --example config_reference`.
+#[test]
+fn the_schema_and_the_tables_say_what_the_keys_do() {
+    assert_eq!(text("config/headwarden.schema.json"), config::schema());
+    let document = text("docs/configuration.md");
+    assert_eq!(document, config::with_tables(&document));
+}
+
+/// Whether a validator that is not ours takes this configuration.
+fn fits_the_schema(yaml: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let instance = directory.path().join("instance.json");
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+    std::fs::write(&instance, value.to_string()).unwrap();
+    let schema = root().join("config/headwarden.schema.json");
+    let told = std::process::Command::new("jsonschema")
+        .arg("-i")
+        .args([&instance, &schema])
+        .output()
+        .expect("jsonschema starts: run tests/setup.sh first");
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(
+        !said.contains("Traceback") && !said.contains("schema is"),
+        "{said}"
+    );
+    told.status.success()
+}
+
+#[test]
+fn every_example_fits_the_schema_and_what_is_no_configuration_does_not() {
+    for example in ["minimal.yaml", "development.yaml", "full.yaml"] {
+        assert!(
+            fits_the_schema(&text(&format!("config/{example}"))),
+            "{example}"
+        );
+    }
+    let compose = text("deploy/compose/headwarden.yaml");
+    assert!(fits_the_schema(&compose), "{compose}");
+    for (yaml, fits) in [
+        ("oidc:\nlisten:\n- address:\n", true),
+        ("oidc: { client_id: x, extra_params: { a: b } }", true),
+        ("oidc: { clientid: x }", false),
+        ("oidc: { extra_params: { a: 1 } }", false),
+        ("listen: { address: \"127.0.0.1:80\" }", false),
+        ("listen: [{ adress: \"127.0.0.1:80\" }]", false),
+        ("headscale: { sign_in: proxy }", false),
+        ("workers: many", false),
+        ("workers: -1", false),
+        ("admin: { enabled: \"yes\" }", false),
+        ("session: { idle_timeout: 8 }", false),
+        ("session: { idle_timeout: 8h 30m }", true),
+        ("session: { idle_timeout: soon }", false),
+        ("open: [1]", false),
+    ] {
+        assert_eq!(fits_the_schema(yaml), fits, "{yaml}");
+    }
+}
+
+/// Whose configurations the guides show. Each block says so in its first line.
+const OF: [&str; 2] = ["# Headwarden", "# Headplane"];
+
+/// Every YAML block of a document, without the blanks it is indented by.
+fn yaml_blocks(document: &str) -> Vec<String> {
+    let (mut blocks, mut block) = (Vec::new(), None::<(usize, String)>);
+    for line in document.lines() {
+        match (&mut block, line.trim_start()) {
+            (None, "```yaml") => block = Some((line.len() - "```yaml".len(), String::new())),
+            (Some(_), "```") => blocks.extend(block.take().map(|(_, text)| text)),
+            (Some((indent, text)), _) => {
+                text.push_str(line.get(*indent..).unwrap_or_default());
+                text.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+/// `over` written over `under`, key by key.
+fn merged(under: &mut serde_json::Value, over: serde_json::Value) {
+    match (under, over) {
+        (serde_json::Value::Object(under), serde_json::Value::Object(over)) => {
+            for (key, value) in over {
+                merged(under.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
+    }
+}
+
+#[test]
+fn every_configuration_in_the_guides_passes_the_check_on_top_of_the_minimal_one() {
+    let mut guides = 0;
+    for guide in std::fs::read_dir(root().join("docs/guides")).unwrap() {
+        let path = guide.unwrap().path();
+        guides += 1;
+        let mut tried = 0;
+        for block in yaml_blocks(&std::fs::read_to_string(&path).unwrap()) {
+            let whose = block.lines().next().unwrap_or_default();
+            assert!(OF.contains(&whose), "{}: {block}", path.display());
+            if whose != OF[0] {
+                continue;
+            }
+            tried += 1;
+            let mut whole: serde_json::Value =
+                serde_saphyr::from_str(&text("config/minimal.yaml")).unwrap();
+            merged(&mut whole, serde_saphyr::from_str(&block).unwrap());
+            if whole["headscale"]["sign_in"] != "issuer" {
+                whole["headscale"]["issuer"] = serde_json::Value::Null;
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("config.yaml");
+            std::fs::write(&file, whole.to_string()).unwrap();
+            let settings = load(file.to_str().unwrap(), &[]);
+            assert_eq!(
+                settings.warnings,
+                Vec::<String>::new(),
+                "{}: {block}",
+                path.display()
+            );
+        }
+        assert!(tried > 0, "{} shows none", path.display());
+    }
+    assert_eq!(guides, 6);
 }

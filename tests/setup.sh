@@ -22,6 +22,7 @@ gcc gcc
 g++ g++
 pkg-config pkg-config
 chromium chromium
+jsonschema python3-jsonschema
 node nodejs
 npm npm
 curl curl

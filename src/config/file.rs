@@ -323,6 +323,16 @@ fn remove<'a>(tree: &mut Value, path: impl Iterator<Item = &'a Segment>) -> bool
     false
 }
 
+/// The tree in which `path` has `value`.
+#[cfg(test)]
+pub(super) fn tree(path: &str, value: Value) -> Value {
+    path.rsplit('.')
+        .fold(value, |value, segment| match segment.strip_suffix("[]") {
+            Some(name) => serde_json::json!({ name: [value] }),
+            None => serde_json::json!({ segment: value }),
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::keys::KEYS;
@@ -390,15 +400,6 @@ mod tests {
             Kind::Items => json!([{}]),
             Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
         }
-    }
-
-    /// The tree in which `path` has `value`.
-    fn tree(path: &str, value: Value) -> Value {
-        path.rsplit('.')
-            .fold(value, |value, segment| match segment.strip_suffix("[]") {
-                Some(name) => json!({ name: [value] }),
-                None => json!({ segment: value }),
-            })
     }
 
     #[test]

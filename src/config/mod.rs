@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod keys;
 mod problem;
+mod reference;
 mod report;
 mod settings;
 mod source;
@@ -24,6 +25,7 @@ pub use current::Current;
 pub use env::Environment;
 pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
+pub use reference::{schema, with_tables};
 pub use settings::*;
 pub use source::{Loaded, Reading, Seen, Source, Taken};
 

@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use super::commons::Commons;
 use super::id::{SessionId, SessionKey};
 use super::index::Index;
-use super::live::{Entry, Followed, Live, lock};
+use super::live::{Entry, Followed, Live, State, lock};
 use super::snapshot::Kept;
 use crate::domain::departure::Departure;
 use crate::domain::identity::Subject;
@@ -34,7 +34,7 @@ pub(super) struct Memory {
     /// By [`SessionKey::number`], which is shorter than the key. That of another session may be the same
     /// by chance, once in the life of the universe: so whoever is found here is compared.
     live: Cache<u64, Arc<Entry>>,
-    commons: Commons,
+    commons: Box<Commons>,
     index: Arc<Index>,
     followed: Followed,
     clock: Arc<dyn Clock>,
@@ -71,7 +71,7 @@ impl Memory {
         Self {
             limits,
             live,
-            commons: Commons::default(),
+            commons: Box::default(),
             index,
             followed: Followed::default(),
             clock,
@@ -86,32 +86,35 @@ impl Memory {
     }
 
     /// See [`super::Sessions::start`].
-    pub(super) fn start(&self, session: Session) -> (SessionId, Live) {
-        self.begin(session, |_| ())
+    pub(super) async fn start(&self, session: Session) -> (SessionId, Live) {
+        self.begin(session, |_| ()).await
     }
 
     /// Begins a session; what it takes over from another one is there before anybody can find it.
-    fn begin(&self, session: Session, take_over: impl FnOnce(&Entry)) -> (SessionId, Live) {
+    async fn begin(&self, session: Session, take_over: impl FnOnce(&Entry)) -> (SessionId, Live) {
         let id = SessionId::generate(self.random.as_ref());
         let key = id.key();
         let (session, followed) = (self.commons.share(session), Arc::clone(&self.followed));
         let entry = Entry::new(key, session, self.clock.now(), followed);
         take_over(&entry);
-        (id, self.keep(entry))
+        let (live, surplus) = self.keep(entry);
+        if let Some(oldest) = surplus {
+            self.end_entry(&oldest);
+        }
+        self.tell_began(&live).await;
+        (id, live)
     }
 
-    /// Takes in what begins, or is put back.
-    fn keep(&self, entry: Arc<Entry>) -> Live {
+    /// Takes in what begins, or is put back; and which session of the same person has to end then.
+    fn keep(&self, entry: Arc<Entry>) -> (Live, Option<Arc<Entry>>) {
         let live = entry.live();
         self.live.insert(live.key.number(), entry);
         let surplus = self
             .index
             .insert(&live.key, &live.session, MOST_OF_ONE_PERSON);
-        if let Some(gone) = surplus.and_then(|oldest| self.live.remove(&oldest)) {
-            self.tell_ended(gone.key());
-        }
+        let oldest = surplus.and_then(|number| self.live.get(&number));
         self.forget_unless_kept(&live);
-        live
+        (live, oldest)
     }
 
     /// Evicted before it was filed: nobody else would take the index's entry out again.
@@ -122,13 +125,18 @@ impl Memory {
     }
 
     /// See [`super::Sessions::renew`].
-    pub(super) fn renew(&self, old: &SessionKey, session: Session) -> Option<(SessionId, Live)> {
+    pub(super) async fn renew(
+        &self,
+        old: &SessionKey,
+        session: Session,
+    ) -> Option<(SessionId, Live)> {
         let before = self.find_by_key(old)?;
         // Of a logout and a renewal at once, whoever takes the old session out goes first. Its followers
         // are kept from being told.
         let kept = before.entry.put_aside();
         self.end(old)?;
-        Some(self.begin(session, |entry| entry.take_over(kept)))
+        let begun = self.begin(session, |entry| entry.take_over(kept)).await;
+        Some(begun)
     }
 
     /// See [`super::Sessions::find`].
@@ -145,7 +153,7 @@ impl Memory {
     }
 
     /// See [`super::Sessions::update`].
-    pub(super) fn update(&self, live: &Live, session: Session) -> Option<Live> {
+    pub(super) async fn update(&self, live: &Live, session: Session) -> Option<Live> {
         let now = self.find_by_key(&live.key)?;
         let (entry, before) = (now.entry, now.session);
         entry.session.store(Arc::new(self.commons.share(session)));
@@ -154,14 +162,30 @@ impl Memory {
             self.index.refile(&live.key, &before, &live.session);
         }
         self.forget_unless_kept(&live);
+        self.tell_updated(&live).await;
         (!live.is_over()).then_some(live)
+    }
+
+    /// See [`super::Sessions::with_state`].
+    pub(super) async fn with_state<R>(
+        &self,
+        live: &Live,
+        change: impl FnMut(&mut State) -> R,
+    ) -> R {
+        let changed = live.entry.with_state(change);
+        self.tell_updated(live).await;
+        changed
     }
 
     /// See [`super::Sessions::end`].
     pub(super) fn end(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        self.entry(key)?;
-        let gone = self.live.remove(&key.number())?;
-        self.tell_ended(key);
+        self.end_entry(self.entry(key)?.as_ref())
+    }
+
+    /// `None` if somebody else was faster.
+    fn end_entry(&self, entry: &Entry) -> Option<Arc<Session>> {
+        let gone = self.live.remove(&entry.key().number())?;
+        self.tell_ended(gone.key());
         Some(gone.session.load_full())
     }
 
@@ -176,14 +200,14 @@ impl Memory {
         let of_person = self.entries(numbers);
         let covered = of_person.filter(|entry| departure.covers(&entry.session.load()));
         covered
-            .filter(|entry| self.end(entry.key()).is_some())
+            .filter(|entry| self.end_entry(entry).is_some())
             .count()
     }
 
     /// See [`super::Sessions::end_every`].
     pub(super) fn end_every(&self) -> usize {
         self.entries(self.numbers())
-            .filter(|entry| self.end(entry.key()).is_some())
+            .filter(|entry| self.end_entry(entry).is_some())
             .count()
     }
 
@@ -235,7 +259,10 @@ impl Memory {
             }
             let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
             let followed = Arc::clone(&self.followed);
-            self.keep(Entry::new(kept.key, session, kept.last_used, followed));
+            let (_, surplus) = self.keep(Entry::new(kept.key, session, kept.last_used, followed));
+            if let Some(oldest) = surplus {
+                self.live.invalidate(&oldest.key().number());
+            }
             count += 1;
         }
         count

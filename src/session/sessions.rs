@@ -91,11 +91,7 @@ impl Sessions {
     /// [`StoreAway`]; nobody is signed in then.
     pub async fn start(&self, session: Session) -> Result<(SessionId, Live), StoreAway> {
         match &self.place {
-            Place::Memory(memory) => {
-                let (id, live) = memory.start(session);
-                memory.tell_began(&live).await;
-                Ok((id, live))
-            }
+            Place::Memory(memory) => Ok(memory.start(session).await),
             Place::Shared(shared) => shared.start(session).await,
         }
     }
@@ -130,13 +126,7 @@ impl Sessions {
         session: Session,
     ) -> Result<Option<(SessionId, Live)>, StoreAway> {
         match &self.place {
-            Place::Memory(memory) => {
-                let renewed = memory.renew(old, session);
-                if let Some((_, live)) = &renewed {
-                    memory.tell_began(live).await;
-                }
-                Ok(renewed)
-            }
+            Place::Memory(memory) => Ok(memory.renew(old, session).await),
             Place::Shared(shared) => shared.renew(old, session).await,
         }
     }
@@ -171,13 +161,7 @@ impl Sessions {
     /// [`StoreAway`]: it is as it was.
     pub async fn update(&self, live: &Live, session: Session) -> Result<Option<Live>, StoreAway> {
         match &self.place {
-            Place::Memory(memory) => {
-                let updated = memory.update(live, session);
-                if let Some(live) = &updated {
-                    memory.tell_updated(live).await;
-                }
-                Ok(updated)
-            }
+            Place::Memory(memory) => Ok(memory.update(live, session).await),
             Place::Shared(shared) => shared.update(live, session).await,
         }
     }
@@ -280,11 +264,7 @@ impl Sessions {
         change: impl FnMut(&mut State) -> R,
     ) -> Result<R, StoreAway> {
         match &self.place {
-            Place::Memory(memory) => {
-                let changed = live.entry.with_state(change);
-                memory.tell_updated(live).await;
-                Ok(changed)
-            }
+            Place::Memory(memory) => Ok(memory.with_state(live, change).await),
             Place::Shared(shared) => shared.with_state(live, change).await,
         }
     }
@@ -332,20 +312,11 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// The memory of this process, if they are kept there.
-    pub(super) fn kept_here(&self) -> Option<&Memory> {
+    /// Where they are, unless replicas share them.
+    pub(super) const fn memory(&self) -> Option<&Memory> {
         match &self.place {
             Place::Memory(memory) => Some(memory),
             Place::Shared(_) => None,
-        }
-    }
-
-    /// For the tests that look into it.
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> &Memory {
-        match &self.place {
-            Place::Memory(memory) => memory,
-            Place::Shared(_) => panic!("these are shared"),
         }
     }
 }

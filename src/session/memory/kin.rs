@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::live::State;
-use super::super::sessions::Sessions;
 use super::super::snapshot::Kept;
-use super::{Live, Memory, SessionKey};
+use super::{Live, Memory, SessionKey, State};
+use crate::session::Sessions;
 
 /// How long the beginning of a session waits for the other process to know of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -43,59 +42,61 @@ pub struct News {
 /// Takes news to the other process.
 pub type Kin = mpsc::UnboundedSender<News>;
 
+/// Nothing happens here where replicas share their sessions: the other process finds them where this one does.
 impl Sessions {
-    /// From now on another process hears of every change. Not for sessions that replicas share: it finds
-    /// them where this one does.
+    /// From now on another process hears of every change.
     pub fn tell(&self, kin: Kin) {
-        if let Some(memory) = self.kept_here() {
+        if let Some(memory) = self.memory() {
             memory.kin.store(Some(Arc::new(kin)));
         }
     }
 
     /// There is no other process any more.
     pub fn tell_nobody(&self) {
-        if let Some(memory) = self.kept_here() {
+        if let Some(memory) = self.memory() {
             memory.kin.store(None);
         }
     }
 
     /// The names of all sessions that are kept here, and not in a store that replicas share.
     pub fn names(&self) -> Vec<SessionKey> {
-        let Some(memory) = self.kept_here() else {
-            return Vec::new();
-        };
-        memory.live.iter().map(|(_, entry)| *entry.key()).collect()
+        self.memory().map(Memory::names).unwrap_or_default()
     }
 
     /// The session of this name as bytes for another process, if it may still be used. They hold its tokens.
     pub fn to_bytes(&self, key: &SessionKey) -> Option<Vec<u8>> {
-        to_bytes(&self.kept_here()?.find_by_key(key)?)
+        to_bytes(&self.memory()?.find_by_key(key)?)
     }
 
     /// Takes over a session that the other process has begun, or had when it was asked for all of them.
     /// False if it cannot be used.
     pub fn hear_of_new(&self, bytes: &[u8]) -> bool {
-        let heard = self.kept_here().zip(from_bytes(bytes));
-        heard.is_some_and(|(memory, (kept, state))| memory.hear_of_new(kept, state))
+        let told = self.memory().zip(from_bytes(bytes));
+        told.is_some_and(|(memory, (kept, state))| memory.hear_of_new(kept, state))
     }
 
     /// Takes over what the other process knows of a session that is known here. False if it is not.
     pub fn hear_of_update(&self, bytes: &[u8]) -> bool {
-        let heard = self.kept_here().zip(from_bytes(bytes));
-        heard.is_some_and(|(memory, (kept, state))| memory.hear_of_update(kept, state))
+        let told = self.memory().zip(from_bytes(bytes));
+        told.is_some_and(|(memory, (kept, state))| memory.hear_of_update(kept, state))
     }
 
     /// Ends a session that the other process has ended.
     pub fn hear_of_end(&self, key: &SessionKey) {
-        if let Some(memory) = self.kept_here()
+        if let Some(memory) = self.memory()
             && memory.entry(key).is_some()
         {
-            memory.live.invalidate(&key.number());
+            memory.live.remove(&key.number());
         }
     }
 }
 
 impl Memory {
+    fn names(&self) -> Vec<SessionKey> {
+        let all = self.entries(self.numbers());
+        all.map(|entry| *entry.key()).collect()
+    }
+
     fn hear_of_new(&self, kept: Kept, state: State) -> bool {
         let key = kept.key;
         if self.entry(&key).is_some() {
@@ -103,7 +104,7 @@ impl Memory {
         }
         let taken = self.put_back(vec![kept]) == 1;
         if let Some(entry) = self.entry(&key) {
-            entry.remember(state);
+            entry.set_state(state);
         }
         taken
     }
@@ -114,22 +115,20 @@ impl Memory {
         };
         let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
         let before = entry.session.swap(Arc::new(session));
-        entry.remember(state);
+        entry.set_state(state);
         let live = entry.live();
         if before.provider_session != live.session.provider_session {
-            self.index.refile(&live.key, &before, &live.session);
+            self.index.refile(&kept.key, &before, &live.session);
         }
         self.forget_unless_kept(&live);
         true
     }
 
-    /// Tells the other process, if there is one, of a session that has begun, and waits until it knows.
-    pub(in crate::session) async fn tell_began(&self, live: &Live) {
+    pub(super) async fn tell_began(&self, live: &Live) {
         self.tell_bytes(live, Change::Began).await;
     }
 
-    /// The same of one that has changed.
-    pub(in crate::session) async fn tell_updated(&self, live: &Live) {
+    pub(super) async fn tell_updated(&self, live: &Live) {
         self.tell_bytes(live, Change::Updated).await;
     }
 

@@ -1,0 +1,181 @@
+//! Headscale, and the issuer that it trusts.
+
+use super::Allowed::{Any, OneOf};
+use super::Default::{Is, Required, Told};
+use super::{Entry, Section};
+
+pub(super) const SECTION: Section = Section {
+    heading: "Headscale",
+    entries: ENTRIES,
+};
+
+const ENTRIES: &[Entry] = &[
+    Entry {
+        key: "headscale.url",
+        default: Is("http://127.0.0.1:8080"),
+        allowed: Any,
+        example: "https://headscale.internal:8443",
+        meaning: "Headscale's listener.",
+    },
+    Entry {
+        key: "headscale.ca_path",
+        default: Told("the system's"),
+        allowed: Any,
+        example: "/etc/headwarden/internal_ca.pem",
+        meaning: "PEM bundle to verify an https Headscale with.",
+    },
+    Entry {
+        key: "headscale.sign_in",
+        default: Required,
+        allowed: OneOf(&["issuer", "own", "none"]),
+        example: "issuer",
+        meaning: "`issuer`: Headscale trusts Headwarden as its OpenID issuer; for new tailnets, or after `headwarden headscale-migrate`. `own`: Headscale has its own `oidc:` block. `none`: it has none.",
+    },
+    Entry {
+        key: "headscale.issuer.url",
+        default: Told("required for `issuer`"),
+        allowed: Any,
+        example: "https://headwarden.internal:8181",
+        meaning: "The issuer string in Headscale's `oidc:` block. It is part of every user's identity and must never change. Scheme, host and port, no slash at the end.",
+    },
+    Entry {
+        key: "headscale.issuer.address",
+        default: Is("127.0.0.1:8181"),
+        allowed: Any,
+        example: "\"10.0.0.5:8181\"",
+        meaning: "The private listener where Headscale fetches discovery, keys and tokens.",
+    },
+    Entry {
+        key: "headscale.issuer.tls.cert_path",
+        default: Told("none"),
+        allowed: Any,
+        example: "/etc/headwarden/internal.crt",
+        meaning: "PEM certificate chain of the private listener, read again when it changes.",
+    },
+    Entry {
+        key: "headscale.issuer.tls.key_path",
+        default: Told("none"),
+        allowed: Any,
+        example: "/etc/headwarden/internal.key",
+        meaning: "PEM private key of the private listener.",
+    },
+    Entry {
+        key: "headscale.issuer.tls.certificates",
+        default: Told("none"),
+        allowed: Any,
+        example: "[{ cert_path: /etc/headwarden/a.crt, key_path: /etc/headwarden/a.key }]",
+        meaning: "Instead of the two: several pairs, as below `listen`.",
+    },
+    Entry {
+        key: "headscale.issuer.tls.certificates[].cert_path",
+        default: Required,
+        allowed: Any,
+        example: "/etc/headwarden/a.crt",
+        meaning: "As `cert_path`.",
+    },
+    Entry {
+        key: "headscale.issuer.tls.certificates[].key_path",
+        default: Required,
+        allowed: Any,
+        example: "/etc/headwarden/a.key",
+        meaning: "As `key_path`.",
+    },
+    Entry {
+        key: "headscale.issuer.allow_plaintext",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "Permits a private listener that is not on loopback and has no `tls`. For private container networks.",
+    },
+    Entry {
+        key: "headscale.issuer.client_id",
+        default: Is("headscale"),
+        allowed: Any,
+        example: "headscale",
+        meaning: "The client id in Headscale's `oidc:` block.",
+    },
+    Entry {
+        key: "headscale.issuer.client_secret",
+        default: Told("this or the path"),
+        allowed: Any,
+        example: "0123456789abcdef0123456789abcdef",
+        meaning: "The secret in Headscale's `oidc:` block, at least 16 characters: `openssl rand -hex 32`.",
+    },
+    Entry {
+        key: "headscale.issuer.client_secret_path",
+        default: Told(""),
+        allowed: Any,
+        example: "${CREDENTIALS_DIRECTORY}/headscale_client_secret",
+        meaning: "A file that holds it.",
+    },
+    Entry {
+        key: "headscale.issuer.key_path",
+        default: Is("/var/lib/headwarden/issuer_key.json"),
+        allowed: Any,
+        example: "/var/lib/headwarden/issuer_key.json",
+        meaning: "The signing key and the identity it belongs to; made at the first start with mode 0600.",
+    },
+    Entry {
+        key: "headscale.issuer.node_expiry",
+        default: Told("none"),
+        allowed: Any,
+        example: "90d",
+        meaning: "How long a device stays after its sign-in, 5 min to 10 years. Without it a device stays for ever.",
+    },
+    Entry {
+        key: "headscale.issuer.ssh_max_age",
+        default: Is("5m"),
+        allowed: Any,
+        example: "5m",
+        meaning: "How fresh a sign-in must be to approve an SSH check, 30 s to 1 day.",
+    },
+    Entry {
+        key: "headscale.issuer.ssh_acr",
+        default: Told("none"),
+        allowed: Any,
+        example: "[gold]",
+        meaning: "One of these `acr` is needed as well ([step-up](sessions.md#step-up)).",
+    },
+    Entry {
+        key: "headscale.issuer.ssh_amr",
+        default: Told("none"),
+        allowed: Any,
+        example: "[mfa]",
+        meaning: "One of these `amr` is needed as well, `[mfa]` for example.",
+    },
+    Entry {
+        key: "headscale.api_key",
+        default: Told("none"),
+        allowed: Any,
+        example: "hskey-api-0123456789ab-0123456789abcdef",
+        meaning: "Headscale's API key, for `api.admins` and `api.viewers`. It is all-powerful.",
+    },
+    Entry {
+        key: "headscale.api_key_path",
+        default: Told("none"),
+        allowed: Any,
+        example: "${CREDENTIALS_DIRECTORY}/headscale_api_key",
+        meaning: "A file that holds it.",
+    },
+    Entry {
+        key: "headscale.verify_from",
+        default: Is("[]"),
+        allowed: Any,
+        example: "[10.0.0.0/8]",
+        meaning: "Networks that may `POST /verify`: your DERP servers.",
+    },
+    Entry {
+        key: "headscale.response_timeout",
+        default: Is("60s"),
+        allowed: Any,
+        example: "60s",
+        meaning: "Longest wait for the head of an answer, and longest silence within one; tunnels have none.",
+    },
+    Entry {
+        key: "headscale.connect_timeout",
+        default: Is("5s"),
+        allowed: Any,
+        example: "5s",
+        meaning: "Longest wait for a connection.",
+    },
+];

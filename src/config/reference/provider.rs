@@ -1,0 +1,181 @@
+//! The provider and the rules: the keys of Headscale's `oidc` block, and our own.
+
+use super::Allowed::{Any, OneOf};
+use super::Default::{Is, Required, Told};
+use super::{Entry, Section};
+
+pub(super) const SECTION: Section = Section {
+    heading: "The provider",
+    entries: ENTRIES,
+};
+
+const ENTRIES: &[Entry] = &[
+    Entry {
+        key: "oidc.only_start_if_oidc_is_available",
+        default: Is("true"),
+        allowed: Any,
+        example: "true",
+        meaning: "Wait for the provider at start, and exit when it does not come.",
+    },
+    Entry {
+        key: "oidc.issuer",
+        default: Required,
+        allowed: Any,
+        example: "https://authentik.company/application/o/headscale/",
+        meaning: "The provider's issuer, compared byte for byte: authentik's end in a slash. https, except on loopback.",
+    },
+    Entry {
+        key: "oidc.client_id",
+        default: Required,
+        allowed: Any,
+        example: "headwarden",
+        meaning: "The Client ID at the provider.",
+    },
+    Entry {
+        key: "oidc.client_secret",
+        default: Told("this or the path"),
+        allowed: Any,
+        example: "0123456789abcdef0123456789abcdef",
+        meaning: "The Client Secret at the provider.",
+    },
+    Entry {
+        key: "oidc.client_secret_path",
+        default: Told(""),
+        allowed: Any,
+        example: "${CREDENTIALS_DIRECTORY}/oidc_client_secret",
+        meaning: "A file that holds it.",
+    },
+    Entry {
+        key: "oidc.scope",
+        default: Is("[openid, profile, email]"),
+        allowed: Any,
+        example: "[openid, profile, email]",
+        meaning: "Requested scopes; must hold `openid`. The provider drops what it does not know. `offline_access` asks for refresh tokens, with which people are [checked again](sessions.md#re-check).",
+    },
+    Entry {
+        key: "oidc.extra_params",
+        default: Is("{}"),
+        allowed: Any,
+        example: "{ domain_hint: acmecorp.net }",
+        meaning: "Further parameters of the browser's request, such as `domain_hint`. Those that Headwarden sets itself are refused: `client_id`, `redirect_uri`, `scope`, `state`, `nonce`, `prompt`, `max_age`, `login_hint`, `code_challenge`, `request` and their kin.",
+    },
+    Entry {
+        key: "oidc.allowed_groups",
+        default: Is("[]"),
+        allowed: Any,
+        example: "[headscale]",
+        meaning: "One of these groups is needed. A leading slash does not count ([why](adr/0002-leading-slash-of-groups.md)).",
+    },
+    Entry {
+        key: "oidc.allowed_domains",
+        default: Is("[]"),
+        allowed: Any,
+        example: "[acmecorp.net]",
+        meaning: "One of these e-mail domains is needed, compared without case; sub-domains do not count.",
+    },
+    Entry {
+        key: "oidc.allowed_users",
+        default: Is("[]"),
+        allowed: Any,
+        example: "[dominic@acmecorp.net]",
+        meaning: "One of these e-mail addresses is needed, compared exactly.",
+    },
+    Entry {
+        key: "oidc.email_verified_required",
+        default: Is("true"),
+        allowed: Any,
+        example: "true",
+        meaning: "An unverified e-mail does not satisfy an e-mail rule. authentik 2025.10 and newer call every e-mail unverified unless a property mapping says otherwise. Write `false` only where people cannot change their own address.",
+    },
+    Entry {
+        key: "oidc.pkce.enabled",
+        default: Is("true"),
+        allowed: Any,
+        example: "true",
+        meaning: "PKCE is always on; `false` is accepted and warned about.",
+    },
+    Entry {
+        key: "oidc.pkce.method",
+        default: Is("S256"),
+        allowed: OneOf(&["S256", "plain"]),
+        example: "S256",
+        meaning: "`S256`, or `plain` for a provider that cannot do better.",
+    },
+    Entry {
+        key: "oidc.strip_email_domain",
+        default: Told("absent"),
+        allowed: Any,
+        example: "true",
+        meaning: "For user names that are e-mail addresses: `true` makes `user@acmecorp.net` into `user`, `false` into `user.acmecorp.net`, absent leaves it. `true` needs exactly one entry in `allowed_domains`, or `allow_name_collisions`.",
+    },
+    Entry {
+        key: "oidc.use_expiry_from_token",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "A device expires with the provider's ID token; excludes `headscale.issuer.node_expiry`. With authentik that is minutes.",
+    },
+    Entry {
+        key: "oidc.allow_everyone",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "Needed where all three lists are empty: everybody with an account at the provider may pass.",
+    },
+    Entry {
+        key: "oidc.exact_group_names",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "Group names are compared byte for byte, here, in `access` and in `api`.",
+    },
+    Entry {
+        key: "oidc.allow_name_collisions",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "Permits `strip_email_domain: true` where people of several domains may pass; those with the same name become one user name.",
+    },
+    Entry {
+        key: "oidc.username_claim",
+        default: Is("preferred_username"),
+        allowed: Any,
+        example: "preferred_username",
+        meaning: "The claim that becomes the user name.",
+    },
+    Entry {
+        key: "oidc.groups_claim",
+        default: Is("groups"),
+        allowed: Any,
+        example: "groups",
+        meaning: "The claim that holds the groups: a plain name, a dotted path (`realm_access.roles`) or a URL.",
+    },
+    Entry {
+        key: "oidc.allow_hs256",
+        default: Is("false"),
+        allowed: Any,
+        example: "false",
+        meaning: "Accept ID tokens signed with the client secret, which must then have 32 bytes at least. Only for a provider without a signing key.",
+    },
+    Entry {
+        key: "oidc.ca_path",
+        default: Told("none"),
+        allowed: Any,
+        example: "/etc/headwarden/internal_ca.pem",
+        meaning: "PEM bundle to verify the provider's certificate with, beside the system's.",
+    },
+    Entry {
+        key: "oidc.timeout",
+        default: Is("10s"),
+        allowed: Any,
+        example: "10s",
+        meaning: "Longest wait for one answer of the provider; at most 2 min.",
+    },
+    Entry {
+        key: "oidc.start_timeout",
+        default: Is("60s"),
+        allowed: Any,
+        example: "60s",
+        meaning: "Longest wait at start; at most 1 h.",
+    },
+];
