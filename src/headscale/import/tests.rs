@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::config::{self, Environment, FileText, Settings, SignIn};
+use crate::config::{self, Certificates, Environment, FileText, Settings, SignIn};
 
 /// The keys that every version has, without a secret and without `oidc:`.
 const COMMON: &str = "\
@@ -258,7 +258,10 @@ fn headwarden_takes_the_address_and_whoever_terminated_tls_is_known() {
         let cert = settings.listen[0]
             .tls
             .as_ref()
-            .map(|tls| tls.certificates[0].cert_path.display().to_string());
+            .and_then(|tls| match &tls.certificates {
+                Certificates::Files(files) => Some(files[0].cert_path.display().to_string()),
+                Certificates::Acme => None,
+            });
         assert_eq!(cert.as_deref(), tls, "{keys}");
         let networks: Vec<String> = settings
             .trusted_proxies
