@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use headwarden::domain::door::{self, Asked, Door};
-use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::{Permit, Rules};
-use headwarden::domain::secret::Secret;
-use headwarden::domain::session::{Browser, Limits, Session};
-use headwarden::domain::time::Clock as _;
+use headwarden::domain::session::Limits;
 use headwarden::ops::clock::SystemClock;
 use headwarden::ops::entropy::SystemRandom;
 use headwarden::proxy::head::Head;
 use headwarden::session::{Cookies, Sessions};
 
+#[path = "support/people.rs"]
+mod people;
 #[path = "support/ready.rs"]
 mod ready;
+use people::session;
 use ready::ready;
 
 /// What a browser sends, with the session's cookie among others.
@@ -32,19 +32,6 @@ fn request(cookie: &str) -> String {
          Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\
          Upgrade-Insecure-Requests: 1\r\nConnection: keep-alive\r\n\r\n"
     )
-}
-
-fn identity() -> Identity {
-    Identity {
-        issuer: Issuer::new("https://authentik.company/application/o/headscale/"),
-        subject: Subject::new("22984a67adf3fd11d518d4463845dfab5c4f9d4fb525e850c5668e30824075c2"),
-        email: Some(Email::new("mia@acmecorp.net")),
-        email_verified: true,
-        username: Some("mia".to_owned()),
-        name: Some("Mia Member".to_owned()),
-        picture: None,
-        groups: ["staff", "vpn", "headscale"].map(str::to_owned).to_vec(),
-    }
 }
 
 /// The whole decision, as the gate makes it; `None` would be a refusal.
@@ -69,20 +56,7 @@ fn bench(c: &mut Criterion) {
     };
     let clock = Arc::new(SystemClock);
     let sessions = Sessions::new(limits, 1000, clock, Arc::new(SystemRandom::new()));
-    let now = SystemClock.now();
-    let Some((id, _)) = ready(sessions.start(Session {
-        identity: identity(),
-        provider_session: None,
-        auth_time: Some(now),
-        id_token: Secret::new(String::new()),
-        token_expires_at: now,
-        started_at: now,
-        refresh_token: None,
-        acr: None,
-        amr: Vec::new(),
-        checked_at: now,
-        browser: Browser::new(std::net::Ipv4Addr::LOCALHOST.into(), "Bench/1.0"),
-    })) else {
+    let Some((id, _)) = ready(sessions.start(session(1))) else {
         return;
     };
     let rules = Rules {

@@ -5,47 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use headwarden::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
-use headwarden::domain::secret::Secret;
-use headwarden::domain::session::{Browser, Limits, Session};
-use headwarden::domain::time::Clock as _;
+use headwarden::domain::session::Limits;
 use headwarden::ops::clock::SystemClock;
 use headwarden::ops::entropy::SystemRandom;
 use headwarden::session::{Cookies, Live, SessionId, Sessions};
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
+#[path = "support/people.rs"]
+mod people;
 #[path = "support/ready.rs"]
 mod ready;
+use people::session;
 use ready::ready;
 
 /// Looked up in turn, so that not one hot entry is measured; odd, so that they spread.
 const PROBES: usize = 997;
-
-fn session(n: u64) -> Session {
-    let now = SystemClock.now();
-    Session {
-        identity: Identity {
-            issuer: Issuer::new("https://authentik.company/application/o/headscale/"),
-            subject: Subject::new(format!("subject-{n}")),
-            email: Some(Email::new(format!("user-{n}@example.net"))),
-            email_verified: true,
-            username: Some(format!("user-{n}")),
-            name: None,
-            picture: None,
-            groups: vec!["headscale".to_owned()],
-        },
-        provider_session: Some(ProviderSession::new(format!("sid-{n}"))),
-        auth_time: Some(now),
-        id_token: Secret::new(String::new()),
-        token_expires_at: now,
-        started_at: now,
-        refresh_token: None,
-        acr: None,
-        amr: Vec::new(),
-        checked_at: now,
-        browser: Browser::new(std::net::Ipv4Addr::LOCALHOST.into(), "Bench/1.0"),
-    }
-}
 
 /// A store of `count` sessions, and some of their ids.
 fn filled(count: u64) -> (Sessions, Vec<SessionId>) {

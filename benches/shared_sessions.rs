@@ -5,22 +5,23 @@
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwarden::config::{RedisSettings, RedisTopology};
-use headwarden::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
-use headwarden::domain::secret::Secret;
-use headwarden::domain::session::{Browser, Limits, Session};
-use headwarden::domain::time::Clock as _;
+use headwarden::domain::session::Limits;
 use headwarden::ops::clock::SystemClock;
 use headwarden::ops::entropy::SystemRandom;
 use headwarden::ops::metrics::Metrics;
 use headwarden::session::redis::Redis;
 use headwarden::session::shared::{SharedSessions, SharedSettings};
 use headwarden::session::{KeyRing, Sessions};
+
+#[path = "support/people.rs"]
+mod people;
+use people::session;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -98,48 +99,11 @@ fn replica(port: u16, keys: &Arc<KeyRing>) -> Result<Arc<Sessions>, Failed> {
         refresh: Duration::from_mins(1),
     };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom::new()));
-    let shared = SharedSessions::new(
-        Arc::new(redis),
-        &shared,
-        Arc::clone(keys),
-        clock.clone(),
-        random.clone(),
-    );
+    let shared = SharedSessions::new(Arc::new(redis), &shared, Arc::clone(keys), clock, random);
     let shared = Arc::new(shared);
     let (sender, _) = tokio::sync::watch::channel(0);
     tokio::spawn(Arc::clone(&shared).keep_up(sender));
-    let sessions = Sessions::new(LIMITS, 100_000, clock, random);
-    Ok(Arc::new(sessions.shared(shared)))
-}
-
-/// Of authentik: an ID token of about 900 bytes, a refresh token of 100, five groups.
-fn session(n: u64) -> Session {
-    let now = SystemClock.now();
-    Session {
-        identity: Identity {
-            issuer: Issuer::new("https://authentik.company/application/o/headscale/"),
-            subject: Subject::new(format!("{n:064x}")),
-            email: Some(Email::new(format!("user-{n}@example.net"))),
-            email_verified: true,
-            username: Some(format!("user-{n}")),
-            name: Some(format!("User {n}")),
-            picture: None,
-            groups: (0..5).map(|group| format!("group-{group}")).collect(),
-        },
-        provider_session: Some(ProviderSession::new(format!("{n:064x}"))),
-        auth_time: Some(now),
-        id_token: Secret::new("e".repeat(900)),
-        token_expires_at: now,
-        started_at: now,
-        refresh_token: Some(Secret::new("r".repeat(100))),
-        acr: Some("goauthentik.io/providers/oauth2/default".to_owned()),
-        amr: vec!["pwd".to_owned(), "mfa".to_owned()],
-        checked_at: now,
-        browser: Browser::new(
-            Ipv4Addr::LOCALHOST.into(),
-            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        ),
-    }
+    Ok(Arc::new(Sessions::shared(shared)))
 }
 
 async fn fill(sessions: &Arc<Sessions>, count: u64) -> Result<(), Failed> {

@@ -202,7 +202,7 @@ async fn settle(sessions: Arc<Sessions>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for second in 0_u64.. {
         seconds.tick().await;
-        sessions.hold_followed_to_limits().await;
+        sessions.hold_followed_to_limits();
         if second.is_multiple_of(60) {
             sessions.len();
         }
@@ -289,6 +289,7 @@ impl App {
         let drain = Drain::default();
         let houses = Houses::new(House {
             web_uis: web_uis(&settings)?,
+            grpc: grpc(&settings)?,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
             provider,
             sessions,
@@ -671,6 +672,14 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
         }),
         SignIn::Own | SignIn::None => None,
     }
+}
+
+/// Headscale's listener for gRPC.
+fn grpc(settings: &Settings) -> Result<Option<Arc<Origin>>, TrustError> {
+    let upstream = settings.headscale.grpc.clone();
+    let timeout = settings.headscale.connect_timeout;
+    let origin = upstream.map(|upstream| Origin::new(upstream, timeout).map(Arc::new));
+    origin.transpose()
 }
 
 fn web_uis(settings: &Settings) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {

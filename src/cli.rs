@@ -3,6 +3,7 @@
 
 mod check;
 mod client;
+mod doctor;
 mod explain;
 mod files;
 mod health;
@@ -65,6 +66,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Doctor(doctor::Doctor),
     Explain(explain::Explain),
     Import(import::Import),
     /// Ask the running process whether it is ready (for a container's health check)
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Man(man) => man.run(),
         Command::Import(import) => import.run(),
         Command::Check { json } => check::run(&cli.config, &environment, json),
+        Command::Doctor(doctor) => doctor.run(&cli.config, &environment),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
         other => return with_settings(other, &cli.config, &environment),
     };
@@ -125,9 +128,11 @@ fn with_settings(command: Command, path: &Path, environment: &Environment) -> Ex
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate(migrate) => migrate.run(&settings),
-        Command::Check { .. } | Command::Completions(_) | Command::Import(_) | Command::Man(_) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check { .. }
+        | Command::Completions(_)
+        | Command::Doctor(_)
+        | Command::Import(_)
+        | Command::Man(_) => Ok(ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

@@ -77,7 +77,14 @@ fn the_readmes_configuration_is_the_minimal_example() {
 
 #[test]
 fn the_example_for_containers_loads_and_warns_of_its_private_network() {
-    let settings = load("../deploy/compose/headwarden.yaml", &[]);
+    let environment = [
+        ("HEADWARDEN_SERVER_URL", "https://headscale.company"),
+        (
+            "HEADWARDEN_OIDC_ISSUER",
+            "https://authentik.company/application/o/headscale/",
+        ),
+    ];
+    let settings = load("../deploy/compose/headwarden/config.yaml", &environment);
     let [warning] = &settings.warnings[..] else {
         panic!("{:?}", settings.warnings)
     };

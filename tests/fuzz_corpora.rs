@@ -253,7 +253,7 @@ fn check_email() {
         username: None,
         name: None,
         picture: None,
-        groups: Vec::new(),
+        groups: Vec::new().into(),
     };
     let token = object(&json!({"email": "a@x.example", "email_verified": true}));
     targets::claims::check_email(&token, &object(&json!({"email": "b@x.example"})), &who);

@@ -24,10 +24,19 @@ pkg-config pkg-config
 chromium chromium
 node nodejs
 npm npm
+curl curl
 redis-server redis-server
+curl curl
+lintian lintian
+man man-db
+openssl openssl
+shellcheck shellcheck
+strip binutils
+systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
+curl curl
 sqlite3 sqlite3
 psql postgresql
 groff groff
@@ -52,6 +61,12 @@ fi
 
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' ||
     fail "node $(node --version) is too old for the tests' OpenID provider: 20 or newer is needed"
+
+# The Debian package is built in a test.
+if ! cargo deb --version >/dev/null 2>&1; then
+    say "building cargo-deb once"
+    cargo install cargo-deb --version 3.8.0 --locked --quiet
+fi
 
 # npm writes no lock file into what it installs that could be compared, so we keep our own copy.
 rig=tests/rig/provider

@@ -95,7 +95,7 @@ fn questions(context: &Context<'_>, who: &Identity, auth_id: &AuthId) -> Vec<Nam
         (
             "denied-group",
             Denial::Group {
-                has: who.groups.clone(),
+                has: who.groups.to_strings(),
             },
         ),
         (
@@ -199,6 +199,6 @@ fn dominic() -> Identity {
         username: Some("dominic".to_owned()),
         name: Some("Dominic Keller".to_owned()),
         picture: None,
-        groups: vec!["staff".to_owned()],
+        groups: vec!["staff".to_owned()].into(),
     }
 }

@@ -77,7 +77,7 @@ fn person([name, email, username, subject]: [String; 4]) -> Identity {
         username: given(username),
         name: given(name),
         picture: None,
-        groups: Vec::new(),
+        groups: Vec::new().into(),
     }
 }
 

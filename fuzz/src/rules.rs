@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         username: None,
         name: None,
         picture: None,
-        groups: entries(has),
+        groups: entries(has).into(),
     };
     check(&rules, &identity);
     check_permits(email);
@@ -38,16 +38,16 @@ pub fn run(data: &[u8]) {
 
 /// The verdict, written down once more.
 fn admits(rules: &Rules, identity: &Identity) -> bool {
-    let name = |group: &String| match group.strip_prefix('/') {
+    let name = |group: &str| match group.strip_prefix('/') {
         Some(rest) if !rules.exact_groups => rest.to_owned(),
-        _ => group.clone(),
+        _ => group.to_owned(),
     };
-    let in_group = identity.groups.iter().map(name).any(|has| {
+    let in_group = identity.groups.iter().map(|group| name(group)).any(|has| {
         !has.is_empty()
             && rules
                 .allowed_groups
                 .iter()
-                .map(name)
+                .map(|group| name(group))
                 .any(|wanted| wanted == has)
     });
     let email = identity.email.as_ref().map_or("", Email::as_str);

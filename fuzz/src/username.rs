@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
         username: Some(claim.to_owned()),
         name: None,
         picture: None,
-        groups: Vec::new(),
+        groups: Vec::new().into(),
     };
     match for_headscale(&identity, strip) {
         Ok(name) => check_name(&name, claim, strip),

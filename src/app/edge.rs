@@ -80,6 +80,7 @@ impl App {
         let entrances = self.settings.listen.iter().zip(self.tls.public());
         let entrances = entrances.map(|(listener, tls)| Entrance {
             announced: listener.announced,
+            http2: listener.http2,
             tls,
         });
         let mut public = Vec::new();

@@ -70,12 +70,11 @@ pub(super) fn sessions(
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
 ) -> Sessions {
-    let (limits, capacity) = (settings.session.limits, settings.session.capacity);
-    let sessions = Sessions::new(limits, capacity, Arc::clone(clock), Arc::clone(random));
-    match shared {
-        Some(shared) => sessions.shared(Arc::clone(shared)),
-        None => sessions,
+    if let Some(shared) = shared {
+        return Sessions::shared(Arc::clone(shared));
     }
+    let (limits, capacity) = (settings.session.limits, settings.session.capacity);
+    Sessions::new(limits, capacity, Arc::clone(clock), Arc::clone(random))
 }
 
 /// The states that were used, here or in any replica.

@@ -34,7 +34,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What public listeners offer by ALPN (RFC 7301), most wanted first. A client that offers nothing gets
 /// HTTP/1.1 all the same: Tailscale's offers nothing for its control connection.
-const PUBLIC_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PUBLIC_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// The same where the operator wants no HTTP/2.
+const WITHOUT_HTTP2: &[&[u8]] = &[b"http/1.1"];
 /// What the private listener offers.
 const PRIVATE_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
@@ -97,7 +99,12 @@ impl Tls {
                 continue;
             };
             let key = format!("listen[{index}].tls");
-            let listening = Listening::open(key, tls, PUBLIC_PROTOCOLS, &shared)?;
+            let protocols = if listener.http2 {
+                PUBLIC_PROTOCOLS
+            } else {
+                WITHOUT_HTTP2
+            };
+            let listening = Listening::open(key, tls, protocols, &shared)?;
             public.push(Some(listening.terminator()));
             files.push(listening);
         }

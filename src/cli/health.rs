@@ -76,6 +76,17 @@ pub(super) fn run(settings: &Settings, json: bool) -> io::Result<ExitCode> {
     })
 }
 
+/// The status of the readiness at `address`, and what fails there.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) fn ask_ready(address: SocketAddr) -> io::Result<(u16, Vec<String>)> {
+    let (status, body) = ask(address)?;
+    let failing = failing(&body).into_iter();
+    let failing = failing.map(|it| format!("{}: {}", it.check, it.output));
+    Ok((status, failing.collect()))
+}
+
 /// The checks that fail, of the body of `/readyz`.
 fn failing(body: &str) -> Vec<Failing> {
     let body: Value = serde_json::from_str(body).unwrap_or_default();

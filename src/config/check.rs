@@ -23,6 +23,7 @@ use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
 use super::settings::{Api, Settings};
+pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
 /// What the checks share: where to report, and how to look up variables and secret files.

@@ -60,6 +60,7 @@ sections! {
         address: Option<String>,
         proxy_protocol: Option<String>,
         tls: Option<Tls>,
+        http2: Option<bool>,
     }
     /// `tls` of an entry of `listen`.
     Tls {
@@ -106,6 +107,7 @@ sections! {
     /// `headscale`.
     Headscale {
         url: Option<String>,
+        grpc_url: Option<String>,
         ca_path: Option<String>,
         sign_in: Option<String>,
         issuer: Option<Issuer>,

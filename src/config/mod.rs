@@ -60,6 +60,11 @@ pub fn parse_foreign(text: &str, name: &str) -> Result<Value, Box<Problem>> {
     Ok(yaml::parse_document(text, name)?.value)
 }
 
+/// Whether an issuer looks like one of authentik's.
+pub fn is_authentik(issuer: &str) -> bool {
+    check::is_authentik(issuer)
+}
+
 /// Every key there is, in the order of the documentation; `[]` stands for an entry of a list.
 pub fn key_paths() -> impl Iterator<Item = &'static str> {
     keys::KEYS.iter().map(|(key, _)| *key)

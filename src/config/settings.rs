@@ -124,6 +124,8 @@ pub struct Listener {
     pub announced: bool,
     /// Certificates and who may connect; `None` is plaintext.
     pub tls: Option<ListenerTls>,
+    /// HTTP/2 as well: by ALPN, or on plaintext by prior knowledge.
+    pub http2: bool,
 }
 
 /// How a public listener speaks TLS.
@@ -262,6 +264,8 @@ impl Upstream {
 pub struct Headscale {
     /// Its main listener.
     pub upstream: Upstream,
+    /// Its listener for gRPC, up to 0.29.
+    pub grpc: Option<Upstream>,
     /// How it learns who signed in.
     pub sign_in: SignIn,
     /// Optional API key, for sessions with an API role.

@@ -96,8 +96,8 @@ impl Assurance {
                 .is_some_and(|at| at <= now.plus(AHEAD) && now.since(at) <= most)
         };
         let of_class =
-            |list: &Vec<String>| list.iter().any(|acr| session.acr.as_ref() == Some(acr));
-        let by_method = |list: &Vec<String>| list.iter().any(|amr| session.amr.contains(amr));
+            |list: &Vec<String>| list.iter().any(|acr| session.acr.as_deref() == Some(acr));
+        let by_method = |list: &Vec<String>| list.iter().any(|amr| session.amr.has(amr));
         Missing {
             age: !self.max_age.is_none_or(fresh),
             acr: !self.acr.iter().all(of_class),

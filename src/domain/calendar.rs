@@ -57,6 +57,56 @@ fn parts(at: Timestamp) -> Parts {
     }
 }
 
+/// The time of a `Date` field, `Thu, 26 Nov 2026 01:05:09 GMT` (RFC 9110 section 5.6.7); `None` for what
+/// is none, the two obsolete forms included.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words.as_slice() else {
+        return None;
+    };
+    let month = MONTHS
+        .iter()
+        .position(|name| name.get(..3) == Some(*month))?;
+    civil(year, month + 1, day, time)
+}
+
+/// The time of an RFC 3339 text (section 5.6) in UTC; parts of a second are cut off.
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let parts: Vec<&str> = date.split('-').collect();
+    let [year, month, day] = parts.as_slice() else {
+        return None;
+    };
+    let (time, _) = time.split_once('.').unwrap_or((time, ""));
+    civil(year, month.parse().ok()?, day, time)
+}
+
+/// The inverse of [`parts`].
+fn civil(year: &str, month: usize, day: &str, time: &str) -> Option<Timestamp> {
+    let clock: Vec<u64> = time
+        .split(':')
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let [hour, minute, second] = clock.as_slice() else {
+        return None;
+    };
+    let (year, day): (u64, u64) = (year.parse().ok()?, day.parse().ok()?);
+    let month = u64::try_from(month).ok()?;
+    let known = (1970..=9999).contains(&year) && (1..=12).contains(&month);
+    if !known || !(1..=31).contains(&day) || *hour > 23 || *minute > 59 || *second > 60 {
+        return None;
+    }
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400;
+    let days = days + (153 * month + 2) / 5 + day - 1;
+    let seconds = days.checked_sub(719_468)? * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(Timestamp::from_unix(seconds))
+}
+
 /// `2026-11-26T01:05:09Z` (RFC 3339 section 5.6).
 pub fn rfc3339(at: Timestamp) -> String {
     let Parts {
@@ -140,5 +190,40 @@ mod tests {
         ] {
             assert_eq!(ago(Duration::from_secs(seconds)), told, "{seconds}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for seconds in [
+            0,
+            951_782_400,
+            1_709_164_800,
+            1_800_000_000,
+            4_102_444_799,
+            LAST,
+        ] {
+            let at = Timestamp::from_unix(seconds);
+            assert_eq!(parse_rfc3339(&rfc3339(at)), Some(at), "{seconds}");
+        }
+        let at = |text: &str| parse_http_date(text).map(Timestamp::unix);
+        assert_eq!(at("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(at("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
+        for text in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+        assert_eq!(
+            parse_rfc3339("2026-11-26T01:05:09.123456Z")
+                .map(rfc3339)
+                .as_deref(),
+            Some("2026-11-26T01:05:09Z")
+        );
+        assert_eq!(parse_rfc3339("2026-11-26 01:05:09"), None);
     }
 }

@@ -56,6 +56,7 @@ mod tests {
     use crate::domain::secret::Secret;
     use crate::domain::session::Browser;
     use crate::domain::time::Timestamp;
+    use crate::domain::token::Token;
 
     fn session(subject: &str, sid: Option<&str>) -> Session {
         let at = Timestamp::from_unix(1_800_000_000);
@@ -68,16 +69,16 @@ mod tests {
                 username: None,
                 name: None,
                 picture: None,
-                groups: Vec::new(),
+                groups: Vec::new().into(),
             },
             provider_session: sid.map(ProviderSession::new),
             auth_time: None,
-            id_token: Secret::new(String::new()),
+            id_token: Token::pack(&Secret::new(String::new())),
             token_expires_at: at,
             started_at: at,
             refresh_token: None,
             acr: None,
-            amr: Vec::new(),
+            amr: Vec::new().into(),
             checked_at: at,
             browser: Browser::new(Ipv4Addr::LOCALHOST.into(), ""),
         }

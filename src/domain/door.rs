@@ -120,6 +120,8 @@ pub enum ApiKind {
     V2,
     /// `POST /api/v2/oauth/token`, whose credentials may be in the form.
     V2Token,
+    /// `POST /headscale.v1.HeadscaleService/…`: gRPC, up to Headscale 0.29.
+    Grpc,
 }
 
 /// Paths behind a session. The first three are told by their path, whatever the method, so that no
@@ -219,7 +221,8 @@ pub fn decide(asked: &Asked<'_>, open: &[OpenPath]) -> Door {
         | ("HEAD", "/machine/ping-response") => return Door::Open,
         _ => {}
     }
-    api(asked.method, path)
+    grpc(asked.method, path)
+        .or_else(|| api(asked.method, path))
         .or_else(|| link(path))
         .or_else(|| opened(asked, path, open))
         .unwrap_or(Door::Guarded(Guarded::Page))
@@ -269,6 +272,13 @@ fn own(path: &str) -> Own {
         "/.headwarden/confirm-ssh" => Own::ConfirmSsh,
         _ => Own::Unknown,
     }
+}
+
+/// One method of Headscale's service. Other services, its reflection for one, are nobody's.
+fn grpc(method: &str, path: &str) -> Option<Door> {
+    let called = path.strip_prefix("/headscale.v1.HeadscaleService/")?;
+    let is_name = !called.is_empty() && called.bytes().all(|b| b.is_ascii_alphanumeric());
+    (method == "POST" && is_name).then_some(Door::Api(ApiKind::Grpc))
 }
 
 /// The API and its documentation, which Headscale serves under names that vary by version

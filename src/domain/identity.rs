@@ -1,19 +1,22 @@
 //! Who a person is, as the provider said it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
+use super::texts::Texts;
+
 macro_rules! text {
-    ($(#[$meta:meta])* $name:ident) => {
+    ($(#[$meta:meta])* $name:ident($inner:ty)) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name($inner);
 
         impl $name {
             /// Takes the text as it is, byte for byte: comparison is exact.
             pub fn new(text: impl Into<String>) -> Self {
-                Self(text.into())
+                Self(text.into().into())
             }
 
             /// The text itself.
@@ -27,19 +30,32 @@ macro_rules! text {
 text! {
     /// An issuer identifier (OpenID Connect Core section 1.2). Never normalised: a trailing slash is
     /// part of the identity.
-    Issuer
+    Issuer(Arc<str>)
 }
 text! {
     /// The `sub` claim: the provider's stable name for one account.
-    Subject
+    Subject(Box<str>)
 }
 text! {
     /// The provider's own session, the `sid` claim (OpenID Connect Back-Channel Logout section 2.1).
-    ProviderSession
+    ProviderSession(Box<str>)
 }
 text! {
     /// An e-mail address as the provider sent it. Whether it counts for a rule is `policy`'s business.
-    Email
+    Email(Box<str>)
+}
+
+impl Issuer {
+    /// The text, to be held by others too.
+    pub const fn text(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+impl From<Arc<str>> for Issuer {
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
 }
 
 impl fmt::Display for Issuer {
@@ -95,7 +111,7 @@ pub struct Identity {
     /// `picture`: passed on, never fetched.
     pub picture: Option<String>,
     /// The value of `oidc.groups_claim`, in the provider's order; empty when the claim is missing.
-    pub groups: Vec<String>,
+    pub groups: Texts,
 }
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl Legs {
         }
     }
 
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.issued.is_empty()
+    }
+
     fn forget(&mut self, now: Timestamp) {
         self.open
             .retain(|leg| now.since(leg.recorded_at) < LIFETIME);

@@ -60,7 +60,7 @@ impl Rules {
     pub fn decide(&self, identity: &Identity) -> Result<(), Denial> {
         if !self.allowed_groups.is_empty() && !self.has_any_group(identity, &self.allowed_groups) {
             return Err(Denial::Group {
-                has: identity.groups.clone(),
+                has: identity.groups.to_strings(),
             });
         }
         if self.allowed_domains.is_empty() && self.allowed_users.is_empty() {
@@ -253,8 +253,8 @@ impl Permit {
         rules.decide(identity).map(|()| Self(()))
     }
 
-    /// For an API request that brings credentials Headscale itself will check: Bearer on v1, Bearer
-    /// or Basic on v2, and the v2 token endpoint, which carries them in its body.
+    /// For an API request that brings credentials Headscale itself will check: Bearer on v1 and gRPC,
+    /// Bearer or Basic on v2, and the v2 token endpoint, which carries them in its body.
     pub fn for_api_credentials(door: &Door, authorization: Option<&str>) -> Option<Self> {
         let Door::Api(kind) = door else { return None };
         let scheme = authorization
@@ -263,7 +263,7 @@ impl Permit {
             .map(|(scheme, _)| scheme);
         let is = |name: &str| scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(name));
         let brings = match kind {
-            ApiKind::V1 => is("bearer"),
+            ApiKind::V1 | ApiKind::Grpc => is("bearer"),
             ApiKind::V2 => is("bearer") || is("basic"),
             ApiKind::V2Token => true,
         };

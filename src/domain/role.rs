@@ -82,7 +82,7 @@ mod tests {
                 username: None,
                 name: None,
                 picture: None,
-                groups: list(groups),
+                groups: list(groups).into(),
             };
             let found = Role::of(&rules, &who, &list(admins), &list(viewers));
             assert_eq!(found, role, "{groups:?} {admins:?} {viewers:?}");

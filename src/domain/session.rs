@@ -1,11 +1,13 @@
 //! What a session is and when it ends. Where sessions are kept is the `session` room's business.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::{Identity, ProviderSession};
-use super::secret::Secret;
+use super::texts::Texts;
 use super::time::Timestamp;
+use super::token::Token;
 
 /// One signed-in person on one browser. Immutable: what changes while it lives is kept beside it.
 #[derive(Clone, Debug)]
@@ -18,18 +20,18 @@ pub struct Session {
     /// nothing is known but that it was before this session began, perhaps by days.
     pub auth_time: Option<Timestamp>,
     /// The ID token as received, for `id_token_hint` at logout.
-    pub id_token: Secret<String>,
+    pub id_token: Token,
     /// The ID token's own `exp`; counts only where `oidc.use_expiry_from_token` says so.
     pub token_expires_at: Timestamp,
     /// When this session began; the absolute limit counts from here.
     pub started_at: Timestamp,
     /// The refresh token (RFC 6749 section 1.5), where the provider gave one.
-    pub refresh_token: Option<Secret<String>>,
+    pub refresh_token: Option<Token>,
     /// `acr`: the authentication context class that the sign-in satisfied (OpenID Connect Core
     /// section 2).
-    pub acr: Option<String>,
+    pub acr: Option<Arc<str>>,
     /// `amr`: the authentication methods used (RFC 8176).
-    pub amr: Vec<String>,
+    pub amr: Texts,
     /// When the provider last vouched for the person: the sign-in, or a re-check since.
     pub checked_at: Timestamp,
     /// Where the person signed in.
@@ -42,7 +44,7 @@ pub struct Browser {
     /// The client's address then.
     pub address: IpAddr,
     /// `User-Agent`: printable ASCII, at most 256 characters; empty without one.
-    pub agent: String,
+    pub agent: Arc<str>,
 }
 
 /// Most characters of a `User-Agent` that are kept.
@@ -54,7 +56,7 @@ impl Browser {
         let printable = agent.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
         Self {
             address,
-            agent: printable.take(LONGEST_AGENT).collect(),
+            agent: printable.take(LONGEST_AGENT).collect::<String>().into(),
         }
     }
 }
@@ -141,8 +143,8 @@ mod tests {
     #[test]
     fn a_browsers_name_is_cut_to_what_can_be_shown() {
         let name = |agent: &str| Browser::new(Ipv4Addr::LOCALHOST.into(), agent).agent;
-        assert_eq!(name("Mozilla/5.0 (X11)"), "Mozilla/5.0 (X11)");
-        assert_eq!(name("a\r\nb\u{7f}c\u{202e}d\te"), "abcde");
+        assert_eq!(&*name("Mozilla/5.0 (X11)"), "Mozilla/5.0 (X11)");
+        assert_eq!(&*name("a\r\nb\u{7f}c\u{202e}d\te"), "abcde");
         assert_eq!(name(&"x".repeat(1000)).len(), 256);
     }
 

@@ -108,7 +108,7 @@ mod tests {
             username: username.map(str::to_owned),
             name: None,
             picture: None,
-            groups: Vec::new(),
+            groups: Vec::new().into(),
         }
     }
 

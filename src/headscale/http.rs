@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::redirect;
+use reqwest::{RequestBuilder, redirect};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::Upstream;
+use crate::domain::secret::Secret;
 
 /// Largest answer that is read; the ones we ask for have under 1 KiB.
 const MAX_BODY: usize = 64 * 1024;
+/// Largest list of the API that is read: tens of thousands of users.
+const MAX_LIST: usize = 16 * 1024 * 1024;
 
 /// The client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +48,7 @@ pub enum FetchError {
     #[error("headscale's answer cannot be read: {0}")]
     Broken(String),
     /// More than we read.
-    #[error("headscale's answer is longer than {MAX_BODY} bytes")]
+    #[error("headscale's answer is longer than is read")]
     TooLong,
 }
 
@@ -95,19 +98,33 @@ impl Client {
     /// `GET path`, which begins with `/`.
     pub(crate) async fn get(&self, path: &str) -> Result<Fetched, FetchError> {
         let request = self.client.get(format!("{}{path}", self.origin));
-        let mut response = request.send().await.map_err(|error| failed(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY {
-                return Err(FetchError::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Fetched {
-            status: response.status().as_u16(),
-            body,
-        })
+        send(request, MAX_BODY).await
     }
+
+    /// The same of the API, with the key, for an answer that may be long.
+    pub(crate) async fn get_with_key(
+        &self,
+        path: &str,
+        key: &Secret<String>,
+    ) -> Result<Fetched, FetchError> {
+        let request = self.client.get(format!("{}{path}", self.origin));
+        send(request.bearer_auth(key.expose()), MAX_LIST).await
+    }
+}
+
+async fn send(request: RequestBuilder, most: usize) -> Result<Fetched, FetchError> {
+    let mut response = request.send().await.map_err(|error| failed(&error))?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+        if body.len().saturating_add(chunk.len()) > most {
+            return Err(FetchError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Fetched {
+        status: response.status().as_u16(),
+        body,
+    })
 }
 
 fn failed(error: &reqwest::Error) -> FetchError {

@@ -18,7 +18,7 @@ use crate::config::{Problem, parse_foreign};
 
 use notes::Notes;
 pub use notes::{Note, What};
-use old::Old;
+pub(super) use old::Old;
 use place::Place;
 
 /// What came out of it.

@@ -64,6 +64,11 @@ pub fn migration(from: &Issuer, to: &Issuer, database: Database) -> Result<Strin
     .join("\n"))
 }
 
+/// What the identifiers of an issuer's users begin with; none where it is no issuer.
+pub(super) fn identifiers_begin_with(issuer: &Issuer) -> Option<String> {
+    prefix("present", issuer).ok()
+}
+
 /// What stands before `sub` in the identifiers of an issuer's users: Headscale takes slashes from
 /// the end, drops empty path segments and writes the scheme in lower case.
 fn prefix(which: &'static str, issuer: &Issuer) -> Result<String, MigrateError> {

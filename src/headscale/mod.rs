@@ -2,6 +2,7 @@
 //! its redirects read, how its users move to another issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
+mod checkup;
 mod http;
 mod import;
 mod migrate;
@@ -9,6 +10,7 @@ mod probe;
 mod versions;
 mod wire;
 
+pub use checkup::{check_config, check_up};
 pub use http::FetchError;
 pub use import::{Import, ImportError, Note, What, import};
 pub use migrate::{Database, MigrateError, migration};

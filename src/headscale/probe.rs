@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::http::{Client, ClientError, FetchError};
 use super::versions::Version;
 use crate::config::{Headscale, Upstream};
+use crate::domain::secret::Secret;
 
 /// Longest wait for a whole answer, however long responses may take otherwise: readiness is asked
 /// for often and must not pile up.
@@ -89,6 +90,20 @@ impl Probe {
             200 | 404 => Trust::FellBack,
             other => Trust::Unclear(other),
         })
+    }
+
+    /// `GET path` of the API, with a key: a status, and a body that may be long.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`] when there is no answer.
+    pub(super) async fn api(
+        &self,
+        path: &str,
+        key: &Secret<String>,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        let answer = self.0.get_with_key(path, key).await?;
+        Ok((answer.status, answer.body))
     }
 
     /// `GET /version`, which Headscale before 0.27 does not have.

@@ -64,7 +64,7 @@ impl Claims {
             preferred_username,
             name: identity.name.clone(),
             picture: identity.picture.clone(),
-            groups: identity.groups.clone(),
+            groups: identity.groups.to_strings(),
             auth_time,
             expires_at,
         })
@@ -114,7 +114,7 @@ mod tests {
             username: Some("ann".to_owned()),
             name: None,
             picture: None,
-            groups: vec![],
+            groups: vec![].into(),
         }
     }
 

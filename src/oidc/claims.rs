@@ -41,7 +41,10 @@ pub fn identity(claims: &Claims, issuer: &Issuer, subject: Subject, names: Names
         username: find(claims, names.username).and_then(plain_text),
         name: text(claims, "name"),
         picture: text(claims, "picture"),
-        groups: find(claims, names.groups).map(texts).unwrap_or_default(),
+        groups: find(claims, names.groups)
+            .map(texts)
+            .unwrap_or_default()
+            .into(),
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
             (json!({"Groups": ["case"]}), "groups", vec![]),
         ] {
             let identity = read(&document, "preferred_username", name);
-            assert_eq!(identity.groups, groups, "{document} {name}");
+            assert_eq!(identity.groups.to_strings(), groups, "{document} {name}");
         }
     }
 

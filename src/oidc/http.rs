@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -85,8 +85,17 @@ pub enum HttpError {
 /// An answer whose body is complete and bounded. `Debug` does not show it: it may be a token.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// `Date`: what time it is over there.
+    pub(super) date: Option<String>,
     content_type: String,
     body: Vec<u8>,
+}
+
+/// Where a browser would be sent, or not.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) status: StatusCode,
+    pub(super) location: Option<Url>,
 }
 
 impl fmt::Debug for Answer {
@@ -181,6 +190,18 @@ impl Http {
         self.asked(endpoint, url, request).await
     }
 
+    /// `GET url` as a browser would, and no further: of the answer only the status and `Location` count.
+    pub(super) async fn look(&self, url: &Url) -> Result<Look, HttpError> {
+        let request = self.client.get(url.clone()).header(ACCEPT, "text/html");
+        let response = request.send().await.map_err(|e| failure(&e))?;
+        let location = response.headers().get(LOCATION);
+        let location = location.and_then(|location| location.to_str().ok());
+        Ok(Look {
+            status: response.status(),
+            location: location.and_then(|location| url.join(location).ok()),
+        })
+    }
+
     /// `POST url` with a form, and HTTP Basic credentials if given. Both halves are form-encoded
     /// first (RFC 6749 section 2.3.1).
     pub(super) async fn post(
@@ -261,6 +282,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, HttpError> {
         return Err(HttpError::Encoded);
     }
     let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+    let date = header(DATE).map(str::to_owned);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| failure(&e))? {
         if body.len().saturating_add(chunk.len()) > MAX_BODY {
@@ -270,6 +292,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, HttpError> {
     }
     Ok(Answer {
         status,
+        date,
         content_type,
         body,
     })
@@ -305,6 +328,7 @@ mod tests {
     fn answer(content_type: &str, body: &str) -> Answer {
         Answer {
             status: StatusCode::OK,
+            date: None,
             content_type: content_type.to_owned(),
             body: body.as_bytes().to_vec(),
         }

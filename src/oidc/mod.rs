@@ -13,6 +13,7 @@
 //!
 //! What belongs elsewhere: sessions and cookies (`session`), the rules (`domain::policy`), pages.
 
+mod checkup;
 pub mod claims;
 pub mod discovery;
 mod exchange;
@@ -30,6 +31,7 @@ mod refusal;
 mod signed_in;
 mod unverified;
 
+pub use checkup::{Checkup, Person as CheckedPerson, check_up};
 pub use login::{AuthorizeOptions, Callback};
 pub use logout::LogoutRefused;
 pub use provider::{Provider, Snapshot};

@@ -84,7 +84,7 @@ mod tests {
                 username: None,
                 name: None,
                 picture: None,
-                groups: Vec::new(),
+                groups: Vec::new().into(),
             },
             provider_session: None,
             auth_time: auth_time.map(Timestamp::from_unix),

@@ -34,7 +34,7 @@ fn person(text: &str) -> Identity {
         username: Some(text.to_owned()),
         name: Some(text.to_owned()),
         picture: Some(text.to_owned()),
-        groups: vec![text.to_owned()],
+        groups: vec![text.to_owned()].into(),
     }
 }
 
@@ -106,7 +106,7 @@ fn questions(context: &Context<'_>, text: &str) -> Vec<Row> {
 fn own_sessions(context: &Context<'_>, text: &str, refused: bool) -> Response<Bytes> {
     let browser = &Browser {
         address: Ipv4Addr::LOCALHOST.into(),
-        agent: text.to_owned(),
+        agent: text.into(),
     };
     let session = OwnSession {
         id: text,

@@ -13,6 +13,7 @@ use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::announcement::{self, Unannounced};
 use super::connection::Connection;
@@ -21,6 +22,7 @@ use super::drain::{Drain, Open};
 use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
 use super::house::{House, Houses};
+use super::http2;
 use super::phases::Phases;
 use super::plain::{self, Status};
 use super::rates::{counted_as, whole_seconds};
@@ -78,7 +80,7 @@ type ToBeCarried = (
 );
 
 /// What a connection task holds until its connection has ended, tunnel included.
-struct Guards {
+pub(super) struct Guards {
     slot: Option<Slot>,
     _place: OwnedSemaphorePermit,
     _open: Open,
@@ -91,6 +93,8 @@ pub struct Entrance {
     pub announced: bool,
     /// Takes the TLS off, where there is any.
     pub tls: Option<Arc<Terminator>>,
+    /// HTTP/2 as well: by ALPN, or on plaintext for clients that begin with its preface.
+    pub http2: bool,
 }
 
 /// A connection before its first request.
@@ -124,7 +128,7 @@ impl Front {
     }
 
     /// A connection's places, while it lasts.
-    fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
+    pub(super) fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
         let slot = self.slot(peer)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         Ok(Guards {
@@ -177,6 +181,7 @@ impl Front {
                 secure,
                 guards,
             } = arrival;
+            let knows = entrance.http2 && entrance.tls.is_none();
             let transport = match Transport::accept(tcp, entrance.tls).await {
                 Ok(transport) => transport,
                 Err(error) => {
@@ -187,7 +192,7 @@ impl Front {
             let connection = Connection::new(transport, source);
             let mut cutting = front.drain.cutting();
             let tunnel = tokio::select! {
-                tunnel = Box::pin(front.requests(connection, secure)) => tunnel,
+                tunnel = Box::pin(front.serve_connection(connection, secure, knows)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
             if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
@@ -241,6 +246,28 @@ impl Front {
         self.metrics.limit_hit(Limit::Connections);
         self.turned_away
             .turn_away(tcp, source.ip(), full, entrance.tls.is_some());
+    }
+
+    /// HTTP/2 where that was agreed on by ALPN, or where the client begins with its preface on a plaintext
+    /// listener that `knows` it; else HTTP/1.1.
+    async fn serve_connection(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        secure: bool,
+        knows: bool,
+    ) -> Option<ToBeCarried> {
+        let begun = if knows {
+            let patience = self.houses.now().settings.limits.header_timeout;
+            let begun = timeout(patience, http2::is_begun(&mut connection)).await;
+            begun.ok()?.ok()?
+        } else {
+            connection.agreed_on_http2()
+        };
+        if begun {
+            self.streams(connection, secure).await;
+            return None;
+        }
+        self.requests(connection, secure).await
     }
 
     /// Serves one request after the other until the connection ends or becomes a tunnel.
@@ -298,7 +325,7 @@ impl Front {
     }
 
     /// What is known about a request, before anybody acts on it.
-    fn visit(&self, house: &House, head: Head, peer: SocketAddr) -> Visit {
+    pub(super) fn visit(&self, house: &House, head: Head, peer: SocketAddr) -> Visit {
         let door = door::decide(
             &Asked {
                 method: &head.method,
@@ -382,6 +409,7 @@ impl Front {
             visit: Arc::clone(&visit),
             house,
             follow,
+            progress: None,
         };
         let (lent, home) = connection.lend();
         let mut session = HttpSession::new(Box::new(lent));
@@ -409,13 +437,7 @@ impl Front {
     /// Ends a request whose session has ended. What was said of the answer must not pass for the whole;
     /// where nothing was, and asking again changes nothing, the client hears why.
     async fn cut(&self, mut connection: Connection, visit: &Visit) {
-        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            request_id = visit.id, client = %visit.client, method = visit.head.method,
-            path = %reason::path(visit), door = visit.door.label(), duration_ms,
-            "request cut: its session has ended, or cannot be checked"
-        );
-        self.metrics.request_cut(&visit.door);
+        self.note_cut(visit);
         if connection.has_spoken() || !visit.is_safe() {
             connection.cut();
         } else {
@@ -429,6 +451,16 @@ impl Front {
             )
             .await;
         }
+    }
+
+    pub(super) fn note_cut(&self, visit: &Visit) {
+        let duration_ms = u64::try_from(visit.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id = visit.id, client = %visit.client, method = visit.head.method,
+            path = %reason::path(visit), door = visit.door.label(), duration_ms,
+            "request cut: its session has ended, or cannot be checked"
+        );
+        self.metrics.request_cut(&visit.door);
     }
 
     async fn refuse(&self, connection: &mut Connection, why: &HeadError) {
@@ -451,7 +483,7 @@ impl Front {
 
 /// Whether a request over plaintext is as good as one over TLS: because we are not asked to be secure at
 /// all, or because a trusted proxy says that it took the TLS off.
-fn counts_as_secure(house: &House, visit: &Visit) -> bool {
+pub(super) fn counts_as_secure(house: &House, visit: &Visit) -> bool {
     !house.settings.server_url.secure
         || (is_trusted(visit.peer.ip(), &house.settings.trusted_proxies)
             && visit
@@ -473,6 +505,6 @@ async fn send_to_https(house: &House, connection: &mut Connection, visit: &Visit
 }
 
 /// Doors that a plaintext listener serves beside an https origin.
-fn served_in_clear(door: &Door) -> bool {
+pub(super) fn served_in_clear(door: &Door) -> bool {
     matches!(door, Door::Machine(_) | Door::NoContent)
 }

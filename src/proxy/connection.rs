@@ -1,5 +1,6 @@
 //! A client's connection: the bytes that were read ahead are given back first, a chunked body must be
-//! framed as everybody reads it, and a client that takes nothing does not keep us for ever.
+//! framed as everybody reads it, frames of HTTP/2 are counted, and a client that takes nothing does not
+//! keep us for ever.
 //!
 //! Owning this type is what lets a connection be looked at before pingora sees it, be lent to
 //! pingora, come home after a request, and become a tunnel, without a byte lost.
@@ -23,11 +24,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::chunks::Chunks;
+use super::http2::frames::Excess;
+use super::http2::watch::Watch;
 use super::stream::Transport;
 
 /// Longest time that a client may take nothing of what we say. A slow one takes something now and
 /// then; pingora has no such limit for heads, nor by default for bodies.
-const STALL: Duration = Duration::from_mins(1);
+pub(super) const STALL: Duration = Duration::from_mins(1);
 
 /// One accepted client connection.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Connection {
     ahead: Bytes,
     /// The framing so far of a chunked body that is being read.
     body: Option<Chunks>,
+    /// Counts the frames of HTTP/2, where that is spoken.
+    frames: Option<Box<Watch>>,
     stall: Stall,
     /// Something was said since it was lent.
     spoken: bool,
@@ -53,6 +58,7 @@ impl Connection {
             transport,
             ahead: Bytes::new(),
             body: None,
+            frames: None,
             stall: Stall::default(),
             spoken: false,
             socket: Arc::new(socket),
@@ -83,9 +89,32 @@ impl Connection {
         Ok(())
     }
 
-    /// Nobody reads the body any more: what still comes is not judged.
+    /// HTTP/2 is spoken from here on, also in what was given back. Reading fails with
+    /// [`io::ErrorKind::InvalidData`] where the client asks for too much, or leaves open for longer than
+    /// `patience` what it has begun.
+    pub fn expect_frames(&mut self, patience: Duration) {
+        self.frames = Some(Box::new(Watch::new(patience)));
+    }
+
+    /// What was wrong with the frames, and the last ones to send because of it.
+    pub fn excess(&self) -> Option<(Excess, [u8; 17])> {
+        self.frames.as_ref().and_then(|frames| frames.excess())
+    }
+
+    /// What the two sides agreed on when TLS was set up.
+    pub fn agreed_on_http2(&self) -> bool {
+        self.transport.agreed_on_http2()
+    }
+
+    /// The socket, as pingora wants to know it.
+    pub fn socket(&self) -> Arc<SocketDigest> {
+        Arc::clone(&self.socket)
+    }
+
+    /// Nobody reads the body, or the frames, any more: what still comes is not judged.
     pub fn abandon_body(&mut self) {
         self.body = None;
+        self.frames = None;
     }
 
     /// Whether the client was told anything since the connection was lent.
@@ -169,13 +198,26 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.ahead.has_remaining() {
-            this.take_ahead(buf);
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
-        std::task::ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
-        let checked = this.check_body(buf.filled().get(before..).unwrap_or_default());
+        let is_ahead = this.ahead.has_remaining();
+        if is_ahead {
+            this.take_ahead(buf);
+        } else {
+            let read = Pin::new(&mut this.transport).poll_read(cx, buf)?;
+            if read.is_pending() {
+                return match &mut this.frames {
+                    Some(frames) => frames.wait(cx).map(Err),
+                    None => Poll::Pending,
+                };
+            }
+        }
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let checked = match &mut this.frames {
+            Some(frames) => frames.look(read),
+            // Judged when it was given back.
+            None if is_ahead => Ok(()),
+            None => this.check_body(read),
+        };
         if checked.is_err() {
             buf.set_filled(before);
         }

@@ -21,6 +21,7 @@ use crate::domain::role::Role;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
 use crate::oidc::SignedIn;
 
 pub use told::{
@@ -166,7 +167,13 @@ impl Judge<'_> {
         };
         self.told.notes.push(by_credentials.to_owned());
         self.told.upstream = Some(self.settings.headscale.upstream.authority());
-        if kind == ApiKind::V2Token {
+        if kind == ApiKind::Grpc {
+            let Some(upstream) = &self.settings.headscale.grpc else {
+                return denied("without headscale.grpc_url gRPC is not served: UNIMPLEMENTED");
+            };
+            self.told.upstream = Some(upstream.authority());
+        }
+        if matches!(kind, ApiKind::V2Token | ApiKind::Grpc) {
             let outcome = if credentials {
                 Outcome::Depends
             } else {
@@ -331,12 +338,12 @@ fn session(question: &Question<'_>) -> Session {
         identity: person.identity.clone(),
         provider_session: person.provider_session.clone(),
         auth_time: person.auth_time,
-        id_token: Secret::new(String::new()),
+        id_token: Token::pack(&Secret::new(String::new())),
         token_expires_at: person.token_expires_at,
         started_at: question.now,
         refresh_token: None,
-        acr: person.acr.clone(),
-        amr: person.amr.clone(),
+        acr: person.acr.as_deref().map(Into::into),
+        amr: person.amr.clone().into(),
         checked_at: question.now,
         browser: Browser::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ""),
     }

@@ -17,7 +17,7 @@ use super::visit::Visit;
 use crate::config::Access;
 use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
-use crate::domain::door::{Door, Guarded, Own};
+use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
@@ -119,6 +119,7 @@ impl House {
             Door::NoContent => Verdict::Answer(no_content(visit)),
             Door::Verify => self.verify(visit),
             Door::Own(own) => self.own(visit, *own, body).await,
+            Door::Api(ApiKind::Grpc) => self.grpc(visit),
             Door::Api(kind) => self.api(visit, *kind).await,
             Door::ApiDocs => self.api_docs(visit).await,
             Door::Guarded(guarded) => self.guarded(visit, guarded).await,

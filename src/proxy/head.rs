@@ -32,9 +32,11 @@ pub struct Head {
     pub method: String,
     /// The request target in origin form.
     pub target: Target,
-    /// HTTP/1.1 rather than 1.0.
+    /// HTTP/1.1 or 2 rather than 1.0.
     pub http11: bool,
-    /// What the one `Host` field names, when there was one.
+    /// HTTP/2, which carries trailers from end to end.
+    pub http2: bool,
+    /// What the one `Host` field (or `:authority`) names, when there was one.
     pub host: Option<Authority>,
     /// The `Upgrade` token, when there is exactly one and `Connection` nominates it.
     pub upgrade: Option<String>,
@@ -60,7 +62,7 @@ pub enum Framing {
     None,
     /// `Content-Length`.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`, or until an HTTP/2 stream ends.
     Chunked,
 }
 
@@ -140,6 +142,7 @@ impl Head {
             method: method.to_owned(),
             target,
             http11,
+            http2: false,
             host: the_host(&headers, http11)?,
             upgrade: the_upgrade(&headers, http11),
             body: the_framing(&headers, http11)?,
@@ -300,5 +303,6 @@ where
     .await
 }
 
+mod http2;
 #[cfg(test)]
 mod tests;

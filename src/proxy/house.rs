@@ -60,6 +60,8 @@ pub struct House {
     pub versions: Arc<VersionWatch>,
     /// Cookie names and attributes.
     pub cookies: Cookies,
+    /// Headscale's listener for gRPC, where there is one.
+    pub grpc: Option<Arc<Origin>>,
     /// Headscale's main listener.
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.

@@ -123,8 +123,8 @@ impl House {
             self.random.token(),
             self.settings.server_url.join(SIGNED_OUT),
         );
-        let hint = &session.id_token;
-        let url = self.provider.end_session_url(hint, &back, &state)?;
+        let hint = session.id_token.unpack();
+        let url = self.provider.end_session_url(&hint, &back, &state)?;
         Some((url, state))
     }
 

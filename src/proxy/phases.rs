@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -21,9 +21,9 @@ use super::head::Framing;
 use super::house::House;
 use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
-use super::upload::Upload;
-use super::visit::{Follow, Porch, Visit};
-use super::{headers, reason, shared_caches, traced, websocket};
+use super::upload::{Progress, Upload};
+use super::visit::{Follow, HandedOver, Porch, Visit};
+use super::{grpc, headers, reason, shared_caches, traced, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::ops::trace::Trace;
 use crate::pages::{self, UpstreamFailure};
@@ -53,6 +53,17 @@ pub struct Context {
     /// A second address of the upstream was tried.
     retried: bool,
     upload: Upload,
+    /// Where the body is watched.
+    progress: Option<Arc<Progress>>,
+}
+
+impl Context {
+    fn take(&mut self, porch: Porch) {
+        self.visit = Some(porch.visit);
+        self.house = Some(porch.house);
+        self.follow = Some(porch.follow);
+        self.progress = porch.progress;
+    }
 }
 
 /// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
@@ -81,10 +92,24 @@ impl ProxyHttp for Phases {
         porch: Box<dyn Any + Send + Sync>,
     ) {
         if let Ok(porch) = porch.downcast::<Porch>() {
-            ctx.visit = Some(porch.visit);
-            ctx.house = Some(porch.house);
-            ctx.follow = Some(porch.follow);
+            ctx.take(*porch);
         }
+    }
+
+    /// The same for a request of HTTP/2, which has no connection's context.
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        let request = session.req_header_mut();
+        let porch = request.extensions_mut().remove::<HandedOver>();
+        if let Some(porch) = porch.and_then(HandedOver::take) {
+            // A body's end is not told apart later where there is none.
+            if porch.visit.head.body == Framing::None
+                && let Some(progress) = &porch.progress
+            {
+                progress.note(true);
+            }
+            ctx.take(porch);
+        }
+        Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
@@ -163,6 +188,9 @@ impl ProxyHttp for Phases {
         if websocket {
             websocket::prepare(&mut peer);
         }
+        if grpc::is_grpc(visit) {
+            grpc::prepare(&mut peer);
+        }
         Ok(Box::new(peer))
     }
 
@@ -186,9 +214,12 @@ impl ProxyHttp for Phases {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if let Some(progress) = &ctx.progress {
+            progress.note(end);
+        }
         let (Some(visit), Some(piece)) = (&ctx.visit, body) else {
             return Ok(());
         };
@@ -212,6 +243,9 @@ impl ProxyHttp for Phases {
             return Err(unseen());
         };
         restate(request, visit)?;
+        if grpc::is_grpc(visit) {
+            grpc::restate(request)?;
+        }
         if let Some(trace) = &ctx.trace {
             traced::tell_upstream(request, trace)?;
         }
@@ -264,6 +298,16 @@ impl ProxyHttp for Phases {
         shared_caches::keep_out(response, &visit.door)?;
         ctx.status = Some(response.status);
         Ok(())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        _ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        grpc::clean(trailers);
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -512,6 +556,9 @@ impl Phases {
             return Some(house.page_or_json(visit, page, code, message));
         }
         let failure = reply::upstream_failure(error)?;
+        if grpc::is_grpc(visit) {
+            return Some(grpc::failed(failure, visit));
+        }
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
             UpstreamFailure::Unreachable => "the upstream cannot be reached",

@@ -47,6 +47,17 @@ where
     }
 }
 
+/// Says one last thing, and ends the connection.
+pub async fn end_with<S>(stream: &mut S, last: &[u8])
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let written = tokio::time::timeout(WRITE, stream.write_all(last)).await;
+    if matches!(written, Ok(Ok(()))) {
+        end(stream).await;
+    }
+}
+
 /// Ends a connection in good order: nothing more from us, and a short while to let the peer read.
 pub async fn end<S>(stream: &mut S)
 where

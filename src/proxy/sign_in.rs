@@ -13,6 +13,7 @@ use crate::domain::login::{self, Attempt, AttemptKind};
 use crate::domain::return_to::ReturnTo;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
+use crate::domain::token::Token;
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
 use crate::ops::audit;
 use crate::ops::metrics::CallbackFailure;
@@ -219,12 +220,12 @@ impl House {
                     person.auth_time
                 }
             },
-            id_token: person.id_token,
+            id_token: Token::pack(&person.id_token),
             token_expires_at: person.token_expires_at,
             started_at: now,
-            refresh_token: person.refresh_token,
-            acr: person.acr,
-            amr: person.amr,
+            refresh_token: person.refresh_token.as_ref().map(Token::pack),
+            acr: person.acr.map(Into::into),
+            amr: person.amr.into(),
             checked_at: now,
             browser: Browser::new(visit.client, visit.only("user-agent").unwrap_or_default()),
         };

@@ -49,6 +49,11 @@ impl Transport {
         }
     }
 
+    /// Whether the client asked for HTTP/2 by ALPN (RFC 7301), and was granted it.
+    pub fn agreed_on_http2(&self) -> bool {
+        self.agreed() == Some(b"h2")
+    }
+
     /// Closing it resets it from now on, where it is TCP.
     pub fn reset_when_closed(&self) {
         let tcp = match self {

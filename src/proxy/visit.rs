@@ -2,13 +2,14 @@
 //! and what is sent upstream.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::head::Head;
 use super::house::House;
+use super::upload::Progress;
 use crate::domain::door::Door;
 use crate::session::Live;
 
@@ -37,6 +38,26 @@ pub struct Porch {
     pub house: Arc<House>,
     /// How it hears which session the request hangs on.
     pub follow: Follow,
+    /// Where the body's progress is watched from outside.
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// A [`Porch`] beside the one request of HTTP/2 that it belongs to, which takes it once. An extension of
+/// a request is a value of this process: no field that a client sends becomes one.
+#[derive(Clone)]
+pub struct HandedOver(Arc<Mutex<Option<Porch>>>);
+
+impl HandedOver {
+    /// Wraps it.
+    pub fn new(porch: Porch) -> Self {
+        Self(Arc::new(Mutex::new(Some(porch))))
+    }
+
+    /// What is inside, the first time.
+    pub fn take(self) -> Option<Porch> {
+        let mut porch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        porch.take()
+    }
 }
 
 /// Tells the porch, at most once, which session must live for a request to go on.

@@ -121,6 +121,13 @@ impl Confirmations {
     }
 }
 
+impl Confirmations {
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.approved.is_empty()
+    }
+}
+
 impl Open {
     fn expired(&self, now: Timestamp) -> bool {
         now.since(self.issued_at) >= LIFETIME

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 use super::shared::{MOST_LOGGED, SharedSessions};
 use crate::domain::departure::Departure;
 use crate::domain::identity::{ProviderSession, Subject};
@@ -107,8 +107,7 @@ impl Departures {
     /// [`StoreAway`]: it is not noted.
     pub async fn note(&self, departure: Departure) -> Result<(), StoreAway> {
         if let Some(shared) = &self.shared {
-            let entry = serde_json::to_vec(&Entry::of(&departure)).map_err(|_| StoreAway)?;
-            return shared.append(LOG, &entry).await;
+            return note(shared, &departure).await;
         }
         let mut lately = self.lately();
         lately.count += 1;
@@ -139,6 +138,12 @@ impl Departures {
     fn lately(&self) -> MutexGuard<'_, Lately> {
         self.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds a departure to what replicas read.
+pub(super) async fn note(shared: &SharedSessions, departure: &Departure) -> Result<(), StoreAway> {
+    let entry = serde_json::to_vec(&Entry::of(departure)).map_err(|_| StoreAway)?;
+    shared.append(LOG, &entry).await
 }
 
 /// Whether the session at the provider that `session` came from is over there, as far as that was said in

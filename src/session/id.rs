@@ -83,9 +83,9 @@ impl SessionKey {
     }
 
     /// Its first 64 bits, to tell sessions apart where a number is needed.
-    pub fn number(self) -> u64 {
-        let first = self.0.iter().take(8);
-        first.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    pub const fn number(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Reads what [`SessionKey::to_hex`] wrote.

@@ -24,6 +24,13 @@ pub struct State {
     pub confirmations: Confirmations,
 }
 
+impl State {
+    /// Whether there is nothing to remember.
+    fn is_empty(&self) -> bool {
+        self.legs.is_empty() && self.confirmations.is_empty()
+    }
+}
+
 /// Names of sessions that something open may hang on.
 pub(super) type Followed = Arc<Mutex<HashSet<SessionKey>>>;
 
@@ -41,7 +48,8 @@ pub struct Live {
 pub(super) struct Entry {
     key: SessionKey,
     pub(super) session: ArcSwap<Session>,
-    pub(super) state: Mutex<State>,
+    /// Most sessions never have one.
+    state: Mutex<Option<Box<State>>>,
     /// Seconds since the epoch.
     last_used: AtomicU64,
     followers: Mutex<Followers>,
@@ -61,7 +69,7 @@ enum Followers {
 /// What is left of a session that another one takes the place of.
 pub(super) struct Kept {
     followers: Vec<oneshot::Sender<()>>,
-    legs: Legs,
+    legs: Option<Legs>,
 }
 
 impl Live {
@@ -122,12 +130,31 @@ impl Entry {
         }
     }
 
+    pub(super) fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
     pub(super) fn last_used(&self) -> Timestamp {
         Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
     }
 
     pub(super) fn used(&self, now: Timestamp) {
         self.last_used.store(now.unix(), Ordering::Relaxed);
+    }
+
+    /// Changes what it remembers, while nobody else can.
+    pub(super) fn with_state<R>(&self, mut change: impl FnMut(&mut State) -> R) -> R {
+        let mut state = lock(&self.state);
+        let result = change(state.get_or_insert_default());
+        if state.as_ref().is_some_and(|state| state.is_empty()) {
+            *state = None;
+        }
+        result
+    }
+
+    /// Remembers `state`, in place of what it remembered.
+    pub(super) fn remember(&self, state: State) {
+        *lock(&self.state) = (!state.is_empty()).then(|| Box::new(state));
     }
 
     /// Tells everybody who follows it.
@@ -172,7 +199,7 @@ impl Entry {
         lock(&self.followed).remove(&self.key);
         Kept {
             followers,
-            legs: std::mem::take(&mut lock(&self.state).legs),
+            legs: lock(&self.state).take().map(|state| state.legs),
         }
     }
 
@@ -182,7 +209,18 @@ impl Entry {
             followers.extend(kept.followers);
             lock(&self.followed).insert(self.key);
         }
-        lock(&self.state).legs = kept.legs;
+        let confirmations = Confirmations::default();
+        *lock(&self.state) = kept.legs.map(|legs| {
+            Box::new(State {
+                legs,
+                confirmations,
+            })
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembers(&self) -> bool {
+        lock(&self.state).is_some()
     }
 
     #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who is signed in, and what a browser holds to prove it.
 //!
-//! Here belong: sessions in memory ([`memory`], [`live`]) and in a store that replicas share
+//! Here belong: sessions ([`sessions`], [`live`]) in memory (`memory`) and in a store that replicas share
 //! ([`shared`], [`redis`]), their identifiers ([`id`]), the cookies that carry them ([`cookie`]),
 //! sign-ins on their way ([`attempts`], [`used`], and who left meanwhile: [`departures`]), sign-outs on
 //! theirs ([`sign_outs`]), the key ring that seals what a browser keeps for us ([`keyring`]), one-time
@@ -9,6 +9,7 @@
 //! (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
+mod commons;
 pub mod confirmations;
 pub mod cookie;
 pub mod departures;
@@ -17,9 +18,10 @@ mod index;
 mod keyfile;
 pub mod keyring;
 pub mod live;
-pub mod memory;
+mod memory;
 pub mod record;
 pub mod redis;
+pub mod sessions;
 pub mod shared;
 pub mod sign_outs;
 pub mod snapshot;
@@ -32,7 +34,8 @@ pub use departures::{Departures, Moment};
 pub use id::{SessionId, SessionKey};
 pub use keyring::{KeyRing, KeyRingError, Rotation, SealError};
 pub use live::{Live, State};
-pub use memory::{RefreshLock, Sessions, StoreAway};
+pub use memory::kin;
+pub use sessions::{RefreshLock, Sessions, StoreAway};
 pub use sign_outs::SignOuts;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use used::UsedOnce;

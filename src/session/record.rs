@@ -9,6 +9,7 @@ use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject}
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
 
 /// The version that is written, and the only one that is read: a session that is read otherwise than it
 /// was written could be somebody else's.
@@ -52,24 +53,24 @@ pub fn to_bytes(session: &Session, last_used: Timestamp) -> Vec<u8> {
         username: who.username.clone(),
         name: who.name.clone(),
         picture: who.picture.clone(),
-        groups: who.groups.clone(),
+        groups: who.groups.to_strings(),
         provider_session: session
             .provider_session
             .as_ref()
             .map(|sid| sid.as_str().to_owned()),
         auth_time: session.auth_time,
-        id_token: session.id_token.expose().clone(),
+        id_token: session.id_token.unpack().expose().clone(),
         refresh_token: session
             .refresh_token
             .as_ref()
-            .map(|token| token.expose().clone()),
+            .map(|token| token.unpack().expose().clone()),
         token_expires_at: session.token_expires_at,
         started_at: session.started_at,
-        acr: session.acr.clone(),
-        amr: session.amr.clone(),
+        acr: session.acr.as_deref().map(str::to_owned),
+        amr: session.amr.to_strings(),
         checked_at: session.checked_at,
         address: session.browser.address,
-        agent: session.browser.agent.clone(),
+        agent: session.browser.agent.as_ref().to_owned(),
     };
     // JSON refuses maps with odd keys and nothing else; nobody reads what is empty.
     serde_json::to_vec(&record).unwrap_or_default()
@@ -91,16 +92,18 @@ pub fn from_bytes(bytes: &[u8]) -> Option<(Session, Timestamp)> {
             username: record.username,
             name: record.name,
             picture: record.picture,
-            groups: record.groups,
+            groups: record.groups.into(),
         },
         provider_session: record.provider_session.map(ProviderSession::new),
         auth_time: record.auth_time,
-        id_token: Secret::new(record.id_token),
+        id_token: Token::pack(&Secret::new(record.id_token)),
         token_expires_at: record.token_expires_at,
         started_at: record.started_at,
-        refresh_token: record.refresh_token.map(Secret::new),
-        acr: record.acr,
-        amr: record.amr,
+        refresh_token: record
+            .refresh_token
+            .map(|token| Token::pack(&Secret::new(token))),
+        acr: record.acr.map(Into::into),
+        amr: record.amr.into(),
         checked_at: record.checked_at,
         browser: Browser::new(record.address, &record.agent),
     };
@@ -125,15 +128,15 @@ mod tests {
         let mut full = session("ann\u{202e}\"\\\n", Some("sid"));
         full.identity.name = Some("Änn".to_owned());
         full.identity.picture = Some("https://a.example/p".to_owned());
-        full.identity.groups = vec!["/a".to_owned(), String::new()];
+        full.identity.groups = vec!["/a".to_owned(), String::new()].into();
         full.identity.email_verified = false;
         full.auth_time = Some(at(1));
         full.token_expires_at = at(2);
         full.started_at = at(3);
         full.checked_at = at(4);
-        full.refresh_token = Some(Secret::new("refresh".to_owned()));
-        full.acr = Some("gold".to_owned());
-        full.amr = vec!["pwd".to_owned(), "mfa".to_owned()];
+        full.refresh_token = Some(Token::pack(&Secret::new("refresh".to_owned())));
+        full.acr = Some("gold".into());
+        full.amr = vec!["pwd".to_owned(), "mfa".to_owned()].into();
         full.browser = Browser::new("2001:db8::1".parse().unwrap(), "Mozilla/5.0 (X11)");
         let mut bare = session("ann", None);
         bare.identity.email = None;

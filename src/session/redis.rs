@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::connect::BuildError;
 use self::connect::{Connection, Connector};
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 use crate::config::RedisSettings;
 use crate::ops::metrics::{Metrics, StoreOperation};
 use crate::ops::trace::{self, Value};
@@ -53,6 +53,33 @@ impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Redis").finish_non_exhaustive()
     }
+}
+
+/// Which server answers, with its version, as it says so itself.
+///
+/// # Errors
+/// Why none does, in words; no password is in them.
+pub async fn version(settings: &RedisSettings) -> Result<String, String> {
+    let connector = Connector::new(settings).map_err(|why| why.to_string())?;
+    let asked = async {
+        let mut connection = connector.connect(settings.timeout).await?;
+        connection.ask(redis::cmd("INFO").arg("server")).await
+    };
+    let answer = tokio::time::timeout(settings.timeout.saturating_mul(2), asked).await;
+    let answer = answer.map_err(|_| "no answer in session.redis.timeout".to_owned())?;
+    let answer = answer.map_err(|why| why.to_string())?;
+    let text = String::from_owned_redis_value(answer).unwrap_or_default();
+    let line = |name: &str| {
+        let mut lines = text.lines();
+        lines
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+    };
+    let valkey = line("valkey_version:").map(|version| format!("Valkey {version}"));
+    let redis = || line("redis_version:").map(|version| format!("Redis {version}"));
+    Ok(valkey
+        .or_else(redis)
+        .unwrap_or_else(|| "a store".to_owned()))
 }
 
 impl Redis {

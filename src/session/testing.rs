@@ -9,6 +9,7 @@ use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject}
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
 use crate::domain::time::{Clock, Timestamp};
+use crate::domain::token::Token;
 
 /// The moment every test begins.
 pub(super) const START: u64 = 1_800_000_000;
@@ -47,16 +48,16 @@ pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
             username: Some(subject.to_owned()),
             name: None,
             picture: None,
-            groups: Vec::new(),
+            groups: Vec::new().into(),
         },
         provider_session: sid.map(ProviderSession::new),
         auth_time: Some(start),
-        id_token: Secret::new("e30.e30.e30".to_owned()),
+        id_token: Token::pack(&Secret::new("e30.e30.e30".to_owned())),
         token_expires_at: start,
         started_at: start,
         refresh_token: None,
         acr: None,
-        amr: Vec::new(),
+        amr: Vec::new().into(),
         checked_at: start,
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "Test/1.0"),
     }

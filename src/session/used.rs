@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 use super::shared::SharedSessions;
 use crate::domain::hash::sha256;
 

@@ -9,6 +9,7 @@ use crate::support::tailnet::AUTH_ID;
 
 /// All three lists, and a page for admins.
 const STRICT: More = More {
+    listen: "",
     sign_in: "issuer",
     issuer: "",
     headscale: "",

@@ -175,6 +175,7 @@ impl Drop for Inside {
 /// `issuer` mode over plain http behind a trusted proxy on this machine, with an administrators' web
 /// UI and the API by session.
 pub(crate) const SIDES: More = More {
+    listen: "",
     sign_in: "issuer",
     issuer: "",
     headscale: "  response_timeout: 1s\n  connect_timeout: 1s\n  api_key: hskey-api-standin\n",

@@ -1,7 +1,7 @@
 //! B: header fields that claim what only we may say.
 
 #[path = "fields/names.rs"]
-mod names;
+pub(crate) mod names;
 
 use std::fmt::Write as _;
 

@@ -23,6 +23,7 @@ mod collector;
 mod cookies;
 mod fields;
 mod framing;
+mod http2;
 mod leaks;
 mod limits;
 mod logout;

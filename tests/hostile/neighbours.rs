@@ -10,7 +10,7 @@ use crate::support::tailnet::AUTH_ID;
 use crate::targets::scene::{Scene, With, door_of, judge};
 
 /// A door that asks nobody who they are: method, path, header lines, and what it answers.
-type Opens = (&'static str, &'static str, &'static [&'static str], u16);
+pub(crate) type Opens = (&'static str, &'static str, &'static [&'static str], u16);
 
 const CONTROL: &[&str] = &[
     "Connection: Upgrade",
@@ -31,7 +31,7 @@ const DERP_WEBSOCKET: &[&str] = &[
     "Sec-WebSocket-Protocol: derp",
 ];
 
-const OPEN_DOORS: &[Opens] = &[
+pub(crate) const OPEN_DOORS: &[Opens] = &[
     ("POST", "/ts2021", CONTROL, 101),
     ("GET", "/ts2021", CONTROL_WEBSOCKET, 101),
     ("GET", "/derp", DERP, 101),
@@ -51,7 +51,7 @@ const OPEN_DOORS: &[Opens] = &[
 ];
 
 /// Paths next to `path`, as people have tried them.
-fn neighbours(path: &str) -> Vec<String> {
+pub(crate) fn neighbours(path: &str) -> Vec<String> {
     let name = path.trim_start_matches('/');
     let letter = name.chars().next().expect("a name");
     let mut all: Vec<String> = [

@@ -12,7 +12,7 @@ use scene::{Scene, With, door_of, judge};
 
 /// What becomes of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+pub(crate) enum Want {
     /// 400, or 414 where it is too long.
     Refused,
     /// Needs a session; a member's is enough.
@@ -25,10 +25,10 @@ enum Want {
     Closed,
 }
 
-use Want::{Admins, Closed, Guarded, Open, Refused};
+pub(crate) use Want::{Admins, Closed, Guarded, Open, Refused};
 
 /// Case, target, what becomes of it.
-const TARGETS: &[(&str, &str, Want)] = &[
+pub(crate) const TARGETS: &[(&str, &str, Want)] = &[
     // Query and fragment feed nothing.
     ("A1", "/ui/private?x=/public/page", Guarded),
     ("A1", "/ui/private?/public/page", Guarded),
@@ -296,7 +296,7 @@ const ASKERS: [(&str, &str); 5] = [
 
 /// The statuses that an asker may get, and whether an upstream may see it; `None` where the upstream
 /// answers.
-fn expected(want: Want, who: &str) -> (&'static [u16], bool) {
+pub(crate) fn expected(want: Want, who: &str) -> (&'static [u16], bool) {
     match (want, who) {
         (Refused, _) => (&[400], false),
         (Closed, _) => (&[404], false),
@@ -306,7 +306,7 @@ fn expected(want: Want, who: &str) -> (&'static [u16], bool) {
     }
 }
 
-fn only<'a>(seen: &'a BTreeMap<String, Vec<Seen>>, row: &str) -> Option<&'a Seen> {
+pub(crate) fn only<'a>(seen: &'a BTreeMap<String, Vec<Seen>>, row: &str) -> Option<&'a Seen> {
     match seen.get(row).map(Vec::as_slice) {
         None => None,
         Some([one]) => Some(one),

@@ -97,3 +97,21 @@ fn nobody_makes_a_series_whatever_they_send() {
     assert_eq!(before, after);
     assert!(before.len() > 300, "{}", before.len());
 }
+
+#[test]
+fn every_check_of_readiness_is_a_series() {
+    let scene = Scene::start("", &More::default());
+    let (_, text) = scrape(scene.house());
+    let source = std::fs::read_to_string("src/app/probes.rs").unwrap();
+    let names: BTreeSet<&str> = source
+        .split(".with(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(names.len() >= 5, "{names:?}");
+    for name in names {
+        let series = format!("headwarden_check_passing{{check=\"{name}\"}} 1");
+        assert!(text.contains(&series), "{series}: {text}");
+    }
+    assert!(text.contains("\nheadwarden_ready 1\n"), "{text}");
+}

@@ -17,7 +17,10 @@ async fn each_person_signs_in_with_their_own_claims() {
         assert_eq!(identity.username.as_deref(), Some(person.username()));
         assert_eq!(identity.email.as_ref().unwrap().as_str(), person.email());
         assert!(identity.email_verified);
-        assert_eq!(json!(identity.groups), person.claims()["groups"]);
+        assert_eq!(
+            json!(identity.groups.to_strings()),
+            person.claims()["groups"]
+        );
         assert_eq!(signed_in.auth_time, Some(Timestamp::from_unix(START)));
         assert_eq!(
             signed_in.token_expires_at,

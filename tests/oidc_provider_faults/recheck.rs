@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use headwarden::domain::identity::ProviderSession;
 use headwarden::domain::policy::Rules;
 use headwarden::domain::session::{Browser, Limits, Recheck, Session};
+use headwarden::domain::token::Token;
 use headwarden::oidc::{Known, Refreshed};
+use headwarden::ops::audit::Audit;
 use headwarden::ops::metrics::Metrics;
 use headwarden::proxy::recheck::{Checked, Rechecks};
 use headwarden::session::{Live, SessionId, Sessions};
@@ -59,6 +61,7 @@ impl Room {
             Arc::clone(&scene.rp),
             Arc::clone(&sessions),
             Arc::clone(&metrics),
+            Audit::in_log(Arc::clone(&clock)),
             clock,
         ));
         let session = begun(person, scene.clock.now());
@@ -148,8 +151,8 @@ impl Room {
         let known = Known {
             issuer: &live.session.identity.issuer,
             subject: &live.session.identity.subject,
-            id_token: &live.session.id_token,
-            refresh_token: live.session.refresh_token.as_ref().unwrap(),
+            id_token: &live.session.id_token.unpack(),
+            refresh_token: &live.session.refresh_token.as_ref().unwrap().unpack(),
         };
         self.scene.rp.recheck(known).await.unwrap()
     }
@@ -158,7 +161,7 @@ impl Room {
     async fn stores(&self, news: Refreshed) {
         let live = self.live().await.unwrap();
         let session = Session {
-            refresh_token: news.refresh_token,
+            refresh_token: news.refresh_token.as_ref().map(Token::pack),
             checked_at: self.scene.clock.now(),
             ..Session::clone(&live.session)
         };
@@ -191,12 +194,12 @@ fn begun(person: SignedIn, now: Timestamp) -> Session {
         identity: person.identity,
         provider_session: person.provider_session,
         auth_time: person.auth_time,
-        id_token: person.id_token,
+        id_token: Token::pack(&person.id_token),
         token_expires_at: person.token_expires_at,
         started_at: now,
-        refresh_token: person.refresh_token,
-        acr: person.acr,
-        amr: person.amr,
+        refresh_token: person.refresh_token.as_ref().map(Token::pack),
+        acr: person.acr.map(Into::into),
+        amr: person.amr.into(),
         checked_at: now,
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "test"),
     }
@@ -253,8 +256,8 @@ async fn a_session_goes_on_with_what_the_provider_says_and_remains_the_one_it_wa
     assert_eq!(after.checked_at, Timestamp::from_unix(START + EVERY));
     let expiry = Timestamp::from_unix(START + EVERY + 300);
     assert_eq!(after.token_expires_at, expiry);
-    assert_ne!(after.id_token.expose(), before.id_token.expose());
-    let token = |session: &Session| session.refresh_token.clone().unwrap().expose().clone();
+    assert_ne!(after.id_token, before.id_token);
+    let token = |session: &Session| session.refresh_token.clone().unwrap().unpack();
     assert_ne!(token(&after), token(&before));
     // No sign-in: how and when the person proved who they are is as it was, and so is its age.
     assert_eq!(after.auth_time, before.auth_time);
@@ -277,7 +280,7 @@ async fn what_the_provider_leaves_out_stays_as_it_was() {
     let before = room.live().await.unwrap().session;
     room.scene.idp.set(|knobs| knobs.refresh_tokens_stay = true);
     let rp = &room.scene.rp;
-    let out = rp.end_session_url(&before.id_token, "https://x.example/", "s");
+    let out = rp.end_session_url(&before.id_token.unpack(), "https://x.example/", "s");
     location(&out.unwrap()).await;
     for _ in 0..3 {
         room.scene.clock.advance(EVERY);
@@ -286,7 +289,7 @@ async fn what_the_provider_leaves_out_stays_as_it_was() {
     let after = room.live().await.unwrap().session;
     assert_eq!(room.counted("confirmed"), 3);
     assert_eq!(after.provider_session, before.provider_session);
-    let token = |session: &Session| session.refresh_token.clone().unwrap().expose().clone();
+    let token = |session: &Session| session.refresh_token.clone().unwrap().unpack();
     assert_eq!(token(&after), token(&before));
     let sid = before.provider_session.clone().unwrap();
     assert_eq!(room.sessions.end_provider_session(&sid).await, Ok(1));

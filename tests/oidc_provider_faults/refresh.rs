@@ -291,7 +291,7 @@ async fn without_an_id_token_the_userinfo_of_the_same_person_tells_all_there_is(
         knobs.userinfo.insert("groups".to_owned(), json!(null));
     });
     let news = recheck(&scene, &person).await.unwrap();
-    assert_eq!(news.identity.groups, Vec::<String>::new());
+    assert!(news.identity.groups.is_empty());
 
     // Without userinfo nobody says about whom it is.
     scene.idp.set(|knobs| {

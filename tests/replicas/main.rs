@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod ending;
+mod failover;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
@@ -14,6 +15,7 @@ mod refusals;
 mod registration;
 mod secrecy;
 mod sequences;
+mod servers;
 mod sign_in;
 mod stage;
 #[path = "../support/mod.rs"]

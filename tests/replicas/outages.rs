@@ -1,7 +1,8 @@
 //! The server that replicas share goes away and comes back.
 
 use crate::faulty_provider::Person as Account;
-use crate::redis::{Redis, Sentinel};
+use crate::redis::Redis;
+use crate::servers::Sentinel;
 use crate::stage::{HTML, Stage, callback_for, eventually, session_line, url};
 use crate::support::house::House;
 
@@ -229,7 +230,7 @@ fn the_store_may_be_a_cluster() {
 #[test]
 fn the_store_may_be_found_through_sentinels() {
     let redis = Redis::start();
-    let sentinel = Sentinel::start(&redis);
+    let sentinel = Sentinel::start(&redis, 1);
     let (port, nowhere) = (sentinel.address.port(), "localhost:9");
     let session = format!(
         "  redis: {{ url: \"redis://{nowhere}\", nodes: [\"localhost:{port}\"], \

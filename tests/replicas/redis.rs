@@ -20,7 +20,10 @@ pub(crate) struct Redis {
     /// Whom clients have to trust, where it speaks TLS.
     pub(crate) ca_path: Option<PathBuf>,
     password: Option<&'static str>,
-    is_cluster: bool,
+    /// The port that nodes of a cluster talk to each other on, and after how many milliseconds without an
+    /// answer one of them counts as gone.
+    cluster: Option<(u16, &'static str)>,
+    more: Vec<String>,
     child: Option<Child>,
     directory: TempDir,
 }
@@ -46,7 +49,8 @@ impl Redis {
             address,
             ca_path,
             password,
-            is_cluster: false,
+            cluster: None,
+            more: Vec::new(),
             child: None,
             directory,
         };
@@ -54,12 +58,38 @@ impl Redis {
         redis
     }
 
-    /// A cluster of one node, which refuses what a larger one could not do.
-    pub(crate) fn start_cluster() -> Self {
+    /// One with these arguments besides.
+    pub(crate) fn start_as(arguments: &[&str]) -> Self {
         let mut redis = Self::start();
         redis.stop();
-        redis.is_cluster = true;
+        redis.more = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
         redis.start_again();
+        redis
+    }
+
+    /// A node for a cluster, without slots.
+    pub(crate) fn start_node(gone: &'static str) -> Self {
+        let mut redis = Self::start();
+        redis.stop();
+        // Not the usual ten thousand above the other one, which may be anybody's.
+        let [bus] = free_addresses();
+        redis.cluster = Some((bus.port(), gone));
+        redis.start_again();
+        redis
+    }
+
+    /// Where other nodes of its cluster talk to it.
+    pub(crate) fn bus_port(&self) -> u16 {
+        let (port, _) = self.cluster.expect("it is a node of a cluster");
+        port
+    }
+
+    /// A cluster of one node, which refuses what a larger one could not do.
+    pub(crate) fn start_cluster() -> Self {
+        let redis = Self::start_node("15000");
         redis.ask("CLUSTER ADDSLOTSRANGE 0 16383");
         let deadline = Instant::now() + PATIENCE;
         while !redis.ask("CLUSTER INFO").contains("cluster_state:ok") {
@@ -101,18 +131,17 @@ impl Redis {
                 .args(["--tls-cert-file".as_ref(), self.file("tls.crt").as_os_str()])
                 .args(["--tls-key-file".as_ref(), self.file("tls.key").as_os_str()]),
         };
-        if self.is_cluster {
-            // Not the usual ten thousand above the other one, which may be anybody's.
-            let [bus] = free_addresses();
+        if let Some((bus, gone)) = self.cluster {
             command
-                .args([
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-announce-ip",
-                    "127.0.0.1",
-                ])
-                .args(["--cluster-port", &bus.port().to_string()]);
+                .args(["--cluster-enabled", "yes"])
+                .args(["--cluster-announce-ip", "127.0.0.1"])
+                .args(["--cluster-node-timeout", gone])
+                .args(["--cluster-port", &bus.to_string()]);
         }
+        // A replica is not kept waiting for others that might come.
+        command
+            .args(["--repl-diskless-sync-delay", "0"])
+            .args(&self.more);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
@@ -181,53 +210,6 @@ impl Redis {
 
     fn file(&self, name: &str) -> PathBuf {
         Path::join(self.directory.path(), name)
-    }
-}
-
-/// A Sentinel that watches a server, which it calls `primary`.
-pub(crate) struct Sentinel {
-    pub(crate) address: SocketAddr,
-    child: Child,
-    _directory: TempDir,
-}
-
-impl Sentinel {
-    pub(crate) fn start(redis: &Redis) -> Self {
-        let [address] = free_addresses();
-        let directory = tempfile::tempdir().expect("a directory");
-        let config = directory.path().join("sentinel.conf");
-        let text = format!(
-            "bind 127.0.0.1\nport {}\ndir {}\nsentinel monitor primary 127.0.0.1 {} 1\n",
-            address.port(),
-            directory.path().display(),
-            redis.address.port()
-        );
-        std::fs::write(&config, text).expect("a directory to write to");
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "redis-server"])
-            .arg(&config)
-            .arg("--sentinel")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts");
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "the Sentinel does not start");
-            std::thread::yield_now();
-        }
-        Self {
-            address,
-            child,
-            _directory: directory,
-        }
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

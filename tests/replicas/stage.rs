@@ -127,6 +127,14 @@ impl Stage {
         person
     }
 
+    /// Somebody who signed in at replica `at`, if the store takes that now.
+    pub(crate) fn try_sign_in(&self, account: Account, at: usize) -> Option<Person> {
+        self.provider.set(|knobs| knobs.person = account);
+        let mut person = self.nobody(at);
+        let page = person.open(&url("/windows"));
+        (page.status() == 200).then_some(person)
+    }
+
     /// What somebody's session may do at replica `at`, as a status.
     pub(crate) fn status(&self, at: usize, session: &str) -> u16 {
         self.ask(at, "GET", "/windows", &[session]).status()

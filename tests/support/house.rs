@@ -41,9 +41,10 @@ impl Plan {
     pub(crate) fn config(&self, headscale: &str, provider_issuer: &str, more: &More) -> String {
         let (files, public, admin) = (self.files.display(), self.public, self.admin);
         let mut text = format!(
-            "server_url: {}\nlisten:\n  - address: \"{public}\"\nadmin: {{ address: \"{admin}\" }}\n\
+            "server_url: {}\nlisten:\n  - address: \"{public}\"\n{}admin: {{ address: \"{admin}\" }}\n\
              keys_path: {files}/keys.json\nheadscale:\n  url: {headscale}\n",
-            self.origin()
+            self.origin(),
+            more.listen
         );
         match more.sign_in {
             "issuer" => {
@@ -90,6 +91,8 @@ const ROOMY: &str = "limits: { sign_ins_per_minute: 1000000, callbacks_per_minut
 /// Additions to [`Plan::config`]: YAML lines with their indentation.
 #[derive(Clone, Copy)]
 pub(crate) struct More {
+    /// Under the public listener (four spaces).
+    pub(crate) listen: &'static str,
     pub(crate) sign_in: &'static str,
     /// Under `headscale.issuer` (four spaces).
     pub(crate) issuer: &'static str,
@@ -105,6 +108,7 @@ pub(crate) struct More {
 impl Default for More {
     fn default() -> Self {
         Self {
+            listen: "",
             sign_in: "issuer",
             issuer: "",
             headscale: "",

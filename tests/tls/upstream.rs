@@ -39,24 +39,30 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
     tcp.set_read_timeout(Some(PATIENCE)).ok()?;
     let tls = ServerConnection::new(config).ok()?;
     let mut stream = StreamOwned::new(tls, tcp);
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).ok()?;
-        head.extend(byte);
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()?;
+            head.extend(byte);
+        }
+        let tunnel = head.starts_with(b"POST /ts2021");
+        let answer: &[u8] = if tunnel {
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tailscale-control-protocol\r\n\
+              Connection: upgrade\r\n\r\n"
+        } else {
+            // Kept open: the next request may come on the same connection.
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n\
+              {\"status\":\"pass\"}"
+        };
+        stream.write_all(answer).ok()?;
+        stream.flush().ok()?;
+        if tunnel {
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+            return Some(());
+        }
     }
-    let answer: &[u8] = if head.starts_with(b"POST /ts2021") {
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tailscale-control-protocol\r\n\
-          Connection: upgrade\r\n\r\n"
-    } else {
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\
-          Connection: close\r\n\r\n{\"status\":\"pass\"}"
-    };
-    stream.write_all(answer).ok()?;
-    stream.flush().ok()?;
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
-    Some(())
 }
 
 fn ca(files: &Path, name: &str, authority: &Authority) -> String {

@@ -12,6 +12,7 @@ use crate::domain::identity::{Email, Identity, Issuer};
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Limits, Session};
 use crate::domain::time::{Clock, Timestamp};
+use crate::domain::token::Token;
 
 const LIMITS: Limits = Limits {
     idle: Duration::from_hours(8),
@@ -60,16 +61,16 @@ fn session(subject: &str, email: &str) -> Session {
             username: Some(subject.to_owned()),
             name: None,
             picture: None,
-            groups: vec!["\u{202e}staff\u{1b}[2J".to_owned()],
+            groups: vec!["\u{202e}staff\u{1b}[2J".to_owned()].into(),
         },
         provider_session: None,
         auth_time: None,
-        id_token: Secret::new("eyJ-id-token".to_owned()),
+        id_token: Token::pack(&Secret::new("eyJ-id-token".to_owned())),
         token_expires_at: NOW,
         started_at: NOW,
-        refresh_token: Some(Secret::new("refresh-token".to_owned())),
+        refresh_token: Some(Token::pack(&Secret::new("refresh-token".to_owned()))),
         acr: None,
-        amr: Vec::new(),
+        amr: Vec::new().into(),
         checked_at: NOW,
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "curl/8.5.0"),
     }
@@ -150,7 +151,7 @@ async fn a_page_is_bounded_in_bytes_too() {
     let desk = desk();
     for number in 0..30 {
         let mut session = session(&format!("person-{number}"), "x@y");
-        session.identity.groups = vec!["g".repeat(1 << 20)];
+        session.identity.groups = vec!["g".repeat(1 << 20)].into();
         desk.sessions.start(session).await.unwrap();
     }
     let (_, page) = ask(&desk, Method::GET, "/sessions").await;

@@ -10,7 +10,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::wire::{self, Kind};
-use crate::session::memory::kin::{Change, Kin, News};
+use crate::session::kin::{Change, Kin, News};
 use crate::session::{SessionKey, Sessions};
 
 /// One end.

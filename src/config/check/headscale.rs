@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::file;
 use super::super::report::Report;
-use super::super::settings::{Headscale, IssuerSettings, Settings, SignIn};
+use super::super::settings::{Headscale, IssuerSettings, Settings, SignIn, Upstream};
 use super::values::{self, DAY, MINUTE, SECOND, duration};
 use super::{Checks, Reported, assurance, secrets, tls};
 use crate::domain::identity::Issuer;
@@ -20,6 +20,7 @@ const LEAST_SECRET_CHARS: usize = 16;
 pub(super) fn headscale(file: file::Headscale, checks: &mut Checks<'_>) -> Option<Headscale> {
     let ca_path = path_if("headscale.ca_path", file.ca_path, checks);
     let url = file.url.as_deref().unwrap_or(DEFAULT_URL);
+    let grpc = grpc(file.grpc_url.as_deref(), ca_path.as_ref().ok(), checks);
     let upstream = ca_path
         .ok()
         .and_then(|ca_path| values::upstream("headscale.url", url, ca_path, &mut checks.report));
@@ -50,12 +51,33 @@ pub(super) fn headscale(file: file::Headscale, checks: &mut Checks<'_>) -> Optio
     let sign_in = sign_in(file.sign_in.as_deref(), file.issuer, checks);
     Some(Headscale {
         upstream: upstream?,
+        grpc: grpc.ok()?,
         sign_in: sign_in?,
         api_key: api_key.ok()?,
         verify_from: verify_from?,
         response_timeout: response_timeout?,
         connect_timeout: connect_timeout?,
     })
+}
+
+/// Headscale's gRPC, whose certificate is the one of its main listener.
+fn grpc(
+    url: Option<&str>,
+    ca_path: Option<&Option<PathBuf>>,
+    checks: &mut Checks<'_>,
+) -> Result<Option<Upstream>, Reported> {
+    const KEY: &str = "headscale.grpc_url";
+    let Some(url) = url else {
+        if checks.report.is_broken(KEY) {
+            return Err(Reported);
+        }
+        return Ok(None);
+    };
+    let ca_path = ca_path.ok_or(Reported)?;
+    let ca_path = ca_path.clone().filter(|_| url.starts_with("https:"));
+    values::upstream(KEY, url, ca_path, &mut checks.report)
+        .map(Some)
+        .ok_or(Reported)
 }
 
 /// An optional path.

@@ -71,6 +71,7 @@ pub(super) fn listen(list: List<file::Listener>, checks: &mut Checks<'_>) -> Opt
             address,
             announced: false,
             tls: None,
+            http2: false,
         }]);
     };
     if list.is_empty() {
@@ -107,10 +108,13 @@ fn listener(key: &str, entry: file::Listener, checks: &mut Checks<'_>) -> Option
         &mut checks.report,
     );
     let tls = tls::listener(&format!("{key}.tls"), entry.tls, checks);
+    let tls = tls.ok()?;
     Some(Listener {
         address: address?,
         announced: announced?,
-        tls: tls.ok()?,
+        // On plaintext only load balancers speak it, and not by themselves.
+        http2: entry.http2.unwrap_or(tls.is_some()),
+        tls,
     })
 }
 

@@ -152,7 +152,7 @@ fn issuer(text: Option<String>, report: &mut Report) -> Option<Issuer> {
 }
 
 /// Whether an issuer looks like one of authentik's.
-pub(super) fn is_authentik(issuer: &str) -> bool {
+pub(in crate::config) fn is_authentik(issuer: &str) -> bool {
     issuer.contains("/application/o/")
 }
 

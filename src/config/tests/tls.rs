@@ -42,9 +42,24 @@ fn a_listener_has_one_pair_or_several() {
         listen | [{"address": "[::]:443", "tls": {"certificates": "/a"}}] | listen[0].tls.certificates | must be a list
         listen | [{"address": "[::]:443", "tls": {"key_path": "/k", "certificates": [{"cert_path": "/a", "key_path": "/k"}]}}] | listen[0].tls.certificates | only one of the two
         headscale.issuer.tls | {"certificates": []} | headscale.issuer.tls.certificates | at least one
-        headscale.issuer.tls | {"client_ca_path": "/ca", "cert_path": "/a", "key_path": "/k"} | headscale.issuer.tls.client_ca_path | no such key
         "#,
     );
+}
+
+#[test]
+fn the_private_listener_asks_for_no_certificates_and_orders_none() {
+    for key in ["client_ca_path", "acme"] {
+        let mut tls = json!({"cert_path": "/a", "key_path": "/k"});
+        tls[key] = json!("/ca");
+        let problems = bad(&[
+            ("headscale.issuer.tls", tls),
+            ("headscale.issuer.url", json!("https://headwarden:8181")),
+        ]);
+        let text = Problems(&problems).to_string();
+        assert_eq!(problems.len(), 1, "{text}");
+        assert_eq!(problems[0].key, format!("headscale.issuer.tls.{key}"));
+        assert!(text.contains("no such key"), "{text}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::identity::{Identity, Issuer, Subject};
 use crate::domain::secret::Secret;
 use crate::domain::session::Browser;
+use crate::domain::token::Token;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -26,20 +27,20 @@ fn signed_in(auth_time: Option<u64>, acr: Option<&str>, amr: &[&str]) -> Session
             username: None,
             name: None,
             picture: None,
-            groups: Vec::new(),
+            groups: Vec::new().into(),
         },
         provider_session: None,
         auth_time: auth_time.map(Timestamp::from_unix),
-        acr: acr.map(str::to_owned),
-        amr: texts(amr),
-        id_token: Secret::new(String::new()),
+        acr: acr.map(Into::into),
+        amr: texts(amr).into(),
+        id_token: Token::pack(&Secret::new(String::new())),
         refresh_token: None,
         token_expires_at: NOW,
         started_at: NOW,
         checked_at: NOW,
         browser: Browser {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            agent: String::new(),
+            agent: "".into(),
         },
     }
 }

@@ -424,6 +424,11 @@ fn the_api_and_its_description_are_different_doors() {
         ("DELETE", "/api/v1/node/1", Door::Api(ApiKind::V1)),
         ("OPTIONS", "/api/v1/node", Door::Api(ApiKind::V1)),
         ("POST", "/api/v1/oauth/token", Door::Api(ApiKind::V1)),
+        (
+            "POST",
+            "/headscale.v1.HeadscaleService/ListNodes",
+            Door::Api(ApiKind::Grpc),
+        ),
         ("GET", "/api/v1/node/docs", Door::Api(ApiKind::V1)),
         ("GET", "/api/v1/docsx", Door::Api(ApiKind::V1)),
         ("GET", "/api/v2", Door::Api(ApiKind::V2)),

@@ -46,7 +46,7 @@ fn nobody() -> Identity {
         username: None,
         name: None,
         picture: None,
-        groups: Vec::new(),
+        groups: Vec::new().into(),
     }
 }
 
@@ -60,7 +60,7 @@ fn mailed(email: &str) -> Identity {
 
 fn grouped(names: &[&str]) -> Identity {
     Identity {
-        groups: list(names),
+        groups: list(names).into(),
         ..nobody()
     }
 }
@@ -74,7 +74,7 @@ fn empty_lists_restrict_nobody() {
 #[test]
 fn each_rule_alone_refuses_an_outsider_and_a_missing_claim() {
     let outsider = Identity {
-        groups: list(&["other"]),
+        groups: list(&["other"]).into(),
         ..mailed("mallory@evil.net")
     };
     for (rules, kind) in [
@@ -96,7 +96,7 @@ fn lists_are_anded_and_entries_are_ored() {
         ..rules()
     };
     let dominic = Identity {
-        groups: list(&["x", "headscale"]),
+        groups: list(&["x", "headscale"]).into(),
         ..mailed("dominic@acmecorp.net")
     };
     assert_eq!(all.decide(&dominic), Ok(()));
@@ -104,7 +104,7 @@ fn lists_are_anded_and_entries_are_ored() {
     let email = |address: &str| Some(Email::new(address));
     assert_eq!(
         denied(&Identity {
-            groups: list(&["x"]),
+            groups: list(&["x"]).into(),
             ..dominic.clone()
         }),
         Err("group")
@@ -267,7 +267,7 @@ fn an_unverified_email_fails_an_email_rule_and_only_that() {
     assert_eq!(users(&["a@company.com"]).decide(&unverified), Err(denial));
     assert!(!users(&[]).is_any_user(&unverified, &list(&["a@company.com"])));
     let in_group = Identity {
-        groups: list(&["headscale"]),
+        groups: list(&["headscale"]).into(),
         ..unverified.clone()
     };
     assert_eq!(groups(&["headscale"]).decide(&in_group), Ok(()));
@@ -317,7 +317,7 @@ fn nobody_is_in_one_of_no_groups_or_is_one_of_no_users() {
 fn five_thousand_groups_are_searched_and_a_denial_names_few_of_them() {
     let mut many: Vec<String> = (0..5000).map(|n| format!("group-{n}")).collect();
     let outsider = Identity {
-        groups: many.clone(),
+        groups: many.clone().into(),
         ..nobody()
     };
     let denial = groups(&["headscale"])
@@ -329,7 +329,7 @@ fn five_thousand_groups_are_searched_and_a_denial_names_few_of_them() {
     many.push("headscale".to_owned());
     assert_eq!(
         groups(&["headscale"]).decide(&Identity {
-            groups: many,
+            groups: many.into(),
             ..nobody()
         }),
         Ok(())

@@ -64,18 +64,18 @@ const FATES: &[(&str, What, &str)] = &[
     ("database", Stays, "headscale's own database"),
     (
         "acme_url",
-        Changed,
-        "certificates are headwarden's business now",
+        Carried,
+        "headwarden orders the certificate now, where headscale did",
     ),
     (
         "acme_email",
-        Changed,
-        "certificates are headwarden's business now",
+        Carried,
+        "headwarden orders the certificate now, where headscale did",
     ),
     (
         "tls_letsencrypt_hostname",
-        Changed,
-        "certificates are headwarden's business now",
+        Carried,
+        "headwarden orders the certificate now, where headscale did",
     ),
     (
         "tls_letsencrypt_cache_dir",
@@ -84,8 +84,8 @@ const FATES: &[(&str, What, &str)] = &[
     ),
     (
         "tls_letsencrypt_challenge_type",
-        Changed,
-        "certificates are headwarden's business now",
+        Carried,
+        "headwarden orders the certificate now, where headscale did",
     ),
     (
         "tls_letsencrypt_listen",

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 
 /// The tree, all keys in lower case.
 #[derive(Debug)]
-pub(super) struct Old(Value);
+pub(in crate::headscale) struct Old(Value);
 
 impl Old {
     /// Of a document.
-    pub(super) fn new(tree: Value) -> Self {
+    pub(in crate::headscale) fn new(tree: Value) -> Self {
         Self(lower(tree))
     }
 
@@ -21,14 +21,14 @@ impl Old {
     }
 
     /// A text that is not empty.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
+    pub(in crate::headscale) fn text(&self, key: &str) -> Option<String> {
         self.find(key)
             .and_then(text)
             .filter(|text| !text.trim().is_empty())
     }
 
     /// A flag.
-    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+    pub(in crate::headscale) fn flag(&self, key: &str) -> Option<bool> {
         match self.find(key)? {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) => text.to_ascii_lowercase().parse().ok(),
@@ -38,7 +38,7 @@ impl Old {
 
     /// A list of texts, or one text with commas or blanks between, as variables of the environment
     /// have it.
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
+    pub(in crate::headscale) fn list(&self, key: &str) -> Vec<String> {
         match self.find(key) {
             Some(Value::Array(values)) => values.iter().filter_map(text).collect(),
             Some(Value::String(text)) => {
@@ -53,7 +53,7 @@ impl Old {
     }
 
     /// A map of texts.
-    pub(super) fn map(&self, key: &str) -> Vec<(String, String)> {
+    pub(in crate::headscale) fn map(&self, key: &str) -> Vec<(String, String)> {
         let map = self.find(key).and_then(Value::as_object);
         let pairs = map.into_iter().flatten();
         pairs
@@ -62,7 +62,7 @@ impl Old {
     }
 
     /// Whether the key is there at all, with or without a value.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(in crate::headscale) fn has(&self, key: &str) -> bool {
         let found = key
             .split('.')
             .try_fold(&self.0, |value, name| value.get(name));
@@ -70,7 +70,7 @@ impl Old {
     }
 
     /// The path of everything that is no map, sorted.
-    pub(super) fn leaves(&self) -> Vec<String> {
+    pub(in crate::headscale) fn leaves(&self) -> Vec<String> {
         let mut leaves = Vec::new();
         collect(&self.0, "", &mut leaves);
         leaves

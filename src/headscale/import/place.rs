@@ -11,6 +11,8 @@ use super::old::Old;
 
 /// Ports of Headwarden's own that Headscale must not get.
 const OURS: [u16; 2] = [9181, 8181];
+/// The directory that Headscale asks unless it is told otherwise, and Headwarden too.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Who terminates TLS, seen from `server_url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +24,25 @@ pub(super) enum Tls {
         /// `tls_key_path`.
         key: String,
     },
-    /// Headscale did, with certificates that it asked for itself.
-    Acme,
+    /// Headscale did, with certificates that it ordered itself; Headwarden orders them now.
+    Acme(Acme),
     /// Something in front does.
     InFront,
     /// Nobody: `server_url` is plain http.
     Nobody,
+}
+
+/// What certificates are ordered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Acme {
+    /// `acme_url`, where that is not the default.
+    pub(super) directory_url: Option<String>,
+    /// `acme_email`.
+    pub(super) contact: Option<String>,
+    /// `tls_letsencrypt_hostname`.
+    pub(super) name: String,
+    /// `http-01` or `tls-alpn-01`.
+    pub(super) challenge: &'static str,
 }
 
 /// Where both listen.
@@ -69,7 +84,7 @@ impl Place {
         let (listen, was) = listen(old, notes);
         let tls = tls(old, secure, notes);
         let trusted_proxies = trusted_proxies(old, &tls, notes);
-        let plaintext = (tls == Tls::Acme && !is_tls_alpn(old) && listen.port() != 80)
+        let plaintext = (matches!(tls, Tls::Acme(_)) && !is_tls_alpn(old) && listen.port() != 80)
             .then(|| SocketAddr::new(listen.ip(), 80));
         let taken: Vec<u16> = [Some(listen.port()), plaintext.map(|it| it.port())]
             .into_iter()
@@ -133,11 +148,20 @@ fn tls(old: &Old, secure: bool, notes: &mut Notes) -> Tls {
     if let (Some(cert), Some(key)) = files {
         return Tls::Files { cert, key };
     }
-    if old.text("tls_letsencrypt_hostname").is_some() {
-        let text = "headscale asked for certificates itself: have another ACME client write \
-                    /etc/headwarden/tls.crt and /etc/headwarden/tls.key";
-        notes.add("tls_letsencrypt_hostname", What::ToDo, text);
-        return Tls::Acme;
+    if let Some(name) = old.text("tls_letsencrypt_hostname") {
+        let text = "headwarden orders the certificate now, from the same authority: read its terms \
+                    of service, to which headscale agreed by itself";
+        notes.add("headwarden: acme.terms_of_service_agreed", What::ToDo, text);
+        return Tls::Acme(Acme {
+            directory_url: old.text("acme_url").filter(|url| url != LETS_ENCRYPT),
+            contact: old.text("acme_email"),
+            name,
+            challenge: if is_tls_alpn(old) {
+                "tls-alpn-01"
+            } else {
+                "http-01"
+            },
+        });
     }
     if secure { Tls::InFront } else { Tls::Nobody }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::old::Old;
-use super::place::{Place, Tls};
+use super::place::{Acme, Place, Tls};
 use super::provider::{Provider, Secret};
 use crate::domain::text::{escaped_json, shown};
 
@@ -75,21 +75,18 @@ fn listeners(to: &mut Lines, place: &Place) {
             place.was
         ),
     );
-    let files = match &place.tls {
+    match &place.tls {
         Tls::Files { cert, key } => {
-            Some((cert.as_str(), key.as_str(), "Headscale's tls_cert_path"))
+            to.line("    tls:");
+            let cert = format!("      cert_path: {}", quoted(cert));
+            to.why(
+                &cert,
+                "Headscale's tls_cert_path; Headwarden's user must be able to read both",
+            );
+            to.line(&format!("      key_path: {}", quoted(key)));
         }
-        Tls::Acme => Some((
-            "/etc/headwarden/tls.crt",
-            "/etc/headwarden/tls.key",
-            "TO DO: have an ACME client write these",
-        )),
-        Tls::InFront | Tls::Nobody => None,
-    };
-    if let Some((cert, key, why)) = files {
-        to.line("    tls:");
-        to.why(&format!("      cert_path: {}", quoted(cert)), why);
-        to.line(&format!("      key_path: {}", quoted(key)));
+        Tls::Acme(_) => to.why("    tls: { acme: true }", "ordered as below"),
+        Tls::InFront | Tls::Nobody => {}
     }
     if let Some(plaintext) = place.plaintext {
         to.why(
@@ -104,6 +101,27 @@ fn listeners(to: &mut Lines, place: &Place) {
             "what stands in front; its X-Forwarded-For and -Proto count",
         );
     }
+    to.blank();
+    if let Tls::Acme(acme) = &place.tls {
+        orders(to, acme);
+    }
+}
+
+/// How certificates are ordered.
+fn orders(to: &mut Lines, acme: &Acme) {
+    to.line("acme:");
+    to.why(
+        "  terms_of_service_agreed: true",
+        "TO DO: read them; Headscale agreed by itself",
+    );
+    if let Some(url) = &acme.directory_url {
+        to.line(&format!("  directory_url: {}", quoted(url)));
+    }
+    if let Some(contact) = &acme.contact {
+        to.line(&format!("  contact: [{}]", quoted(contact)));
+    }
+    to.line(&format!("  names: [{}]", quoted(&acme.name)));
+    to.line(&format!("  challenge: {}", acme.challenge));
     to.blank();
 }
 
@@ -243,7 +261,7 @@ pub(super) fn headscale(name: &str, place: &Place, provider: &Provider) -> Strin
             to.why("tls_cert_path: \"\"", "Headwarden has the certificate now");
             to.line("tls_key_path: \"\"");
         }
-        Tls::Acme => to.why(
+        Tls::Acme(_) => to.why(
             "tls_letsencrypt_hostname: \"\"",
             "Headwarden has the certificate now",
         ),

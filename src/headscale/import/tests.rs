@@ -227,7 +227,7 @@ fn headwarden_takes_the_address_and_whoever_terminated_tls_is_known() {
             "https://hs.company",
             "listen_addr: ':https'\ntls_letsencrypt_hostname: hs.company\n",
             "[::]:443",
-            Some("/etc/headwarden/tls.crt"),
+            Some("acme"),
             &[],
         ),
         (
@@ -258,9 +258,9 @@ fn headwarden_takes_the_address_and_whoever_terminated_tls_is_known() {
         let cert = settings.listen[0]
             .tls
             .as_ref()
-            .and_then(|tls| match &tls.certificates {
-                Certificates::Files(files) => Some(files[0].cert_path.display().to_string()),
-                Certificates::Acme => None,
+            .map(|tls| match &tls.certificates {
+                Certificates::Files(files) => files[0].cert_path.display().to_string(),
+                Certificates::Acme => "acme".to_owned(),
             });
         assert_eq!(cert.as_deref(), tls, "{keys}");
         let networks: Vec<String> = settings
@@ -275,6 +275,59 @@ fn headwarden_takes_the_address_and_whoever_terminated_tls_is_known() {
         if tls.is_none() && url.starts_with("https") && !keys.contains("trusted") {
             assert_eq!(what(&made, "headwarden: trusted_proxies"), [What::ToDo]);
         }
+    }
+}
+
+#[test]
+fn certificates_are_ordered_as_headscale_ordered_them() {
+    for (keys, directory, contact, challenge, plaintext) in [
+        (
+            "",
+            "https://acme-v02.api.letsencrypt.org/directory",
+            None,
+            "Http01",
+            true,
+        ),
+        (
+            "acme_url: https://acme.company/directory\nacme_email: ops@acmecorp.net\n",
+            "https://acme.company/directory",
+            Some("ops@acmecorp.net"),
+            "Http01",
+            true,
+        ),
+        (
+            "tls_letsencrypt_challenge_type: TLS-ALPN-01\n",
+            "https://acme-v02.api.letsencrypt.org/directory",
+            None,
+            "TlsAlpn01",
+            false,
+        ),
+    ] {
+        let text = format!(
+            "server_url: https://hs.company\nlisten_addr: 0.0.0.0:443\n\
+             tls_letsencrypt_hostname: hs.company\n{keys}"
+        );
+        let made = made(&text);
+        let settings = load(&made);
+        let acme = settings.acme.unwrap();
+        assert_eq!(acme.directory_url, directory, "{keys}");
+        let named = acme.contact.first().map(String::as_str);
+        assert_eq!(
+            named.map(|it| it.trim_start_matches("mailto:")),
+            contact,
+            "{keys}"
+        );
+        assert_eq!(acme.names, ["hs.company"]);
+        assert_eq!(format!("{:?}", acme.challenge), challenge, "{keys}");
+        assert_eq!(settings.listen.len() == 2, plaintext, "{keys}");
+        assert!(
+            made.headscale.contains("tls_letsencrypt_hostname: \"\""),
+            "{keys}"
+        );
+        assert_eq!(
+            what(&made, "headwarden: acme.terms_of_service_agreed"),
+            [What::ToDo]
+        );
     }
 }
 

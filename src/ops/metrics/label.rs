@@ -185,6 +185,8 @@ label! {
         IssuerClient = "issuer_client",
         /// A request head that did not arrive in time.
         HeaderTimeout = "header_timeout",
+        /// Frames of HTTP/2 that cost a client nothing, or requests broken off.
+        Http2 = "http2",
     }
 }
 
@@ -259,6 +261,8 @@ label! {
 label! {
     /// A check of readiness.
     Check {
+        /// The process has begun to serve.
+        Startup = "startup",
         /// The process is not stopping.
         Shutdown = "shutdown",
         /// The provider is known.
@@ -269,6 +273,10 @@ label! {
         HeadscaleOidc = "headscale_oidc",
         /// The session store answers, where there is one.
         SessionStore = "session_store",
+        /// The certificates of the listeners are good.
+        Certificates = "certificates",
+        /// Those that are ordered arrive.
+        Acme = "acme",
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn rules(rules: &Rules, who: &Identity) -> RulesTold {
 /// A list of groups.
 pub(super) fn groups(list: &'static str, rules: &Rules, who: &Identity, wanted: &[String]) -> List {
     let fits = |one: &&String| rules.has_any_group(who, std::slice::from_ref(*one));
-    told(list, wanted, &who.groups, fits)
+    told(list, wanted, &who.groups.to_strings(), fits)
 }
 
 /// A list of e-mail addresses.

@@ -200,7 +200,7 @@ pub(super) fn person(who: &Identity) -> PersonTold {
         email: who.email.as_ref().map(|email| email.as_str().to_owned()),
         email_verified: who.email_verified,
         name: who.name.clone(),
-        groups: who.groups.clone(),
+        groups: who.groups.to_strings(),
     }
 }
 
@@ -234,6 +234,7 @@ pub(super) fn door(door: &Door) -> DoorTold {
         Door::Api(ApiKind::V1) => ("API v1", API),
         Door::Api(ApiKind::V2) => ("API v2", API),
         Door::Api(ApiKind::V2Token) => ("API v2 token endpoint", "whoever headscale gives a token"),
+        Door::Api(ApiKind::Grpc) => ("gRPC", "an API key that headscale checks"),
         Door::ApiDocs => (
             "the API's documentation",
             "a session with a role on the API",

@@ -10,6 +10,7 @@ use super::{Cause, Landed, Rechecks};
 use crate::domain::secret::Secret;
 use crate::domain::session::{Due, Session};
 use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
 use crate::oidc::{Known, Outage, RefreshError, Refreshed};
 use crate::ops::audit;
 use crate::ops::metrics::Refresh;
@@ -70,8 +71,8 @@ impl Rechecks {
         let known = Known {
             issuer: &live.session.identity.issuer,
             subject: &live.session.identity.subject,
-            id_token: &live.session.id_token,
-            refresh_token,
+            id_token: &live.session.id_token.unpack(),
+            refresh_token: &refresh_token.unpack(),
         };
         let provider = Arc::clone(&self.terms.load().provider);
         match provider.recheck(known).await {
@@ -136,7 +137,7 @@ impl Rechecks {
             let Some(now) = self.sessions.find_by_key(&live.key).await? else {
                 return Ok(Landed::Over);
             };
-            if token_of(&now.session) == token_of(&live.session) {
+            if now.session.refresh_token == live.session.refresh_token {
                 continue;
             }
             self.metrics.refreshed(Refresh::Elsewhere);
@@ -167,7 +168,7 @@ impl Rechecks {
         self.complain(reason, cause);
         if let Some(token) = rotated {
             let session = Session {
-                refresh_token: Some(token),
+                refresh_token: Some(Token::pack(&token)),
                 ..Session::clone(&live.session)
             };
             self.store(live, session).await?;
@@ -227,13 +228,6 @@ impl Rechecks {
     }
 }
 
-fn token_of(session: &Session) -> Option<&str> {
-    session
-        .refresh_token
-        .as_ref()
-        .map(|token| token.expose().as_str())
-}
-
 /// The session as it goes on: what the provider did not say stays, and so do the sign-in itself (when and
 /// how the person proved who they are) and its age.
 fn continued(before: &Session, news: Refreshed, now: Timestamp) -> Session {
@@ -244,11 +238,11 @@ fn continued(before: &Session, news: Refreshed, now: Timestamp) -> Session {
         session.provider_session = Some(sid);
     }
     if let Some((id_token, expires_at)) = news.id_token {
-        session.id_token = id_token;
+        session.id_token = Token::pack(&id_token);
         session.token_expires_at = expires_at;
     }
     if let Some(token) = news.refresh_token {
-        session.refresh_token = Some(token);
+        session.refresh_token = Some(Token::pack(&token));
     }
     session
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::live::State;
+use super::super::sessions::Sessions;
 use super::super::snapshot::Kept;
-use super::{Live, SessionKey, Sessions, State, lock};
+use super::{Live, Memory, SessionKey};
 
 /// How long the beginning of a session waits for the other process to know of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,74 +47,89 @@ impl Sessions {
     /// From now on another process hears of every change. Not for sessions that replicas share: it finds
     /// them where this one does.
     pub fn tell(&self, kin: Kin) {
-        if self.shared.is_none() {
-            self.kin.store(Some(Arc::new(kin)));
+        if let Some(memory) = self.kept_here() {
+            memory.kin.store(Some(Arc::new(kin)));
         }
     }
 
     /// There is no other process any more.
     pub fn tell_nobody(&self) {
-        self.kin.store(None);
+        if let Some(memory) = self.kept_here() {
+            memory.kin.store(None);
+        }
     }
 
     /// The names of all sessions that are kept here, and not in a store that replicas share.
     pub fn names(&self) -> Vec<SessionKey> {
-        if self.shared.is_some() {
+        let Some(memory) = self.kept_here() else {
             return Vec::new();
-        }
-        self.live.iter().map(|(key, _)| *key).collect()
+        };
+        memory.live.iter().map(|(_, entry)| *entry.key()).collect()
     }
 
     /// The session of this name as bytes for another process, if it may still be used. They hold its tokens.
     pub fn to_bytes(&self, key: &SessionKey) -> Option<Vec<u8>> {
-        let live = self.fresh(key, self.clock.now())?;
-        to_bytes(&live)
+        to_bytes(&self.kept_here()?.find_by_key(key)?)
     }
 
     /// Takes over a session that the other process has begun, or had when it was asked for all of them.
     /// False if it cannot be used.
     pub fn hear_of_new(&self, bytes: &[u8]) -> bool {
-        let Some((kept, state)) = from_bytes(bytes) else {
-            return false;
-        };
-        let key = kept.key;
-        if self.live.contains_key(&key) {
-            return self.hear_of_update(bytes);
-        }
-        let taken = self.put_back(vec![kept]) == 1;
-        if let Some(entry) = self.live.get(&key) {
-            *lock(&entry.state) = state;
-        }
-        taken
+        let heard = self.kept_here().zip(from_bytes(bytes));
+        heard.is_some_and(|(memory, (kept, state))| memory.hear_of_new(kept, state))
     }
 
     /// Takes over what the other process knows of a session that is known here. False if it is not.
     pub fn hear_of_update(&self, bytes: &[u8]) -> bool {
-        let Some((kept, state)) = from_bytes(bytes) else {
-            return false;
-        };
-        let Some(entry) = self.live.get(&kept.key) else {
-            return false;
-        };
-        let before = entry.session.swap(Arc::clone(&kept.session));
-        *lock(&entry.state) = state;
-        if before.provider_session != kept.session.provider_session {
-            self.index.refile(kept.key, &before, &kept.session);
-        }
-        self.forget_unless_kept(&entry.live());
-        true
+        let heard = self.kept_here().zip(from_bytes(bytes));
+        heard.is_some_and(|(memory, (kept, state))| memory.hear_of_update(kept, state))
     }
 
     /// Ends a session that the other process has ended.
     pub fn hear_of_end(&self, key: &SessionKey) {
-        self.live.remove(key);
+        if let Some(memory) = self.kept_here()
+            && memory.entry(key).is_some()
+        {
+            memory.live.invalidate(&key.number());
+        }
+    }
+}
+
+impl Memory {
+    fn hear_of_new(&self, kept: Kept, state: State) -> bool {
+        let key = kept.key;
+        if self.entry(&key).is_some() {
+            return self.hear_of_update(kept, state);
+        }
+        let taken = self.put_back(vec![kept]) == 1;
+        if let Some(entry) = self.entry(&key) {
+            entry.remember(state);
+        }
+        taken
     }
 
-    pub(super) async fn tell_began(&self, live: &Live) {
+    fn hear_of_update(&self, kept: Kept, state: State) -> bool {
+        let Some(entry) = self.entry(&kept.key) else {
+            return false;
+        };
+        let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
+        let before = entry.session.swap(Arc::new(session));
+        entry.remember(state);
+        let live = entry.live();
+        if before.provider_session != live.session.provider_session {
+            self.index.refile(&live.key, &before, &live.session);
+        }
+        self.forget_unless_kept(&live);
+        true
+    }
+
+    /// Tells the other process, if there is one, of a session that has begun, and waits until it knows.
+    pub(in crate::session) async fn tell_began(&self, live: &Live) {
         self.tell_bytes(live, Change::Began).await;
     }
 
-    pub(super) async fn tell_updated(&self, live: &Live) {
+    /// The same of one that has changed.
+    pub(in crate::session) async fn tell_updated(&self, live: &Live) {
         self.tell_bytes(live, Change::Updated).await;
     }
 
@@ -147,7 +164,10 @@ impl Sessions {
 
 /// The state's length and text, and then the session.
 fn to_bytes(live: &Live) -> Option<Vec<u8>> {
-    let state = serde_json::to_vec(&*lock(&live.entry.state)).ok()?;
+    let state = live
+        .entry
+        .with_state(|state| serde_json::to_vec(state))
+        .ok()?;
     let mut bytes = u32::try_from(state.len()).ok()?.to_be_bytes().to_vec();
     bytes.extend(state);
     bytes.extend(Kept::from(live).to_bytes());

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::domain::identity::ProviderSession;
 use crate::ops::entropy::SystemRandom;
 use crate::session::testing::{START, SetClock, ready, session};
+use crate::session::{Sessions, State};
 
 const HOUR: i64 = 3600;
 const LIMITS: Limits = Limits {
@@ -31,26 +33,11 @@ fn store(capacity: u64) -> (Sessions, Arc<SetClock>) {
 fn assert_consistent(sessions: &Sessions) {
     let kept = usize::try_from(sessions.len()).unwrap();
     let with_sid = sessions
+        .memory()
         .live
         .iter()
         .filter(|(_, l)| l.session.load().provider_session.is_some());
-    assert_eq!(sessions.index.sizes(), (kept, with_sid.count()));
-}
-
-/// Of sessions that replicas share, nobody has to look one up for that.
-#[test]
-fn what_is_open_ends_with_the_limits_of_its_session_wherever_that_is_kept() {
-    let (sessions, _) = store(10);
-    let start = Timestamp::from_unix(START);
-    for (hours, stays) in [(0, true), (7, true), (9, false), (24 * 8, false)] {
-        let (_, live) = ready(sessions.start(session("ada", None))).unwrap();
-        let mut end = live.end();
-        let now = start.plus(Duration::from_hours(hours));
-        let left = sessions.let_go_of_old(vec![live], now);
-        assert_eq!(left.len(), usize::from(stays), "{hours} h");
-        let open = end.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty);
-        assert_eq!(open, stays, "{hours} h");
-    }
+    assert_eq!(sessions.memory().index.sizes(), (kept, with_sid.count()));
 }
 
 #[test]
@@ -328,7 +315,7 @@ fn a_wall_clock_that_stands_still_cannot_keep_a_session_for_ever() {
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
     let (id, live) = ready(sessions.start(session("dominic", None))).unwrap();
     assert!(
-        sessions.live.get(&live.key).is_none(),
+        sessions.memory().live.get(&live.key.number()).is_none(),
         "the store's own clock is the second judge"
     );
     assert!(ready(sessions.find(&id)).unwrap().is_none());
@@ -530,7 +517,7 @@ fn sign_ins_look_ups_and_logouts_at_once_leave_nothing_behind() {
         ready(sessions.end_subject(&Subject::new(format!("user-{user}")))).unwrap();
     }
     assert!(sessions.is_empty());
-    assert_eq!(sessions.index.sizes(), (0, 0));
+    assert_eq!(sessions.memory().index.sizes(), (0, 0));
 }
 
 #[test]
@@ -561,7 +548,7 @@ fn limits_of_many_years_are_not_shortened() {
     };
     let clock = Arc::new(SetClock::new());
     let sessions = Sessions::new(limits, 10, clock, Arc::new(SystemRandom::new()));
-    let policy = sessions.live.policy();
+    let policy = sessions.memory().live.policy();
     assert_eq!(policy.time_to_idle(), Some(limits.idle));
     assert_eq!(policy.time_to_live(), Some(limits.lifetime));
 }
@@ -602,7 +589,7 @@ fn an_update_shows_at_the_next_look_under_the_same_name_and_keeps_the_limits() {
     clock.set(7 * 24 * HOUR - 1);
     live.entry.used(clock.now());
     let mut changed = session("dominic", Some("s2"));
-    changed.identity.groups = vec!["new".to_owned()];
+    changed.identity.groups = vec!["new".to_owned()].into();
     changed.checked_at = clock.now();
     let after = ready(sessions.update(&live, changed)).unwrap().unwrap();
     assert_eq!((after.key, after.last_used()), (live.key, live.last_used()));
@@ -709,4 +696,54 @@ fn everything_can_be_listed_and_ended_at_once() {
     clock.set(8 * HOUR);
     assert!(ready(sessions.of_subject(&dominic)).unwrap().is_empty());
     assert_consistent(&sessions);
+}
+
+/// A key that begins like another one's: such a session is not that one.
+#[test]
+fn a_session_is_told_from_another_one_whose_key_begins_alike() {
+    let (sessions, clock) = store(10);
+    let key = |last: u8| {
+        let mut bytes = [7; SessionKey::LENGTH];
+        bytes[SessionKey::LENGTH - 1] = last;
+        SessionKey::from_bytes(&bytes).unwrap()
+    };
+    assert_eq!(key(1).number(), key(2).number());
+    let kept = Kept {
+        key: key(1),
+        last_used: clock.now(),
+        session: Arc::new(session("ada", None)),
+    };
+    assert_eq!(sessions.put_back(vec![kept]), 1);
+    assert!(ready(sessions.find_by_key(&key(2))).unwrap().is_none());
+    assert!(ready(sessions.end(&key(2))).unwrap().is_none());
+    assert!(ready(sessions.find_by_key(&key(1))).unwrap().is_some());
+    assert!(ready(sessions.end(&key(1))).unwrap().is_some());
+    assert_consistent(&sessions);
+}
+
+#[test]
+fn what_a_session_remembered_takes_no_room_when_it_is_used_up() {
+    let (sessions, clock) = store(10);
+    let (_, live) = ready(sessions.start(session("ada", None))).unwrap();
+    assert!(!live.entry.remembers());
+    let (random, now) = (SystemRandom::new(), clock.now());
+    let asked = crate::session::Purpose::Sessions;
+    let token = ready(sessions.with_state(&live, |state| {
+        state.confirmations.issue(asked, None, &random, now)
+    }))
+    .unwrap();
+    assert!(live.entry.remembers());
+    let taken = ready(sessions.with_state(&live, |state| {
+        state.confirmations.take(asked, None, &token, now)
+    }));
+    assert_eq!(taken, Ok(true));
+    assert!(!live.entry.remembers());
+}
+
+/// Of 2 KB for a session in memory, what is not its texts and tokens. Who makes it larger should know, and
+/// measure (`session_memory`).
+#[test]
+fn a_session_is_no_larger_than_it_has_to_be() {
+    assert!(size_of::<Session>() <= 304, "{}", size_of::<Session>());
+    assert!(size_of::<Entry>() <= 112, "{}", size_of::<Entry>());
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use redis::cmd;
 
-use super::super::memory::StoreAway;
+use super::super::sessions::StoreAway;
 use super::super::shared::{SharedStore, Subscription, When};
 use super::messages::Messages;
 use super::{Redis, scripts};

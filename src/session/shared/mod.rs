@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::memory::StoreAway;
+use super::sessions::StoreAway;
 
 pub use sessions::{AgreeError, Held, MOST_LOGGED, SharedSessions, SharedSettings};
 

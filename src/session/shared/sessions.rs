@@ -21,7 +21,7 @@ use super::SharedStore;
 use super::front::Front;
 use super::names::Names;
 use crate::domain::random::Random;
-use crate::domain::session::{Limits, Session};
+use crate::domain::session::{Age, Limits, Session};
 use crate::domain::time::{Clock, Timestamp};
 
 pub use self::holding::{AgreeError, Held, MOST_LOGGED};
@@ -124,6 +124,11 @@ impl SharedSessions {
         }
     }
 
+    /// How long each may live.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How many sessions the memory in front holds.
     pub fn len(&self) -> usize {
         self.front.len()
@@ -139,9 +144,18 @@ impl SharedSessions {
         self.front.is_listening() && self.may_serve().is_ok()
     }
 
-    /// The sessions that something open in this process hangs on.
+    /// The sessions within their limits that something open in this process hangs on. What hangs on the
+    /// others ends; that they are over is found out by whoever looks them up.
     pub fn followed(&self) -> Vec<Live> {
-        self.front.followed()
+        let mut followed = self.front.followed();
+        followed.retain(|live| {
+            let fresh = self.age(live) == Age::Fresh;
+            if !fresh {
+                live.let_go();
+            }
+            fresh
+        });
+        followed
     }
 
     pub(super) fn sweep(&self) {

@@ -13,6 +13,7 @@ use super::super::{KeyRing, Live, SessionId, SessionKey, StoreAway};
 use super::front::TRUST;
 use super::in_process::{InProcess, Server};
 use super::{SharedSessions, SharedSettings};
+use crate::domain::departure::Departure;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::session::Limits;
@@ -117,6 +118,16 @@ impl Replica {
     }
 }
 
+impl SharedSessions {
+    async fn end_subject(&self, subject: &Subject) -> Result<usize, StoreAway> {
+        self.end_departed(&Departure::Person(subject.clone())).await
+    }
+
+    async fn end_provider_session(&self, sid: &ProviderSession) -> Result<usize, StoreAway> {
+        self.end_departed(&Departure::Session(sid.clone())).await
+    }
+}
+
 fn replicas<const N: usize>() -> (Arc<Server>, [Replica; N]) {
     let server = Arc::new(Server::default());
     let all = [(); N].map(|()| Replica::start(&server));
@@ -214,7 +225,7 @@ fn an_answer_that_a_revocation_overtook_is_not_taken_in() {
 fn an_answer_that_a_change_overtook_is_asked_for_again() {
     let (found, two, id) = overtaken(|one, two, live| {
         let mut changed = (*live.session).clone();
-        changed.identity.groups = vec!["new".to_owned()];
+        changed.identity.groups = vec!["new".to_owned()].into();
         ready(one.sessions.update(live, changed)).unwrap().unwrap();
         ready(
             two.sessions
@@ -250,7 +261,7 @@ fn an_update_is_seen_by_all_and_files_a_new_sid() {
     assert!(two.is_alive(&id));
     let mut changed = (*live.session).clone();
     changed.provider_session = Some(ProviderSession::new("new"));
-    changed.identity.groups = vec!["a".to_owned()];
+    changed.identity.groups = vec!["a".to_owned()].into();
     let live = ready(one.sessions.update(&live, changed)).unwrap().unwrap();
     assert_eq!(live.session.identity.groups, ["a"]);
     two.hear(&server);
@@ -755,4 +766,19 @@ fn nothing_in_the_store_or_in_a_message_can_be_read() {
         assert!(!shown.contains(secret), "{secret}");
     }
     assert!(!format!("{:?} {:?}", one.sessions, live).contains("dominic"));
+}
+
+/// Nobody has to look a session up for that.
+#[test]
+fn what_is_open_ends_with_the_limits_of_its_session() {
+    for (hours, stays) in [(0, true), (7, true), (9, false), (24 * 8, false)] {
+        let (server, [one]) = replicas();
+        let (_, live) = one.begin("ada", None);
+        let mut end = live.end();
+        server.pass(Duration::from_hours(hours));
+        let left = one.sessions.followed();
+        assert_eq!(left.len(), usize::from(stays), "{hours} h");
+        let open = end.try_recv() == Err(TryRecvError::Empty);
+        assert_eq!(open, stays, "{hours} h");
+    }
 }

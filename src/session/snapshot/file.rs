@@ -27,8 +27,18 @@ pub enum SnapshotError {
         /// The system's reason, or what is wrong with what was read.
         source: io::Error,
     },
+    /// It was not used, and could not be removed.
+    #[error("cannot remove the session snapshot {}: {source}; {left}", path.display())]
+    Stuck {
+        /// The file.
+        path: PathBuf,
+        /// What became of it, or what is to be done.
+        left: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Somebody else may have read or changed it. It is left where it is.
-    #[error("the session snapshot {} has mode {mode:04o}, so that others may use it; it must be 0600", path.display())]
+    #[error("the session snapshot {} has mode {mode:04o}, so that others may use it; it must be 0600. It stays there until the next planned stop replaces it", path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -36,7 +46,7 @@ pub enum SnapshotError {
         mode: u32,
     },
     /// It is nothing that we wrote. It is left where it is.
-    #[error("the session snapshot {} is not used: {reason}", path.display())]
+    #[error("the session snapshot {} is not used: {reason}. It stays there", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -76,11 +86,26 @@ impl Snapshot {
         let Some(file) = self.open(most)? else {
             return Ok(Vec::new());
         };
-        fs::remove_file(&self.path)
-            .and_then(|()| sync_directory(&self.path))
-            .map_err(|source| self.failed("remove", source))?;
+        let removed = fs::remove_file(&self.path).and_then(|()| sync_directory(&self.path));
+        removed.map_err(|source| self.is_stuck(source))?;
         self.decode(&mut BufReader::new(file), now, most)
             .map_err(|source| self.failed("read", source))
+    }
+
+    /// What cannot be taken away is not used, now or later: another start would bring back who was signed
+    /// out since. So it is emptied, where that is possible.
+    pub(super) fn is_stuck(&self, source: io::Error) -> SnapshotError {
+        let emptied = OpenOptions::new().write(true).open(&self.path);
+        let emptied = emptied.and_then(|file| file.set_len(0).and_then(|()| file.sync_all()));
+        SnapshotError::Stuck {
+            path: self.path.clone(),
+            left: if emptied.is_ok() {
+                "it was emptied instead"
+            } else {
+                "remove it before the next start, which would take it for its own"
+            },
+            source,
+        }
     }
 
     /// Whether a snapshot could be written when the process ends.

@@ -414,3 +414,24 @@ fn where_nothing_can_be_written_it_is_said_at_the_start_and_at_the_end() {
     }
     assert!(snapshot.take(NOW, MOST).unwrap().is_empty());
 }
+
+#[test]
+fn a_snapshot_that_cannot_be_removed_is_emptied_and_not_used_by_a_later_start() {
+    let place = Place::new();
+    place.snapshot.write(NOW, &few()).unwrap();
+    let busy = || std::io::Error::from(std::io::ErrorKind::ResourceBusy);
+    let told = place.snapshot.is_stuck(busy()).to_string();
+    let path = place.path().display().to_string();
+    assert!(told.contains(&path) && told.contains("emptied"), "{told}");
+    assert_eq!(fs::metadata(place.path()).unwrap().len(), 0);
+    assert!(matches!(
+        place.snapshot.take(NOW, MOST),
+        Err(SnapshotError::Io { action: "read", .. })
+    ));
+    // Where it cannot be emptied either, somebody has to.
+    let told = place.snapshot.is_stuck(busy()).to_string();
+    assert!(
+        told.contains(&path) && told.contains("before the next start"),
+        "{told}"
+    );
+}

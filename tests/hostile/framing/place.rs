@@ -40,6 +40,7 @@ impl Place {
             ui.url()
         );
         let stage = Stage::start_with(|_| More {
+            listen: "    http2: true\n",
             sign_in,
             headscale: "  api_key: hskey-api-standin\n  verify_from: [127.0.0.0/8]\n",
             top: Box::leak(more.into_boxed_str()),

@@ -290,7 +290,7 @@ fn http2(flood: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn http_2_is_not_spoken_and_its_floods_meet_one_400() {
+fn http_2_is_not_spoken_where_nobody_agreed_on_it_and_its_floods_meet_one_400() {
     let secure = Secure::start(NO_LIMITS);
     // GET / and its reset; a head without end; empty settings and pings.
     let reset = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
@@ -314,10 +314,12 @@ fn http_2_is_not_spoken_and_its_floods_meet_one_400() {
     }
     let key = b"GET /key?v=140 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for (offered, speaks) in [
-        (&["h2", "http/1.1"][..], true),
+        (&["http/1.1", "http/1.0"][..], true),
         (&["http/1.1"], true),
         (&[], true),
+        // What is spoken then is no HTTP/1.1.
         (&["h2"], false),
+        (&["h2", "http/1.1"], false),
         (&["h2c"], false),
         (&["spdy/3.1"], false),
     ] {

@@ -45,6 +45,7 @@ impl Scene {
             OPENED[0], OPENED[1]
         );
         let stage = Stage::start_with(|_| More {
+            listen: "    http2: true\n",
             headscale: "  verify_from: [127.0.0.0/8]\n",
             top: top.leak(),
             ..More::default()

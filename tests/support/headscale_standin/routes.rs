@@ -181,6 +181,12 @@ fn api(seen: &Seen, state: &State, version: u32) -> Reply {
     }
     match (seen.method.as_str(), path) {
         ("GET", "/api/v1/user") => Reply::json(200, &json!({ "users": users(state) })),
+        ("GET", "/api/v1/apikey") => {
+            // The public part of a key, as Headscale shows it.
+            let prefix = format!("{}***", state.options.api_key.get(..13).unwrap_or_default());
+            let key = json!({ "id": "1", "prefix": prefix, "expiration": "2099-01-01T00:00:00Z" });
+            Reply::json(200, &json!({ "apiKeys": [key] }))
+        }
         ("GET", "/api/v1/node") => {
             let nodes: Vec<Value> = state.nodes.iter().zip(1_u32..).map(node).collect();
             Reply::json(200, &json!({ "nodes": nodes }))

@@ -136,7 +136,7 @@ async fn whoever_is_revoked_is_out_here_with_every_session_also_where_the_store_
     };
     let shared = Arc::<Store>::clone(&store) as Arc<dyn SharedStore>;
     let shared = SharedSessions::new(shared, &settings, keys, fixed.clone(), random.clone());
-    let sessions = Sessions::new(LIMITS, 100, fixed, random.clone()).shared(Arc::new(shared));
+    let sessions = Sessions::shared(Arc::new(shared));
     let desk = Desk {
         sessions: Arc::new(sessions),
         random,

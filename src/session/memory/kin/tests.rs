@@ -93,7 +93,12 @@ async fn what_ends_in_one_ends_in_the_other_and_whatever_hangs_on_it() {
 async fn all_of_a_session_goes_over_and_nothing_else_does() {
     let (old, new) = (sessions(), sessions());
     let (id, live) = old.start(session("mia", None)).await.unwrap();
-    let remembered = serde_json::to_string(&*lock(&live.entry.state)).unwrap();
+    let remembered = serde_json::to_string(
+        &live
+            .entry
+            .with_state(|state| serde_json::to_value(state).unwrap()),
+    )
+    .unwrap();
     let bytes: Vec<_> = old
         .names()
         .iter()
@@ -103,7 +108,12 @@ async fn all_of_a_session_goes_over_and_nothing_else_does() {
     assert!(new.hear_of_new(&bytes[0]));
     let there = new.find(&id).await.unwrap().unwrap();
     assert_eq!(
-        serde_json::to_string(&*lock(&there.entry.state)).unwrap(),
+        serde_json::to_string(
+            &there
+                .entry
+                .with_state(|state| serde_json::to_value(state).unwrap())
+        )
+        .unwrap(),
         remembered
     );
     for wrong in [

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::super::StoreAway;
+use super::super::super::departures;
 use super::super::super::id::SessionKey;
 use super::super::message::Message;
 use super::super::over::Debt;
 use super::{BURIED, SharedSessions};
 use crate::domain::departure::Departure;
-use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::session::Session;
 
 /// Whose sessions end together.
@@ -111,22 +111,6 @@ impl SharedSessions {
         self.end_all(Whose::Of(departure)).await
     }
 
-    /// See [`super::super::super::Sessions::end_subject`].
-    pub(in super::super::super) async fn end_subject(
-        &self,
-        subject: &Subject,
-    ) -> Result<usize, StoreAway> {
-        self.end_departed(&Departure::Person(subject.clone())).await
-    }
-
-    /// See [`super::super::super::Sessions::end_provider_session`].
-    pub(in super::super::super) async fn end_provider_session(
-        &self,
-        sid: &ProviderSession,
-    ) -> Result<usize, StoreAway> {
-        self.end_departed(&Departure::Session(sid.clone())).await
-    }
-
     /// See [`super::super::super::Sessions::end_every`].
     pub(in super::super::super) async fn end_every(&self) -> Result<usize, StoreAway> {
         self.end_all(Whose::Everybody).await
@@ -221,6 +205,8 @@ impl SharedSessions {
                     self.end_known(Whose::Everybody).await;
                 }
                 Debt::Left(departure) => {
+                    // Once more: whoever is signing in meanwhile looks for it since they began.
+                    departures::note(self, departure).await?;
                     self.end_listed(Whose::Of(departure)).await?;
                     self.end_known(Whose::Of(departure)).await;
                 }

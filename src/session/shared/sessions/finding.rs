@@ -95,7 +95,7 @@ impl SharedSessions {
         Ok(self.front().confirm(*key, session, last_used, asked))
     }
 
-    fn age(&self, live: &Live) -> Age {
+    pub(super) fn age(&self, live: &Live) -> Age {
         let now = self.clock.now();
         self.limits
             .age(live.session.started_at, live.last_used(), now)

@@ -308,7 +308,7 @@ impl World {
             "{n} is refreshed at {at} from what is not the newest"
         );
         let mut session = (*live.session).clone();
-        session.identity.groups.push("again".to_owned());
+        session.identity.groups = vec!["again".to_owned(); before + 1].into();
         if let Ok(Some(_)) = ready(sessions.update(&live, session)) {
             self.written.insert(n, before + 1);
         }

@@ -143,7 +143,7 @@ fn an_answer_that_something_overtook_is_newer_than_what_was_remembered() {
     let other = SessionKey::from_bytes(&[9; 32]).unwrap();
     let there = ready(two.sessions.find_by_key(&live.key)).unwrap().unwrap();
     let mut changed = (*there.session).clone();
-    changed.identity.groups = vec!["new".to_owned()];
+    changed.identity.groups = vec!["new".to_owned()].into();
     ready(one.sessions.update(&live, changed)).unwrap().unwrap();
     // Nobody told it; whoever refreshes asks.
     let held = ready(two.sessions.hold_refresh(&live.key)).unwrap();
@@ -170,7 +170,7 @@ fn of_two_answers_the_one_that_was_asked_for_later_counts() {
     assert!(early.as_mut().poll(&mut context).is_pending());
     two.way.slow(false);
     let mut changed = (*live.session).clone();
-    changed.identity.groups = vec!["new".to_owned()];
+    changed.identity.groups = vec!["new".to_owned()].into();
     ready(one.sessions.update(&live, changed)).unwrap().unwrap();
     let groups = || {
         let found = ready(two.sessions.find_by_key(&live.key)).unwrap().unwrap();
@@ -383,5 +383,31 @@ fn a_refresh_does_not_move_to_a_session_that_ended_at_the_provider() {
         assert_eq!(updated.is_some(), goes_on, "{sid}");
         two.hear(&server);
         assert_eq!(two.is_alive(&id), goes_on, "{sid}");
+    }
+}
+
+/// A sign-in that had redeemed its code, and lists its session after the debts were paid, finds what came
+/// late all the same.
+#[test]
+fn a_departure_that_is_paid_late_counts_for_the_sign_ins_that_are_on_their_way_then() {
+    let (_, [one, two]) = replicas();
+    let departures = Departures::new(10).shared(Arc::clone(&two.sessions));
+    for departure in [
+        Departure::Person(dominic()),
+        Departure::Session(ProviderSession::new("sid")),
+        Departure::SessionOf(ProviderSession::new("sid"), dominic()),
+    ] {
+        let before = ready(departures.moment()).unwrap();
+        one.way.cut(true);
+        assert!(ready(one.sessions.end_departed(&departure)).is_err());
+        one.way.cut(false);
+        ready(one.sessions.pay()).unwrap();
+        let (_, live) = two.begin("dominic", Some("sid"));
+        let ended = ready(departures.ended_since(before, &live.session));
+        assert_eq!(ended, Ok(true), "{departure:?}");
+        let (_, other) = two.begin("mia", Some("other"));
+        let ended = ready(departures.ended_since(before, &other.session));
+        assert_eq!(ended, Ok(false), "{departure:?}");
+        ready(two.sessions.end_every()).unwrap();
     }
 }
