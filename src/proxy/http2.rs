@@ -168,7 +168,8 @@ impl Client<'_> {
         let Ok(Ok(mut client)) = timeout(limits.header_timeout, greeting).await else {
             return End::Over;
         };
-        let mut stopping = self.front.drain.stopping();
+        // Also where another process has taken over, or will be asked instead.
+        let mut stopping = self.front.drain.leaving();
         let mut malformed = 0;
         loop {
             let accepted = tokio::select! {
