@@ -78,6 +78,12 @@ impl Live {
         self.entry.last_used()
     }
 
+    /// The same session as it is by now.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        self.entry.live()
+    }
+
     /// Ready when the session has ended, or when nobody here would hear of its end: for what lasts longer
     /// than a request. A follower is not a use.
     pub fn end(&self) -> oneshot::Receiver<()> {
@@ -142,11 +148,6 @@ impl Entry {
         self.last_used.store(now.unix(), Ordering::Relaxed);
     }
 
-    /// Puts what another process remembers in place of what is remembered here.
-    pub(super) fn set_state(&self, state: State) {
-        *lock(&self.state) = (!state.is_empty()).then(|| Box::new(state));
-    }
-
     /// Changes what it remembers, while nobody else can.
     pub(super) fn with_state<R>(&self, mut change: impl FnMut(&mut State) -> R) -> R {
         let mut state = lock(&self.state);
@@ -155,6 +156,11 @@ impl Entry {
             *state = None;
         }
         result
+    }
+
+    /// Remembers `state`, in place of what it remembered.
+    pub(super) fn remember(&self, state: State) {
+        *lock(&self.state) = (!state.is_empty()).then(|| Box::new(state));
     }
 
     /// Tells everybody who follows it.

@@ -104,7 +104,7 @@ impl Memory {
         }
         let taken = self.put_back(vec![kept]) == 1;
         if let Some(entry) = self.entry(&key) {
-            entry.set_state(state);
+            entry.remember(state);
         }
         taken
     }
@@ -115,7 +115,7 @@ impl Memory {
         };
         let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
         let before = entry.session.swap(Arc::new(session));
-        entry.set_state(state);
+        entry.remember(state);
         let live = entry.live();
         if before.provider_session != live.session.provider_session {
             self.index.refile(&kept.key, &before, &live.session);
