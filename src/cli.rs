@@ -108,7 +108,9 @@ pub fn run() -> ExitCode {
         // What needs no configuration, or says itself what is wrong with it.
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
-        Command::ConfigSchema => say(crate::config::schema().trim_end()).map(|()| ExitCode::SUCCESS),
+        Command::ConfigSchema => {
+            say(crate::config::schema().trim_end()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Import(import) => import.run(),
         Command::Check { json } => check::run(&cli.config, &environment, json),
         Command::Doctor(doctor) => doctor.run(&cli.config, &environment),

@@ -18,6 +18,13 @@ const ENTRIES: &[Entry] = &[
         meaning: "Headscale's listener.",
     },
     Entry {
+        key: "headscale.grpc_url",
+        default: Told("none"),
+        allowed: Any,
+        example: "https://headscale.internal:50443",
+        meaning: "Headscale's `grpc_listen_addr`, up to 0.29: `http://` with `grpc_allow_insecure` (HTTP/2 with prior knowledge), else `https://`. Calls to its service that bring an API key are passed on to it ([HTTP/2](http2.md#grpc)).",
+    },
+    Entry {
         key: "headscale.ca_path",
         default: Told("the system's"),
         allowed: Any,

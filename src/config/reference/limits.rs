@@ -15,7 +15,7 @@ const ENTRIES: &[Entry] = &[
         default: Is("512"),
         allowed: Any,
         example: "512",
-        meaning: "Concurrent connections; all of an IPv6 /48 together have eight times as many. One more hears a 429 on plaintext, and is closed behind TLS.",
+        meaning: "Concurrent connections; all of an IPv6 /48 together have eight times as many. One more hears a 429 on plaintext, and is closed behind TLS. A request of HTTP/2 counts as a connection while it is under way; one more is refused unbegun.",
     },
     Entry {
         key: "limits.tunnels_per_minute",
@@ -71,7 +71,7 @@ const ENTRIES: &[Entry] = &[
         default: Is("10s"),
         allowed: Any,
         example: "10s",
-        meaning: "From accepting a connection to the end of a request's head.",
+        meaning: "From accepting a connection to the end of a request's head; of HTTP/2, to the first request, and from the beginning of a list of fields to its end.",
     },
     Entry {
         key: "limits.keepalive_timeout",

@@ -39,6 +39,13 @@ const ENTRIES: &[Entry] = &[
         meaning: "Where to bind.",
     },
     Entry {
+        key: "listen[].http2",
+        default: Told("`true` with `tls`, else `false`"),
+        allowed: Any,
+        example: "true",
+        meaning: "HTTP/2 as well: over TLS for clients that choose it by ALPN, on plaintext for those that begin with its preface (a load balancer that speaks h2c).",
+    },
+    Entry {
         key: "listen[].proxy_protocol",
         default: Is("none"),
         allowed: OneOf(&["none", "required"]),
@@ -261,6 +268,13 @@ const ENTRIES: &[Entry] = &[
         allowed: OneOf(&["human", "json"]),
         example: "json",
         meaning: "`human` or `json`, to standard error.",
+    },
+    Entry {
+        key: "reload.watch",
+        default: Is("true"),
+        allowed: Any,
+        example: "true",
+        meaning: "Read the configuration again when it, a secret or a CA bundle changes; `false`: on SIGHUP only. [What counts at once](reload.md).",
     },
     Entry {
         key: "log.level",
