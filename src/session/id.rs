@@ -84,8 +84,11 @@ impl SessionKey {
 
     /// Its first 64 bits, to tell sessions apart where a number is needed.
     pub const fn number(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        match self.0.first_chunk() {
+            Some(number) => u64::from_be_bytes(*number),
+            // A key is longer.
+            None => 0,
+        }
     }
 
     /// Reads what [`SessionKey::to_hex`] wrote.

@@ -133,8 +133,8 @@ impl Index {
 }
 
 fn name(text: &str) -> Name {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(text.as_bytes());
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let hash = sha256(text.as_bytes());
+    hash.first_chunk().copied().map_or(0, u64::from_be_bytes)
 }
 
 fn add_to<'a>(table: &'a mut HashMap<Name, Keys>, at: &str, key: u64) -> &'a mut Keys {

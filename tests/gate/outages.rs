@@ -347,6 +347,7 @@ fn the_operators_listener_names_each_check() {
         "headscale_oidc=pass",
         "provider=pass",
         "shutdown=pass",
+        "startup=pass",
     ];
     assert_eq!((status, checks), (200, all.map(str::to_owned).to_vec()));
     let health = probe(&stage.house.plan, "GET", "/healthz");
@@ -366,6 +367,7 @@ fn the_operators_listener_names_each_check() {
     assert!(why.contains("restart headscale"), "{why}");
     for (method, path, status) in [
         ("GET", "/livez", 200),
+        ("GET", "/startupz", 200),
         ("HEAD", "/healthz", 200),
         ("POST", "/healthz", 405),
         ("GET", "/", 404),

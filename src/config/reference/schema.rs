@@ -64,18 +64,18 @@ fn of_kind(kind: Kind, key: &str) -> Value {
 }
 
 fn told(entry: &Entry, kind: Kind) -> Value {
-    let mut told = json!({
-        "description": plain(entry.meaning),
-        "examples": [value(kind, entry.example)],
-    });
+    let mut told = Map::new();
+    let mut say = |what: &str, value| told.insert(what.to_owned(), value);
+    say("description", plain(entry.meaning).into());
+    say("examples", json!([value(kind, entry.example)]));
     if let Default::Is(default) = entry.default {
-        told["default"] = value(kind, default);
+        say("default", value(kind, default));
     }
     if let Allowed::OneOf(texts) = entry.allowed {
         let texts = texts.iter().map(|text| Value::from(*text));
-        told["enum"] = texts.chain([Value::Null]).collect();
+        say("enum", texts.chain([Value::Null]).collect());
     }
-    told
+    told.into()
 }
 
 /// A value as written on one line of YAML.
@@ -95,23 +95,14 @@ fn plain(markdown: &str) -> String {
     let mut rest = markdown;
     while let Some((before, link)) = rest.split_once('[') {
         out.push_str(before);
-        match link.split_once(']') {
-            Some((text, after)) => {
-                match after.strip_prefix('(').and_then(|at| at.split_once(')')) {
-                    Some((_, after)) => {
-                        out.push_str(text);
-                        rest = after;
-                    }
-                    None => {
-                        out.push('[');
-                        rest = link;
-                    }
-                }
-            }
-            None => {
-                out.push('[');
-                rest = link;
-            }
+        let target = link.split_once("](");
+        let target = target.and_then(|(text, at)| Some((text, at.split_once(')')?.1)));
+        if let Some((text, after)) = target.filter(|(text, _)| !text.contains(']')) {
+            out.push_str(text);
+            rest = after;
+        } else {
+            out.push('[');
+            rest = link;
         }
     }
     out + rest

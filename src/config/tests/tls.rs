@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn listen(tls: Value) -> Settings {
+fn listen(tls: &Value) -> Settings {
     let listen = json!([{"address": "[::]:443", "tls": tls}]);
     good(&[("listen", listen)])
 }
@@ -23,7 +23,7 @@ fn a_listener_has_one_pair_or_several() {
         (one, vec![a.clone()]),
         (two.clone(), vec![a.clone(), b.clone()]),
     ] {
-        let tls = listen(tls).listen[0].tls.clone().unwrap();
+        let tls = listen(&tls).listen[0].tls.clone().unwrap();
         assert_eq!(tls.certificates, Certificates::Files(expected));
         assert_eq!(tls.clients, None);
     }
@@ -84,7 +84,7 @@ fn clients_must_show_a_certificate_only_where_somebody_says_whose() {
             vec!["lb.internal".to_owned()],
         ),
     ] {
-        let settings = listen(with(written.clone()));
+        let settings = listen(&with(written.clone()));
         let tls = settings.listen[0].tls.clone().unwrap();
         let expected = ClientCertificates {
             ca_path: "/ca".into(),
@@ -135,7 +135,7 @@ fn a_certificate_is_ordered_for_the_public_name_with_as_little_as_one_word() {
 
 #[test]
 fn everything_about_an_order_can_be_said() {
-    let settings = good(&acme_with(json!({
+    let settings = good(&acme_with(&json!({
         "directory_url": "https://ca.internal:9000/acme/acme/directory",
         "contact": ["ops@company", "mailto:dev@company"],
         "names": ["Headscale.Company", "hs.company"],
@@ -154,15 +154,15 @@ fn everything_about_an_order_can_be_said() {
     );
     // Another directory has another place.
     let elsewhere = good(&acme_with(
-        json!({"directory_url": "https://ca.internal:9000/other"}),
+        &json!({"directory_url": "https://ca.internal:9000/other"}),
     ));
     assert_ne!(
         elsewhere.acme.unwrap().place(),
-        good(&acme_with(json!({}))).acme.unwrap().place()
+        good(&acme_with(&json!({}))).acme.unwrap().place()
     );
 }
 
-fn acme_with(more: Value) -> Vec<(&'static str, Value)> {
+fn acme_with(more: &Value) -> Vec<(&'static str, Value)> {
     let mut section = json!({"terms_of_service_agreed": true});
     for (key, value) in more.as_object().unwrap() {
         section[key] = value.clone();
@@ -170,6 +170,7 @@ fn acme_with(more: Value) -> Vec<(&'static str, Value)> {
     acme(section)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn an_order_that_could_never_be_is_refused() {
     for (section, key, words) in [
@@ -235,7 +236,7 @@ fn an_order_that_could_never_be_is_refused() {
         let section = if section == json!({}) || section.get("terms_of_service_agreed").is_some() {
             acme(section)
         } else {
-            acme_with(section)
+            acme_with(&section)
         };
         let problems = bad(&section);
         let text = Problems(&problems).to_string();
@@ -279,6 +280,6 @@ fn an_order_that_could_never_be_is_refused() {
         assert_eq!(problems[0].key, key, "{}", Problems(&problems));
     }
     warned(&[("acme", agreed)], "not used");
-    let others = acme_with(json!({"names": ["other.company"]}));
+    let others = acme_with(&json!({"names": ["other.company"]}));
     warned(&others, "the host of server_url is not among them");
 }

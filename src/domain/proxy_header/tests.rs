@@ -217,7 +217,7 @@ fn what_is_not_exactly_version_2_is_refused() {
             "4097 bytes",
             v4(&[&[4, 0x0f, 0xe2][..], &[0; 4066]].concat()),
         ),
-        ("64 KiB", binary(0x21, 0x11, &[0; 65535])),
+        ("64 KiB", binary(0x21, 0x11, &vec![0; 65535])),
         (
             "another signature",
             [b"\r\n\r\n\0\r\nQUIS\n", &v4(&[])[12..]].concat(),

@@ -40,6 +40,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     assert!(rest.iter().all(|line| line.ends_with(" 0")), "{text}");
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn each_event_counts_in_its_own_series_and_no_other() {
     let metrics = Metrics::new().unwrap();

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_body_is_as_long_as_it_says_or_ends_with_its_stream() {
-        let rows: [(&[(&str, &str)], bool, Framing); 4] = [
+        type Row<'r> = (&'r [(&'r str, &'r str)], bool, Framing);
+        let rows: [Row<'_>; 4] = [
             (&[], true, Framing::None),
             (&[], false, Framing::Chunked),
             (&[("content-length", "0")], false, Framing::None),
