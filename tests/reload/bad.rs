@@ -16,14 +16,14 @@ fn a_bad_file_changes_nothing_and_is_told_in_log_metric_and_status() {
     let everybody = good.replace("allowed_groups: [/headscale]", "allow_everyone: true");
     let rows: &[(&str, &str, &dyn Fn())] = &[
         ("broken YAML", "not valid YAML", &|| {
-            ground.write(&format!("{everybody}open: ["))
+            ground.write(&format!("{everybody}open: ["));
         }),
         ("an unknown key", "there is no such key", &|| {
             ground.write(&format!("{everybody}opne: []\n"));
         }),
         ("nothing", "server_url", &|| ground.write("")),
         ("the first half", "", &|| {
-            ground.write(&good[..good.len() / 2])
+            ground.write(&good[..good.len() / 2]);
         }),
         ("not text", "cannot be read", &|| {
             std::fs::write(&path, [everybody.as_bytes(), b"#\xff"].concat()).expect("ours");
@@ -36,7 +36,7 @@ fn a_bad_file_changes_nothing_and_is_told_in_log_metric_and_status() {
             std::fs::create_dir(&path).expect("ours");
         }),
         ("no file", "No such file", &|| {
-            std::fs::remove_dir(&path).expect("ours")
+            std::fs::remove_dir(&path).expect("ours");
         }),
         ("a link to nowhere", "No such file", &|| {
             symlink("/nowhere", &path).expect("ours");

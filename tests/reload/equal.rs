@@ -38,7 +38,7 @@ fn drawn(ground: &Ground, draw: &mut Draw) -> String {
     let mut text = ground.with("allowed_groups: [/headscale]", rules);
     let mut used = Vec::new();
     text.push_str("access:\n");
-    for _ in 0..1 + draw.below(3) {
+    for _ in 0..=draw.below(3) {
         let path = *draw.one(&paths);
         if !used.contains(&path) {
             let _ = writeln!(text, "  - {{ path: \"{path}\"{} }}", draw.one(&people));
