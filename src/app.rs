@@ -452,7 +452,7 @@ impl App {
         }
         // Validators come to the public listeners.
         if let Some(acme) = self.tls.acme() {
-            tasks.spawn(acme.keep(self.drain.stopping()));
+            tasks.spawn(acme.keep(self.drain.leaving()));
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         notify::ready();

@@ -92,16 +92,19 @@ impl Acme {
         self.again.notify_one();
     }
 
-    /// Orders and renews until `stopping` turns true. A directory that is away is asked again, later
-    /// each time.
-    pub async fn keep(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+    /// Orders and renews until `leaving` turns true; an order that is under way is given up then, since validators
+    /// come to whoever takes our place. A directory that is away is asked again, later each time.
+    pub async fn keep(self: Arc<Self>, mut leaving: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
-            let wait = self.step(&mut failures).await;
+            let wait = tokio::select! {
+                wait = self.step(&mut failures) => wait,
+                _ = leaving.wait_for(|leave| *leave) => return,
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.again.notified() => {}
-                _ = stopping.wait_for(|stop| *stop) => return,
+                _ = leaving.wait_for(|leave| *leave) => return,
             }
         }
     }

@@ -32,6 +32,9 @@ pub struct Announced {
     /// the balancer speaks for itself (`LOCAL`: a health check), or does not know (`UNKNOWN`, a Unix
     /// socket).
     pub source: Option<SocketAddr>,
+    /// There is a client behind the balancer, which does not know its address: what that client says of
+    /// itself is not the balancer's word.
+    pub nameless: bool,
     /// The balancer says that it took the client's TLS off (version 2 only).
     pub over_tls: bool,
 }
@@ -39,6 +42,7 @@ pub struct Announced {
 /// Nothing was said that counts.
 const NOTHING: Announced = Announced {
     source: None,
+    nameless: false,
     over_tls: false,
 };
 
@@ -127,7 +131,12 @@ fn parse_text(header: &[u8]) -> Result<Announced, HeaderError> {
     let parsed = v1::Header::try_from(header)
         .map_err(|_| HeaderError::Malformed("its fields are not those of version 1"))?;
     let source = match parsed.addresses {
-        v1::Addresses::Unknown => return Ok(NOTHING),
+        v1::Addresses::Unknown => {
+            return Ok(Announced {
+                nameless: true,
+                ..NOTHING
+            });
+        }
         // A number may be written in one way only.
         _ if line.contains(&b'+') => {
             return Err(HeaderError::Malformed("a port has a sign"));
@@ -137,7 +146,7 @@ fn parse_text(header: &[u8]) -> Result<Announced, HeaderError> {
     };
     Ok(Announced {
         source: Some(canonical(source)),
-        over_tls: false,
+        ..NOTHING
     })
 }
 
@@ -167,6 +176,7 @@ fn parse_binary(header: &[u8]) -> Result<Announced, HeaderError> {
     };
     Ok(Announced {
         source: source.map(canonical),
+        nameless: source.is_none(),
         over_tls,
     })
 }
@@ -175,7 +185,7 @@ fn parse_binary(header: &[u8]) -> Result<Announced, HeaderError> {
 /// the header exactly.
 fn check_values(header: &[u8], parsed: &v2::Header<'_>) -> Result<bool, HeaderError> {
     let mut at = header.len().saturating_sub(parsed.tlv_bytes().len());
-    let (mut over_tls, mut summed) = (false, false);
+    let (mut over_tls, mut summed) = (None, false);
     for value in parsed.tlvs() {
         let value = value.map_err(|_| HeaderError::Malformed("a value runs over its end"))?;
         let begin = at + VALUE_HEAD;
@@ -183,7 +193,9 @@ fn check_values(header: &[u8], parsed: &v2::Header<'_>) -> Result<bool, HeaderEr
         if value.kind == u8::from(v2::Type::SSL) {
             let client = value.value.first();
             let client = client.ok_or(HeaderError::Malformed("a value of TLS is empty"))?;
-            over_tls = client & OVER_TLS != 0;
+            if over_tls.replace(client & OVER_TLS != 0).is_some() {
+                return Err(HeaderError::Malformed("it has two values of TLS"));
+            }
         } else if value.kind == u8::from(v2::Type::CRC32C) {
             if std::mem::replace(&mut summed, true) {
                 return Err(HeaderError::Malformed("it has two checksums"));
@@ -203,7 +215,7 @@ fn check_values(header: &[u8], parsed: &v2::Header<'_>) -> Result<bool, HeaderEr
             }
         }
     }
-    Ok(over_tls)
+    Ok(over_tls == Some(true))
 }
 
 /// RFC 9260 appendix A.

@@ -103,9 +103,18 @@ struct Arrival {
     tcp: TcpStream,
     /// The TCP peer; from a PROXY header on, whom that one names.
     source: SocketAddr,
-    /// Nobody listens in, as far as we and a trusted proxy know.
-    secure: bool,
+    manner: Manner,
     guards: Guards,
+}
+
+/// How a connection came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Nobody listens in, as far as we and a trusted proxy know.
+    pub(super) secure: bool,
+    /// The peer may speak for others, if it is a trusted proxy. Not so where such a one passed a client on
+    /// without knowing its address: what is forwarded there may be that client's own word.
+    pub(super) vouched: bool,
 }
 
 impl Front {
@@ -176,7 +185,10 @@ impl Front {
             let arrival = Arrival {
                 tcp,
                 source: peer,
-                secure: entrance.tls.is_some(),
+                manner: Manner {
+                    secure: entrance.tls.is_some(),
+                    vouched: true,
+                },
                 guards,
             };
             let Some(arrival) = front.announced(arrival, &entrance).await else {
@@ -185,7 +197,7 @@ impl Front {
             let Arrival {
                 tcp,
                 source,
-                secure,
+                manner,
                 guards,
             } = arrival;
             let knows = entrance.http2 && entrance.tls.is_none();
@@ -199,7 +211,7 @@ impl Front {
             let connection = Connection::new(transport, source);
             let mut cutting = front.drain.cutting();
             let tunnel = tokio::select! {
-                tunnel = Box::pin(front.serve_connection(connection, secure, knows)) => tunnel,
+                tunnel = Box::pin(front.serve_connection(connection, manner, knows)) => tunnel,
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
             if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
@@ -229,7 +241,8 @@ impl Front {
             }
         };
         arrival.source = told.source.unwrap_or(arrival.source);
-        arrival.secure |= told.over_tls;
+        arrival.manner.secure |= told.over_tls;
+        arrival.manner.vouched = !told.nameless;
         match self.slot(arrival.source) {
             Ok(slot) => {
                 arrival.guards.slot = slot;
@@ -260,7 +273,7 @@ impl Front {
     async fn serve_connection(
         self: &Arc<Self>,
         mut connection: Connection,
-        secure: bool,
+        manner: Manner,
         knows: bool,
     ) -> Option<ToBeCarried> {
         let begun = if knows {
@@ -271,17 +284,17 @@ impl Front {
             connection.agreed_on_http2()
         };
         if begun {
-            self.streams(connection, secure).await;
+            self.streams(connection, manner).await;
             return None;
         }
-        self.requests(connection, secure).await
+        self.requests(connection, manner).await
     }
 
     /// Serves one request after the other until the connection ends or becomes a tunnel.
     async fn requests(
         self: &Arc<Self>,
         mut connection: Connection,
-        secure: bool,
+        manner: Manner,
     ) -> Option<ToBeCarried> {
         let mut stopping = self.drain.stopping();
         let mut patience = Patience {
@@ -301,13 +314,16 @@ impl Front {
                 }
             };
             let house = self.houses.now();
-            let visit = self.visit(&house, head, connection.peer());
-            if !secure && let Some(answer) = self.validation(&visit) {
+            let visit = self.visit(&house, head, connection.peer(), manner.vouched);
+            if !manner.secure
+                && let Some(answer) = self.validation(&visit)
+            {
                 tracing::info!(client = %visit.client, "a validator of the ACME directory is answered");
                 plain::answer_exactly(&mut connection, Status(200, "OK"), "", &answer).await;
                 return None;
             }
-            if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
+            if !manner.secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door)
+            {
                 send_to_https(&house, &mut connection, &visit).await;
                 return None;
             }
@@ -332,7 +348,13 @@ impl Front {
     }
 
     /// What is known about a request, before anybody acts on it.
-    pub(super) fn visit(&self, house: &House, head: Head, peer: SocketAddr) -> Visit {
+    pub(super) fn visit(
+        &self,
+        house: &House,
+        head: Head,
+        peer: SocketAddr,
+        vouched: bool,
+    ) -> Visit {
         let door = door::decide(
             &Asked {
                 method: &head.method,
@@ -347,7 +369,10 @@ impl Front {
             .iter()
             .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or("?"))
             .collect();
-        let client = client_ip(peer.ip(), &forwarded, &house.settings.trusted_proxies);
+        let proxies = &house.settings.trusted_proxies;
+        let forwarded: &[&str] = if vouched { &forwarded } else { &[] };
+        let client = client_ip(peer.ip(), forwarded, proxies);
+        let trusted = vouched && is_trusted(peer.ip(), proxies);
         let mut id = self.random.token();
         id.truncate(12);
         Visit {
@@ -355,6 +380,7 @@ impl Front {
             door,
             client,
             peer,
+            trusted,
             id,
             started: Instant::now(),
         }
@@ -492,7 +518,7 @@ impl Front {
 /// all, or because a trusted proxy says that it took the TLS off.
 pub(super) fn counts_as_secure(house: &House, visit: &Visit) -> bool {
     !house.settings.server_url.secure
-        || (is_trusted(visit.peer.ip(), &house.settings.trusted_proxies)
+        || (visit.trusted
             && visit
                 .only("x-forwarded-proto")
                 .is_some_and(|proto| proto.eq_ignore_ascii_case("https")))

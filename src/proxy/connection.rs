@@ -30,7 +30,7 @@ use super::stream::Transport;
 
 /// Longest time that a client may take nothing of what we say. A slow one takes something now and
 /// then; pingora has no such limit for heads, nor by default for bodies.
-pub(super) const STALL: Duration = Duration::from_mins(1);
+const STALL: Duration = Duration::from_mins(1);
 
 /// One accepted client connection.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::frames::{Excess, PREFACE};
-use super::accept::Front;
+use super::accept::{Front, Manner};
 use super::connection::{Connection, Lent};
 use super::head::{MAX_FIELDS, MAX_HEAD, read_some};
 use super::plain;
@@ -68,7 +68,7 @@ fn options() -> H2Options {
 
 impl Front {
     /// Serves the requests of one connection until it ends.
-    pub(super) async fn streams(self: &Arc<Self>, mut connection: Connection, secure: bool) {
+    pub(super) async fn streams(self: &Arc<Self>, mut connection: Connection, manner: Manner) {
         connection.expect_frames(self.houses.now().settings.limits.header_timeout);
         let digest = Digest {
             socket_digest: Some(connection.socket()),
@@ -78,7 +78,7 @@ impl Front {
         let client = Client {
             front: self,
             peer: connection.peer(),
-            secure,
+            manner,
             digest: Arc::new(digest),
         };
         let (lent, home) = connection.lend();
@@ -132,7 +132,7 @@ pub(super) async fn is_begun(connection: &mut Connection) -> io::Result<bool> {
 struct Client<'a> {
     front: &'a Arc<Front>,
     peer: SocketAddr,
-    secure: bool,
+    manner: Manner,
     digest: Arc<Digest>,
 }
 
@@ -206,17 +206,23 @@ impl Client<'_> {
         }
     }
 
-    /// A request takes a place, as a connection of its own would; without one it was not begun, and the
-    /// client may ask again.
+    /// A request takes a place, as a connection of its own would. Two at a time have that of their connection,
+    /// so that one that ends is not in the way of the next. Without one, and when nothing new may begin, it was not begun, and the client
+    /// may ask again.
     fn take(&self, mut request: HttpSession, requests: &mut JoinSet<()>) {
-        let Ok(places) = self.front.places(self.peer) else {
+        if *self.front.drain.stopping().borrow() {
+            request.shutdown_with_reason(Reason::REFUSED_STREAM);
+            return;
+        }
+        let places = (requests.len() > 1).then(|| self.front.places(self.peer));
+        let Ok(places) = places.transpose() else {
             self.front.metrics.limit_hit(Limit::Connections);
             request.shutdown_with_reason(Reason::REFUSED_STREAM);
             return;
         };
-        let (front, peer, secure) = (Arc::clone(self.front), self.peer, self.secure);
+        let (front, peer, manner) = (Arc::clone(self.front), self.peer, self.manner);
         requests.spawn(async move {
-            front.request(request, peer, secure).await;
+            front.request(request, peer, manner).await;
             drop(places);
         });
     }

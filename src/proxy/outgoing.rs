@@ -88,6 +88,7 @@ mod tests {
             door,
             client: NOBODY,
             peer: SocketAddr::new(NOBODY, 1),
+            trusted: false,
             id: "id".to_owned(),
             started: Instant::now(),
         })

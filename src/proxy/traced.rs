@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use http::StatusCode;
-use ipnet::IpNet;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
@@ -12,7 +11,6 @@ use super::house::House;
 use super::reason;
 use super::upstream::Origin;
 use super::visit::Visit;
-use crate::domain::client_ip::is_trusted;
 use crate::ops::trace::{Attributes, Parent, Trace, Tracer, Value};
 
 /// The field that says where a span hangs (W3C Trace Context section 3.2).
@@ -23,12 +21,13 @@ pub const TRACESTATE: &str = "tracestate";
 /// The trace of a request: that of a trusted proxy, if it brings one, or a new one. What anybody else
 /// brings is not believed: it would let strangers decide what is recorded, and where it hangs. None,
 /// where there are no traces.
-pub fn begin(tracer: &Tracer, visit: &Visit, trusted: &[IpNet]) -> Option<Box<Trace>> {
+pub fn begin(tracer: &Tracer, visit: &Visit) -> Option<Box<Trace>> {
     if !tracer.is_on() {
         return None;
     }
-    let believed = is_trusted(visit.peer.ip(), trusted);
-    let parent = believed.then(|| visit.only(TRACEPARENT).and_then(Parent::parse));
+    let parent = visit
+        .trusted
+        .then(|| visit.only(TRACEPARENT).and_then(Parent::parse));
     tracer.begin(parent.flatten(), visit.started)
 }
 
@@ -132,6 +131,6 @@ fn said(what: &dyn std::fmt::Display) -> Value {
 impl House {
     /// The trace of a request; see [`begin`].
     pub(super) fn trace(&self, visit: &Visit) -> Option<Box<Trace>> {
-        begin(&self.tracer, visit, &self.settings.trusted_proxies)
+        begin(&self.tracer, visit)
     }
 }

@@ -23,8 +23,11 @@ pub struct Visit {
     pub door: Door,
     /// Who sent it, as far as trusted proxies let us see.
     pub client: IpAddr,
-    /// The TCP peer.
+    /// The TCP peer, or whom it announced in its place.
     pub peer: SocketAddr,
+    /// Whether what the peer forwards of others counts: it is a trusted proxy, and not the name of a client
+    /// whom one passed on without knowing it.
+    pub trusted: bool,
     /// Named in the log, on error pages and to the upstream.
     pub id: String,
     /// When its first byte was complete as a head.

@@ -71,24 +71,28 @@ fn more_requests_at_once_than_were_allowed_are_refused_and_the_others_served() {
 }
 
 #[test]
-fn a_request_takes_one_of_its_addresss_places_as_a_connection_does() {
+fn each_request_at_once_takes_one_of_its_addresss_places_as_a_connection_does() {
     let stage = stage("limits: { connections_per_address: 3 }\n");
     let person = stage.somebody(Account::Member);
     let session = session_line(&stage.house, &person);
     drop(person);
     let before = hits(&stage.house, "connections");
     let mut client = connect(&stage.house);
-    let gate = stage.headscale.gate("/windows");
-    let held: Vec<u32> = (0..2)
-        .map(|_| client.ask("GET", "/windows", &[&session]).unwrap())
-        .collect();
+    // The first two have the place of their connection.
+    let (gates, held): (Vec<_>, Vec<u32>) = ["/windows", "/apple", "/", "/version"]
+        .map(|path| {
+            let gate = stage.headscale.gate(path);
+            (gate, client.ask("GET", path, &[&session]).unwrap())
+        })
+        .into_iter()
+        .unzip();
     let outcome = client.exchange("GET", "/windows", &[&session]);
     assert!(
         matches!(outcome, Outcome::Reset(REFUSED_STREAM)),
         "{outcome:?}"
     );
     assert_eq!(hits(&stage.house, "connections"), before + 1);
-    drop(gate);
+    drop(gates);
     for stream in held {
         assert_eq!(client.outcome(stream).status(), Some(200));
     }
@@ -97,6 +101,16 @@ fn a_request_takes_one_of_its_addresss_places_as_a_connection_does() {
         client.exchange("GET", "/windows", &[&session]).status(),
         Some(200)
     );
+}
+
+#[test]
+fn one_place_is_enough_for_one_request_at_a_time() {
+    let stage = stage("limits: { connections_per_address: 1 }\n");
+    let mut client = connect(&stage.house);
+    for _ in 0..3 {
+        let answer = client.exchange("GET", "/key?v=140", &[]);
+        assert_eq!(answer.status(), Some(200), "{answer:?}");
+    }
 }
 
 /// What has brought servers down: frames to send again and again on one connection.

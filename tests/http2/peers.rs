@@ -58,7 +58,6 @@ fn curl_gets_the_version_it_asks_for() {
     });
     let secure = format!("https://localhost:{}/key?v=140", tls.port());
     let clear = house.url("/key?v=140");
-    let upload = vec!["--data-binary", "@/proc/self/maps"];
     for (what, arguments, said) in [
         ("by ALPN", vec!["--http2", &secure], "2 200"),
         ("its default", vec![&*secure], "2 200"),
@@ -77,9 +76,10 @@ fn curl_gets_the_version_it_asks_for() {
         let arguments = [&["--insecure"][..], &arguments].concat();
         assert_eq!(curl(&arguments), said, "{what}");
     }
-    let post = [&["--insecure", "--http2"][..], &upload, &[&secure]].concat();
+    // Not with a body: this curl takes an answer that comes before all of it is sent for an error, at times.
+    let page = format!("https://localhost:{}/windows", tls.port());
     assert_eq!(
-        curl(&post),
+        curl(&["--insecure", "--http2", &page]),
         "2 421",
         "another host than server_url's is another question"
     );

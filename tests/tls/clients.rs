@@ -5,7 +5,7 @@ use std::path::Path;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use rustls::version::{TLS12, TLS13};
 
-use crate::scene::{ANYBODY, Scene, pair, until};
+use crate::scene::{ANYBODY, Scene, handshake, pair, until};
 use crate::support::tls::{Authority, ServerCertificate};
 
 /// A certificate for a load balancer, of `authority`.
@@ -145,4 +145,19 @@ fn a_new_authority_counts_for_new_connections_and_resumes_nothing_of_the_old_one
     assert_eq!(served(&scene, Some(&of_old)), [false; 2]);
     assert_eq!(open.exchange(ANYBODY).expect("it lives").status(), 204);
     assert_eq!(scene.check("certificates").0, "pass");
+}
+
+#[test]
+fn a_client_shows_its_certificate_again_each_time() {
+    let clients = Authority::new();
+    let of_client = client(&clients, &["lb"]);
+    let asked = scene(&clients, "");
+    let (anybody, _) = Scene::with_one_pair();
+    for (scene, shows, resumed) in [(&asked, Some(&of_client), false), (&anybody, None, true)] {
+        // TLS 1.2 tells what can be resumed in the handshake itself.
+        let config = scene.authority.client_of(&[&TLS12], &["http/1.1"], shows);
+        let again = [(); 2].map(|()| handshake(scene.tls, "localhost", config.clone()));
+        let again = again.map(|shown| shown.expect("a handshake").resumed);
+        assert_eq!(again, [false, resumed], "{}", shows.is_some());
+    }
 }

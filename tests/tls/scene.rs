@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
 
 use crate::support::headscale_standin::{HeadscaleStandin, Options};
 use crate::support::house::{House, More, Plan, free_addresses};
@@ -29,6 +29,8 @@ pub(crate) struct Shown {
     pub(crate) leaf: CertificateDer<'static>,
     pub(crate) version: ProtocolVersion,
     pub(crate) protocol: Option<Vec<u8>>,
+    /// An earlier session went on.
+    pub(crate) resumed: bool,
 }
 
 /// A pair in the flow style of YAML.
@@ -163,6 +165,7 @@ pub(crate) fn handshake(
         leaf: leaf.ok_or(io::ErrorKind::NotFound)?.clone().into_owned(),
         version: tls.protocol_version().ok_or(io::ErrorKind::NotFound)?,
         protocol: tls.alpn_protocol().map(<[u8]>::to_vec),
+        resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
     };
     tls.send_close_notify();
     tls.write_tls(&mut tcp)?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
@@ -266,5 +266,10 @@ fn config(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(choice));
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    if clients.is_some() {
+        // A session that is resumed does not show its certificate again, which may have expired.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, COOKIE, LOCATION};
@@ -12,13 +13,16 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::HttpSession;
 
 use crate::pages;
-use crate::proxy::accept::{Front, counts_as_secure, served_in_clear};
-use crate::proxy::connection::STALL;
+use crate::proxy::accept::{Front, Manner, counts_as_secure, served_in_clear};
 use crate::proxy::head::{Head, HeadError};
 use crate::proxy::house::House;
 use crate::proxy::reply;
 use crate::proxy::upload::Progress;
 use crate::proxy::visit::{Follow, HandedOver, Porch, Visit};
+
+/// Longest time for one piece of an answer, of at most 64 KiB, to be taken: a slow client shares its line
+/// among all its streams. A connection of which nothing is taken ends sooner, as one of HTTP/1.1 does.
+const TAKEN: Duration = Duration::from_mins(5);
 
 impl Front {
     /// Serves one request, by the rules of one of HTTP/1.1.
@@ -26,10 +30,10 @@ impl Front {
         self: &Arc<Self>,
         mut request: HttpSession,
         peer: SocketAddr,
-        secure: bool,
+        manner: Manner,
     ) {
         // What a client does not take is kept from us by the window of its stream.
-        request.set_write_timeout(Some(STALL));
+        request.set_write_timeout(Some(TAKEN));
         let ends = request.is_body_empty();
         let asked = request.req_header_mut();
         let head = match read(asked, ends) {
@@ -37,8 +41,8 @@ impl Front {
             Err(why) => return refuse(request, peer, &why).await,
         };
         let house = self.houses.now();
-        let visit = self.visit(&house, head, peer);
-        if !secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
+        let visit = self.visit(&house, head, peer, manner.vouched);
+        if !manner.secure && !counts_as_secure(&house, &visit) && !served_in_clear(&visit.door) {
             return to_https(&house, request, &visit).await;
         }
         if is_of_machines(&visit) {

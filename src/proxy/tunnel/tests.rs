@@ -37,6 +37,7 @@ fn visit(peer: SocketAddr) -> Visit {
         door: Door::Machine(Tunnel::Derp),
         client: peer.ip(),
         peer,
+        trusted: false,
         id: "a-request".to_owned(),
         started: Instant::now(),
     }
