@@ -205,7 +205,7 @@ fn fits_the_schema(yaml: &str) -> bool {
         .arg("-i")
         .args([&instance, &schema])
         .output()
-        .expect("jsonschema starts: run tests/setup.sh first");
+        .unwrap_or_else(|why| panic!("jsonschema: {why}; run tests/setup.sh first"));
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(
         !said.contains("Traceback") && !said.contains("schema is"),

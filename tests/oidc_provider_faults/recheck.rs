@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::*;
 
 /// A hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Seconds.
 pub(super) const EVERY: u64 = 300;
 pub(super) const GRACE: u64 = 900;

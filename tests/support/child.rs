@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longest wait for one line; a browser's first start is slow on a busy machine.
-const LINE_PATIENCE: Duration = Duration::from_mins(1);
+const LINE_PATIENCE: Duration = Duration::from_mins(3);
 
 /// Longest wait for an orderly end, before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(10);
