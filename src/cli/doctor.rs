@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::{BAD_CONFIG, FAILED, complain, say, say_json};
 use crate::config::{self, Environment, Refusal, Settings, exposed, read_file};
 use crate::domain::finding::{Finding, Level, worst};
+use crate::domain::session::Recheck;
 use crate::domain::text::shown;
 use crate::headscale;
 use crate::oidc::{self, Checkup};
@@ -113,7 +114,7 @@ impl Doctor {
             settings: &settings.oidc,
             rules: &settings.rules,
             redirect_uri: &redirect_uri,
-            rechecks: true,
+            rechecks: settings.session.recheck != Recheck::default(),
             groups: &groups,
             person,
             clock: &SystemClock,

@@ -79,6 +79,16 @@ pub struct Recheck {
     pub grace: Duration,
 }
 
+impl Default for Recheck {
+    /// What holds where nothing is configured.
+    fn default() -> Self {
+        Self {
+            every: Duration::from_mins(5),
+            grace: Duration::from_mins(15),
+        }
+    }
+}
+
 /// Whether a person has to be checked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {

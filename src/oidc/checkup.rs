@@ -28,7 +28,7 @@ pub struct Checkup<'a> {
     pub rules: &'a Rules,
     /// Our callback.
     pub redirect_uri: &'a str,
-    /// Whether people are to be checked again while they are signed in.
+    /// Whether somebody set down how often people are checked again while they are signed in.
     pub rechecks: bool,
     /// Every group that the configuration names, with the key it stands at.
     pub groups: &'a [(String, String)],

@@ -16,7 +16,7 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, ProxyHeader, Refresh, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::times::TimeFamilies;
@@ -45,6 +45,7 @@ pub struct Metrics {
     started: Timestamp,
     requests: IntCounterVec,
     requests_cut: IntCounterVec,
+    requests_refused: IntCounterVec,
     sign_ins: IntCounterVec,
     callback_failures: IntCounterVec,
     denials: IntCounterVec,
@@ -106,6 +107,13 @@ impl Metrics {
                     "Requests that ended with their session, by door.",
                 ),
                 &[("door", DOORS)],
+            )?,
+            requests_refused: families.counters(
+                (
+                    "requests_refused_total",
+                    "Requests refused before they had a door, by reason.",
+                ),
+                &[("reason", Refused::ALL)],
             )?,
             sign_ins: families.counters(
                 ("sign_ins_total", "Sign-ins completed, by purpose."),
@@ -203,6 +211,13 @@ impl Metrics {
     /// Counts a request that ended with its session.
     pub fn request_cut(&self, door: &Door) {
         self.requests_cut.with_label_values(&[door.label()]).inc();
+    }
+
+    /// Counts a request that was refused before it had a door.
+    pub fn request_refused(&self, why: Refused) {
+        self.requests_refused
+            .with_label_values(&[why.label()])
+            .inc();
     }
 
     /// Counts a sign-in that the provider and the rules let through.

@@ -39,7 +39,7 @@ use crate::domain::client_ip::{client_ip, is_trusted};
 use crate::domain::door::{self, Asked, Door, Tunnel};
 use crate::domain::policy::Permit;
 use crate::domain::random::Random;
-use crate::ops::metrics::{Limit, Metrics};
+use crate::ops::metrics::{Limit, Metrics, Refused};
 use crate::ops::rate::RateLimiter;
 use crate::ops::trace::Trace;
 
@@ -497,18 +497,19 @@ impl Front {
     }
 
     async fn refuse(&self, connection: &mut Connection, why: &HeadError) {
-        let status = match why {
-            HeadError::Gone | HeadError::Idle => return,
-            HeadError::Slow => Status(408, "Request Timeout"),
-            HeadError::TooLarge => Status(431, "Request Header Fields Too Large"),
-            HeadError::TargetTooLong => Status(414, "URI Too Long"),
-            HeadError::Target(_) | HeadError::Malformed(_) | HeadError::Body(_) => {
-                Status(400, "Bad Request")
-            }
+        let Some(refused) = why.refused() else {
+            return;
         };
-        if matches!(why, HeadError::Slow) {
+        let status = match refused {
+            Refused::Slow => Status(408, "Request Timeout"),
+            Refused::Large => Status(431, "Request Header Fields Too Large"),
+            Refused::TargetTooLong => Status(414, "URI Too Long"),
+            Refused::Target | Refused::Malformed | Refused::Body => Status(400, "Bad Request"),
+        };
+        if matches!(refused, Refused::Slow) {
             self.metrics.limit_hit(Limit::HeaderTimeout);
         }
+        self.metrics.request_refused(refused);
         tracing::info!(peer = %connection.peer(), status = status.0, reason = %why, "request refused");
         plain::answer(connection, status, "", &why.to_string()).await;
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::authority::Authority;
 use crate::domain::path::{Target, TargetError};
+use crate::ops::metrics::Refused;
 
 /// The longest head we read, in bytes.
 pub const MAX_HEAD: usize = 32 * 1024;
@@ -93,6 +94,21 @@ pub enum HeadError {
     /// The same of the body's framing: 400.
     #[error("the body is malformed: {0}")]
     Body(&'static str),
+}
+
+impl HeadError {
+    /// As what it counts; nothing where nothing is owed.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        match self {
+            Self::Gone | Self::Idle => None,
+            Self::Slow => Some(Refused::Slow),
+            Self::TooLarge => Some(Refused::Large),
+            Self::TargetTooLong => Some(Refused::TargetTooLong),
+            Self::Target(_) => Some(Refused::Target),
+            Self::Malformed(_) => Some(Refused::Malformed),
+            Self::Body(_) => Some(Refused::Body),
+        }
+    }
 }
 
 /// When a head must have arrived.

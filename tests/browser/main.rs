@@ -11,6 +11,7 @@ mod devices;
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod gallery;
+mod http2;
 mod outages;
 mod scene;
 mod sessions;

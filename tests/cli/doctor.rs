@@ -392,6 +392,7 @@ fn documents(ward: &Ward) {
         finds(member, &ward.run(&[]), &[(check, level, fix)]);
     }
     ward.well();
+    without_offline_access(ward);
     ward.provider().set(|knobs| {
         let only = json!(["HS256"]);
         knobs
@@ -414,6 +415,32 @@ fn documents(ward: &Ward) {
     );
     ward.well();
     claims(ward);
+}
+
+/// To go without refresh tokens is a choice, unless it was set down how often people are checked again.
+fn without_offline_access(ward: &Ward) {
+    let asked = ", offline_access]\n  timeout: 2s\n";
+    for (session, expected) in [
+        ("", None),
+        ("session: { recheck: 5m }\n", None),
+        ("session: { recheck: 10m }\n", Some("add offline_access")),
+        (
+            "session: { recheck_grace: 0s }\n",
+            Some("add offline_access"),
+        ),
+    ] {
+        let ran = ward.run_changed(asked, &format!("]\n  timeout: 2s\n{session}"));
+        let expected: Vec<_> = expected
+            .map(|fix| ("provider.scopes", "warning", fix))
+            .into_iter()
+            .collect();
+        finds(session, &ran, &expected);
+        let told = ran.json()["findings"].to_string();
+        assert!(
+            told.contains("checked again while signed in"),
+            "{session}: {told}"
+        );
+    }
 }
 
 /// A person's claims beside the configuration.
@@ -681,20 +708,15 @@ fn the_certified_provider_is_asked_nothing_that_it_does_not_understand() {
             .collect::<Vec<_>>()
     };
     let own = |check: &str, level: &str| (format!("provider.{check}"), level.to_owned());
-    // What the certified provider says about itself, and our scope, are not perfect either.
-    let usual = vec![own("scopes", "warning")];
     provider.register(CLIENT_ID, CLIENT_SECRET, &callback, "RS256");
-    assert_eq!(look(&house), usual);
+    assert_eq!(look(&house), vec![]);
     provider.register(
         CLIENT_ID,
         "another-secret-0123456789abcdef",
         &callback,
         "RS256",
     );
-    assert_eq!(
-        look(&house),
-        [vec![own("client_secret", "failure")], usual.clone()].concat()
-    );
+    assert_eq!(look(&house), vec![own("client_secret", "failure")]);
     provider.register(
         CLIENT_ID,
         CLIENT_SECRET,

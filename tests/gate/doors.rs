@@ -1,9 +1,12 @@
 //! Every door over a raw socket, and its neighbours. What the upstream saw is the witness: whatever
 //! reached it either leads to an open door when *that* is judged, or came with a session or a key.
 
+use std::collections::BTreeMap;
+
 use headwarden::domain::door::{self, Asked, Door};
 use headwarden::domain::path::Target;
 
+use crate::outages::probe;
 use crate::stage::{HTML, SAME_ORIGIN, ask, member, request, seen, send, session_line};
 use crate::support::certified_provider::CertifiedProvider;
 use crate::support::headscale_standin::{FIRST_BYTES, HeadscaleStandin, Options, Seen};
@@ -805,6 +808,27 @@ fn a_head_that_could_be_read_in_two_ways_ends_the_connection() {
         .filter(|s| s.path() == "/key")
         .count();
     assert_eq!(after, before, "nothing of it reached the upstream");
+    let refused = refused(&tailnet);
+    let of = |status: u16| {
+        let rows = malformed_heads(&host);
+        rows.iter().filter(|(_, wanted)| *wanted == status).count()
+    };
+    assert_eq!(refused["large"], of(431), "{refused:?}");
+    assert_eq!(refused["target_too_long"], of(414), "{refused:?}");
+    let bad = refused["target"] + refused["malformed"] + refused["body"];
+    assert_eq!((bad, refused["slow"]), (of(400), 0), "{refused:?}");
+}
+
+/// Requests that were counted as refused before they had a door, by reason.
+fn refused(tailnet: &Tailnet) -> BTreeMap<String, usize> {
+    let text = probe(&tailnet.house.plan, "GET", "/metrics").text();
+    let series = text.lines().filter_map(|line| {
+        line.strip_prefix("headwarden_requests_refused_total{reason=\"")?
+            .split_once("\"} ")
+    });
+    series
+        .map(|(reason, count)| (reason.to_owned(), count.parse().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -826,6 +850,7 @@ fn a_head_that_trickles_is_given_up_and_a_silent_connection_just_ends() {
     tailnet
         .house
         .wait_for_log("the head did not arrive in time");
+    assert_eq!(refused(&tailnet)["slow"], 1);
 }
 
 #[test]

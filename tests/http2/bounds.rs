@@ -15,11 +15,16 @@ use crate::support::raw::Raw;
 
 /// How often a limit of this kind was hit.
 fn hits(house: &House, kind: &str) -> u64 {
+    count(house, &format!("limits_hit_total{{kind=\"{kind}\"}}"))
+}
+
+/// The value of a series of ours.
+fn count(house: &House, series: &str) -> u64 {
     let mut raw = Raw::connect(house.plan.admin).unwrap();
     let host = house.plan.admin;
     let ask = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let text = raw.exchange(ask.as_bytes()).unwrap().text();
-    let name = format!("headwarden_limits_hit_total{{kind=\"{kind}\"}} ");
+    let name = format!("headwarden_{series} ");
     let line = text.lines().find_map(|line| line.strip_prefix(&name));
     line.unwrap().parse().unwrap()
 }
@@ -245,6 +250,11 @@ fn a_list_of_fields_may_be_as_long_as_a_head_of_http_1_1() {
     assert!(client.is_alive());
     let target = format!("/{}", "x".repeat(8 * 1024));
     assert_eq!(client.exchange("GET", &target, &[]).status(), Some(414));
+    // What is longer than we say that we take is refused by the library, and is not counted.
+    for (reason, expected) in [("large", 1), ("target_too_long", 1), ("malformed", 0)] {
+        let series = format!("requests_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(count(&stage.house, &series), expected, "{reason}");
+    }
 }
 
 #[test]

@@ -92,8 +92,9 @@ fn recheck(
     lifetime: Option<Duration>,
     report: &mut Report,
 ) -> Option<Recheck> {
+    let default = Recheck::default();
     let (key, bounds) = ("session.recheck", (SECOND, 365 * DAY));
-    let found = duration(key, every, 5 * MINUTE, bounds, report);
+    let found = duration(key, every, default.every, bounds, report);
     if every.is_some() && found.zip(lifetime).is_some_and(|(it, most)| it > most) {
         report.refuse_with(
             key,
@@ -106,7 +107,13 @@ fn recheck(
         report.warn(key, "asks the provider this often for each person");
     }
     let bounds = (Duration::ZERO, 7 * DAY);
-    let grace = duration("session.recheck_grace", grace, 15 * MINUTE, bounds, report);
+    let grace = duration(
+        "session.recheck_grace",
+        grace,
+        default.grace,
+        bounds,
+        report,
+    );
     Some(Recheck {
         every: found?,
         grace: grace?,

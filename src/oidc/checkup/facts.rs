@@ -39,7 +39,11 @@ fn scopes(document: Option<&Map<String, Value>>, checkup: &Checkup<'_>) -> Findi
             return Finding::warning(SCOPES, told, fix);
         }
     }
-    if checkup.rechecks && !wanted.iter().any(|name| name == "offline_access") {
+    let offered = format!("{} are offered", wanted.join(", "));
+    if wanted.iter().any(|name| name == "offline_access") {
+        return Finding::ok(SCOPES, offered);
+    }
+    if checkup.rechecks {
         return Finding::warning(
             SCOPES,
             "without offline_access there is most likely no refresh token, and nobody is checked \
@@ -47,7 +51,11 @@ fn scopes(document: Option<&Map<String, Value>>, checkup: &Checkup<'_>) -> Findi
             "add offline_access to oidc.scope, and allow it at the provider",
         );
     }
-    Finding::ok(SCOPES, format!("{} are offered", wanted.join(", ")))
+    // To go without is a choice.
+    let told = format!(
+        "{offered}; without offline_access people are most likely not checked again while signed in"
+    );
+    Finding::ok(SCOPES, told)
 }
 
 fn email(document: Option<&Map<String, Value>>, checkup: &Checkup<'_>) -> Finding {

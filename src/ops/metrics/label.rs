@@ -191,6 +191,24 @@ label! {
 }
 
 label! {
+    /// Why a request was refused before it was known what it asks for.
+    Refused {
+        /// Its head did not arrive in time: 408.
+        Slow = "slow",
+        /// Its head is too large: 431.
+        Large = "large",
+        /// Its target is too long: 414.
+        TargetTooLong = "target_too_long",
+        /// Its target is not canonical: 400.
+        Target = "target",
+        /// Its head can be read in more than one way, or not at all: 400.
+        Malformed = "malformed",
+        /// The framing of its body is wrong: 400.
+        Body = "body",
+    }
+}
+
+label! {
     /// What the shared session store was asked for.
     StoreOperation {
         /// A value.

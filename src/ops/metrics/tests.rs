@@ -28,8 +28,8 @@ fn every_series_is_there_at_zero_before_anything_happens() {
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 8
             // TLS, orders of certificates, the process.
             + 8 + 1 + 2 + 7
-            // The configuration read again.
-            + 3,
+            // The configuration read again; requests without a door.
+            + 3 + 6,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -51,6 +51,7 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         StatusCode::SWITCHING_PROTOCOLS,
     );
     metrics.request_cut(&Door::Api(ApiKind::V1));
+    metrics.request_refused(Refused::Target);
     metrics.signed_in(SignIn::StepUp);
     metrics.callback_failed(CallbackFailure::Issuer);
     metrics.denied(Rule::from(&Denial::UnverifiedEmail {
@@ -98,6 +99,8 @@ fn each_event_counts_in_its_own_series_and_no_other() {
         ),
         ("headwarden_requests_cut_total{door=\"api\"}", 1),
         ("headwarden_requests_cut_total{door=\"guarded\"}", 0),
+        ("headwarden_requests_refused_total{reason=\"target\"}", 1),
+        ("headwarden_requests_refused_total{reason=\"slow\"}", 0),
         ("headwarden_sign_ins_total{purpose=\"step_up\"}", 1),
         ("headwarden_sign_ins_total{purpose=\"session\"}", 0),
         ("headwarden_callback_failures_total{reason=\"issuer\"}", 1),

@@ -38,7 +38,12 @@ impl Front {
         let asked = request.req_header_mut();
         let head = match read(asked, ends) {
             Ok(head) => head,
-            Err(why) => return refuse(request, peer, &why).await,
+            Err(why) => {
+                if let Some(refused) = why.refused() {
+                    self.metrics.request_refused(refused);
+                }
+                return refuse(request, peer, &why).await;
+            }
         };
         let house = self.houses.now();
         let visit = self.visit(&house, head, peer, manner.vouched);
