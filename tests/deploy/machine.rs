@@ -106,7 +106,9 @@ impl Machine {
             || "its first process".to_owned(),
             || std::fs::read_to_string(&children).ok()?.trim().parse().ok(),
         ));
-        let state = || said(&machine.try_run(["systemctl", "is-system-running"]));
+        // Before it has files of its own, it is asked in those of this machine, which may have a systemd too.
+        let ours = "grep -q '^0*1$' /etc/machine-id && systemctl is-system-running";
+        let state = || said(&machine.try_run(["sh", "-c", ours]));
         wait_for(
             || format!("its systemd, which is {}", state()),
             || state().starts_with("running").then_some(()),
@@ -123,7 +125,7 @@ impl Machine {
     }
 
     fn command(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let first = self.first.expect("it was booted").to_string();
+        let first = self.first.expect("it runs").to_string();
         let mut there = Command::new("nsenter");
         there
             .args(["--all", "--target", &first])

@@ -28,6 +28,7 @@ oidc:
   client_secret_path: ${CREDENTIALS_DIRECTORY}/oidc_client_secret
   allowed_groups: [headscale]
 audit: { path: /var/log/headwarden/audit.jsonl }
+shutdown: { lead: 0s }
 ";
 
 /// The package, built once: it stays among the build's own files.
@@ -224,6 +225,8 @@ fn the_package_is_installed_started_changed_and_removed() {
     machine.sh("kill -KILL \"$(systemctl show --value --property=MainPID headwarden)\"");
     assert_eq!(public(&machine), "200");
     assert_ne!(machine.property("MainPID"), main);
+    hand_over(&machine);
+    assert_eq!(public(&machine), "200");
 
     // Removed, what the operator wrote stays; purged, it goes, and what no tailnet can do without is kept.
     machine.sh("dpkg --remove headwarden");
