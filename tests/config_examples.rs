@@ -222,7 +222,7 @@ fn every_example_fits_the_schema_and_what_is_no_configuration_does_not() {
             "{example}"
         );
     }
-    let compose = text("deploy/compose/headwarden.yaml");
+    let compose = text("deploy/compose/headwarden/config.yaml");
     assert!(fits_the_schema(&compose), "{compose}");
     for (yaml, fits) in [
         ("oidc:\nlisten:\n- address:\n", true),
