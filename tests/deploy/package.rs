@@ -60,8 +60,8 @@ fn build() -> PathBuf {
 
 /// What `apt-get install` of it does on a machine that has everything else.
 fn install(machine: &Machine) -> String {
-    machine.bring(package(), "/root/headwarden.deb");
-    machine.sh("dpkg --install /root/headwarden.deb")
+    machine.bring(package(), "/var/tmp/headwarden.deb");
+    machine.sh("dpkg --install /var/tmp/headwarden.deb")
 }
 
 /// Has another process take over, and waits until it is the service and the one before has ended.
@@ -90,8 +90,8 @@ fn configure(machine: &Machine) {
          echo 0123456789abcdef-oidc | install -m 0600 /dev/stdin secrets/oidc_client_secret
          echo 0123456789abcdef-headscale | install -m 0600 /dev/stdin secrets/headscale_client_secret
          openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=headscale.company \
-           -addext subjectAltName=DNS:headscale.company -keyout /root/tls.key -out tls.crt 2>/dev/null
-         install -m 0400 -o headwarden /root/tls.key tls.key",
+           -addext subjectAltName=DNS:headscale.company -keyout /var/tmp/tls.key -out tls.crt 2>/dev/null
+         install -m 0400 -o headwarden /var/tmp/tls.key tls.key",
     );
 }
 
