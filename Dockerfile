@@ -30,7 +30,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 # glibc, libgcc and the CA certificates; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="headwarden" \
-      org.opencontainers.image.description="The authenticating reverse proxy for Headscale, and the OpenID issuer it trusts" \
+      org.opencontainers.image.description="Authenticating reverse proxy for Headscale, and the OpenID issuer it trusts" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /image/usr/local/bin/headwarden /usr/local/bin/headwarden
 COPY --from=build --chown=65532:65532 /image/var/lib/headwarden /var/lib/headwarden

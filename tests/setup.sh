@@ -27,7 +27,6 @@ node nodejs
 npm npm
 curl curl
 redis-server redis-server
-curl curl
 lintian lintian
 man man-db
 openssl openssl
@@ -37,7 +36,6 @@ systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
-curl curl
 sqlite3 sqlite3
 psql postgresql
 groff groff

@@ -17,96 +17,141 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The running machine; gone with everything in it when dropped.
 pub(crate) struct Machine {
     namespaces: Child,
-    /// Its first process, as this machine counts.
-    first: u32,
+    /// Its first process, as this machine counts, once it is known.
+    first: Option<u32>,
     group: PathBuf,
     _space: tempfile::TempDir,
 }
 
-/// Waits until `look` gives something.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Waits until `look` gives something, or fails with `what` it waited for.
+pub(crate) fn wait_for<T>(what: impl FnOnce() -> String, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < until, "waited for {what}");
+        assert!(Instant::now() < until, "waited for {}", what());
         std::thread::sleep(LOOK);
     }
 }
 
 /// Where control groups of version 2 are, whatever else is there.
-fn control_groups() -> PathBuf {
+fn control_groups() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("Linux");
-    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let line = line.expect("control groups of version 2 are mounted");
-    line.split(' ').nth(4).expect("a mount point").into()
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    Some(line.split(' ').nth(4)?.into())
+}
+
+/// Boots in new namespaces and in the control group; `stage` is `try`, which ends before anything is started, or `boot`.
+/// The kernel ends all of it when the thread that boots it ends, whatever way.
+fn namespaces(group: &Path, stage: &str, space: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(
+            "echo 0 >\"$1/cgroup.procs\" && exec setpriv --pdeathsig KILL unshare --mount --pid --fork \
+             --net --ipc --uts --cgroup --kill-child \"$2\" \"$3\" \"$4\"",
+        )
+        .arg("boot")
+        .args([group, &project("tests/rig/machine/boot")])
+        .arg(stage)
+        .arg(space)
+        .stdin(Stdio::null());
+    command
+}
+
+/// A new control group, or why there is none, or no namespaces and mounts, where this runs.
+fn permitted(space: &Path) -> Result<PathBuf, String> {
+    static BOOTED: AtomicU32 = AtomicU32::new(0);
+    let me = std::fs::metadata("/proc/self").expect("Linux");
+    if me.uid() != 0 {
+        return Err("it needs root".to_owned());
+    }
+    let groups = control_groups().ok_or("there are no control groups of version 2")?;
+    let number = BOOTED.fetch_add(1, Ordering::Relaxed);
+    let group = groups.join(format!("headwarden-test-{}-{number}", std::process::id()));
+    std::fs::create_dir(&group).map_err(|error| format!("{}: {error}", group.display()))?;
+    let tried = namespaces(&group, "try", space).output().expect("sh");
+    if tried.status.success() {
+        return Ok(group);
+    }
+    remove_groups(&group);
+    Err(said(&tried))
 }
 
 impl Machine {
-    /// Boots one. Needs root: without it nothing, and a word about it.
+    /// Boots one. Where that is not permitted (it takes root, namespaces, mounts and control groups) nothing, and a
+    /// word about it.
     pub(crate) fn boot() -> Option<Self> {
-        static BOOTED: AtomicU32 = AtomicU32::new(0);
-        let me = std::fs::metadata("/proc/self").expect("Linux");
-        if me.uid() != 0 {
-            eprintln!("NOT TESTED: a machine of its own needs root");
-            return None;
-        }
-        let number = BOOTED.fetch_add(1, Ordering::Relaxed);
-        let name = format!("headwarden-test-{}-{number}", std::process::id());
-        let group = control_groups().join(name);
-        std::fs::create_dir(&group).expect("a control group");
         let space = tempfile::tempdir().expect("a directory");
-        // The kernel ends all of it when the thread that boots it ends, whatever way.
-        let namespaces = Command::new("sh")
-            .arg("-c")
-            .arg(
-                "echo 0 >\"$1/cgroup.procs\" && exec setpriv --pdeathsig KILL unshare --mount --pid --fork \
-                 --net --ipc --uts --cgroup --kill-child \"$2\" \"$3\"",
-            )
-            .arg("boot")
-            .args([&group, &project("tests/rig/machine/boot"), space.path()])
-            .stdin(Stdio::null())
+        let group = match permitted(space.path()) {
+            Ok(group) => group,
+            Err(why) => {
+                eprintln!("NOT TESTED: no machine can be booted here: {why}");
+                return None;
+            }
+        };
+        let namespaces = namespaces(&group, "boot", space.path())
             .spawn()
-            .expect("unshare starts");
+            .expect("sh starts");
         let id = namespaces.id();
-        let children = format!("/proc/{id}/task/{id}/children");
-        let first = wait_for("the machine's first process", || {
-            std::fs::read_to_string(&children).ok()?.trim().parse().ok()
-        });
-        let machine = Self {
+        let mut machine = Self {
             namespaces,
-            first,
+            first: None,
             group,
             _space: space,
         };
-        wait_for("the machine's systemd", || {
-            let state = said(&machine.try_run(["systemctl", "is-system-running"]));
-            state.starts_with("running").then_some(())
-        });
+        let children = format!("/proc/{id}/task/{id}/children");
+        machine.first = Some(wait_for(
+            || "its first process".to_owned(),
+            || std::fs::read_to_string(&children).ok()?.trim().parse().ok(),
+        ));
+        // Before it has files of its own, it is asked in those of this machine, which may have a systemd too.
+        let ours = "grep -q '^0*1$' /etc/machine-id && systemctl is-system-running";
+        let state = || said(&machine.try_run(["sh", "-c", ours]));
+        wait_for(
+            || format!("its systemd, which is {}", state()),
+            || state().starts_with("running").then_some(()),
+        );
         Some(machine)
     }
 
-    /// Runs a command there.
-    pub(crate) fn try_run(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
-        Command::new("nsenter")
-            .args(["--all", "--target", &self.first.to_string()])
-            .args(command)
+    /// Runs a command there, for as long as [`PATIENCE`].
+    fn try_run(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+        self.command(command)
             .stdin(Stdio::null())
             .output()
             .expect("nsenter starts")
     }
 
+    fn command(&self, command: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let first = self.first.expect("it runs").to_string();
+        let mut there = Command::new("nsenter");
+        there
+            .args(["--all", "--target", &first])
+            .args(["timeout", "--signal=KILL"])
+            .arg(PATIENCE.as_secs().to_string())
+            .args(command);
+        there
+    }
+
+    /// A file of this machine, there.
+    pub(crate) fn bring(&self, file: &Path, path: &str) {
+        let file = std::fs::File::open(file).expect("a file");
+        let mut copy = self.command(["install", "-m", "0644", "/dev/stdin", path]);
+        assert!(copy.stdin(file).status().expect("nsenter starts").success());
+    }
+
     /// Runs a script there that has to succeed, and returns what it said.
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.try_run(["sh", "-ec", script]);
-        let said = said(&output);
-        assert!(
-            output.status.success(),
-            "{script}: {}\n{said}",
-            output.status
-        );
-        said
+        let told = said(&output);
+        if output.status.success() {
+            return told;
+        }
+        let journal = said(&self.try_run(["journalctl", "--no-pager", "--output=cat"]));
+        let status = output.status;
+        panic!("{script}: {status}\n{told}\nThe journal:\n{journal}")
     }
 
     /// Runs a script there that has to fail, and returns what it said.
@@ -134,13 +179,6 @@ impl Machine {
         .to_owned()
     }
 
-    /// Waits until a property of the service has this value.
-    pub(crate) fn wait_until(&self, name: &str, value: &str) {
-        wait_for(&format!("{name}={value}\n{}", self.journal()), || {
-            (self.property(name) == value).then_some(())
-        });
-    }
-
     /// What the service logged, and what systemd logged about it.
     pub(crate) fn journal(&self) -> String {
         self.sh("journalctl --sync; journalctl --no-pager --output=cat --unit=headwarden.service")
@@ -149,8 +187,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let first = self.first.to_string();
-        drop(Command::new("kill").args(["-KILL", &first]).status());
+        // Its first process ends with it, and everything there with the first.
+        drop(self.namespaces.kill());
         drop(self.namespaces.wait());
         remove_groups(&self.group);
     }
@@ -162,5 +200,8 @@ fn remove_groups(group: &Path) {
     for entry in below.filter(|entry| entry.path().is_dir()) {
         remove_groups(&entry.path());
     }
-    wait_for("an empty control group", || std::fs::remove_dir(group).ok());
+    let until = Instant::now() + PATIENCE;
+    while std::fs::remove_dir(group).is_err() && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
 }
