@@ -513,7 +513,7 @@ fn a_file_that_is_the_beginning_of_what_runs_is_taken_over_when_somebody_says_so
     let whole = "server_url: https://a.company\nlisten: [{ address: \"127.0.0.1:8000\" }]\n\
         headscale: { url: \"http://127.0.0.1:1\", sign_in: own }\n\
         oidc: { issuer: \"https://b.company/\", client_id: headwarden, allow_everyone: true,\n  \
-        client_secret: canary-0123456789 }\nkeys_path: /var/lib/headwarden/keys.json\n\
+        client_secret: canary-0123456789 }\nkeys_path: /var/lib/headwarden/keys.json\ntrusted_proxies: [1.1.1.1]\n\
         access:\n  - { path: /a/** }\n  - { path: /b/**, groups: [admins] }\n";
     let write = |text: &str| std::fs::write(desk.path("config.yaml"), text).unwrap();
     write(whole);
