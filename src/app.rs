@@ -456,6 +456,7 @@ impl App {
         }
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         notify::ready();
+        self.edge.announced.store(true, Ordering::Release);
         ready();
         if let Some(succeeded) = self
             .until_told(&mut stop, &mut upgrades, &estate, &closing)
@@ -507,6 +508,9 @@ impl App {
             status: Arc::clone(&self.status),
             metrics: Arc::clone(&house.metrics),
             clock: Arc::clone(&house.clock),
+            announced: Arc::clone(&self.edge.announced),
+            rest: 0,
+            kept_from: None,
         }
     }
 

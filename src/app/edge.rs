@@ -28,6 +28,8 @@ type NamedSocket = (Arc<UnixListener>, Arc<socket::Name>);
 pub(super) struct Edge {
     /// The public listeners are open.
     pub(super) started: Arc<AtomicBool>,
+    /// Whether the service manager has heard that.
+    pub(super) announced: Arc<AtomicBool>,
     /// Whether the loops of all listeners turn.
     pub(super) pulse: Pulse,
     /// Listeners that are open already.

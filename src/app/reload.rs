@@ -3,22 +3,27 @@
 //! changes nothing at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use tracing::Level;
 
 use super::refurbish::Rooms;
 use super::status::{Reload, Status};
 use super::tls::Tls;
-use crate::config::{Loaded, Problem, Reading, Refusal, Seen, Source, Taken};
+use crate::config::{Loaded, Problem, Reading, Refusal, Seen, Settings, Source, Taken};
 use crate::domain::time::Clock;
-use crate::ops::audit::{Act, Actor, Entry, Outcome};
-use crate::ops::log;
+use crate::ops::audit::{self, Act, Actor, Entry, Outcome};
 use crate::ops::metrics::Metrics;
+use crate::ops::{log, notify};
 
 /// Between two looks at the files. What two looks in a row find is read: whoever writes a file takes less
 /// from one to the next, and what is half written is not taken for the whole.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Looks that are left out when good files could not be taken over, before that is tried again.
+const REST: u32 = 5;
 
 /// What the process was started with, as far as that can change.
 pub struct Configuration {
@@ -60,6 +65,12 @@ pub(super) struct Reloader {
     pub(super) status: Arc<Status>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether the service manager has heard that we are ready.
+    pub(super) announced: Arc<AtomicBool>,
+    /// Looks to be left out.
+    pub(super) rest: u32,
+    /// What kept the files that are there from being taken over, if that may pass.
+    pub(super) kept_from: Option<String>,
 }
 
 impl Reloader {
@@ -73,26 +84,43 @@ impl Reloader {
                     if received.is_none() {
                         return;
                     }
-                    self.reload(By::Signal).await;
+                    self.hung_up().await;
                     found = None;
                 }
                 () = tokio::time::sleep(LOOK) => {
-                    if !self.rooms.current.now().watch {
-                        found = None;
-                        continue;
-                    }
-                    let now = self.look().await;
-                    found = match now {
-                        None => None,
-                        Some(now) if found.as_ref() == Some(&now) => {
-                            self.reload(By::File).await;
-                            None
-                        }
-                        now => now,
-                    };
+                    found = self.look_again(found).await;
                 }
             }
         }
+    }
+
+    /// SIGHUP. A manager that is waiting for us to be ready hears nothing else before that.
+    async fn hung_up(&mut self) {
+        let told = self.announced.load(Ordering::Acquire);
+        if told {
+            notify::reloading();
+        }
+        self.reload(None).await;
+        if told {
+            notify::ready();
+        }
+    }
+
+    /// One look at the files, after one that `found` something new; what this one found.
+    async fn look_again(&mut self, found: Option<Seen>) -> Option<Seen> {
+        if !self.rooms.current.now().watch {
+            return None;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        let now = self.look().await;
+        if now.is_some() && now == found {
+            self.reload(now).await;
+            return None;
+        }
+        now
     }
 
     /// The files as they are now, if they are not as they were when they were last read.
@@ -105,24 +133,28 @@ impl Reloader {
         looked.await.ok().flatten()
     }
 
-    async fn reload(&mut self, by: By) {
+    /// Reads it because files are as `found`, or because of a signal.
+    async fn reload(&mut self, found: Option<Seen>) {
+        let by = found.as_ref().map_or(By::Signal, |_| By::File);
         let (source, running) = (
             self.configuration.source.clone(),
             self.configuration.loaded.clone(),
         );
         let read = tokio::task::spawn_blocking(move || {
+            if let Some(found) = found {
+                return source.read_found(&running, &found);
+            }
             let reading = source.read();
             let taken = source.take(&running, &reading);
-            (reading, taken)
+            Some((reading, taken))
         });
-        let Ok((reading, taken)) = read.await else {
-            self.failed(by, vec!["the configuration could not be read".to_owned()]);
-            return;
-        };
-        self.configuration.seen.clone_from(&reading.seen);
-        match taken {
-            Ok(taken) => self.take_over(by, taken, reading),
-            Err(refusal) => self.failed(by, told(&refusal)),
+        match read.await {
+            Ok(Some((reading, taken))) => self.have_read(by, taken, reading),
+            // Still being written: the next looks find what it becomes.
+            Ok(None) => return,
+            Err(_) => {
+                return self.failed(by, vec!["the configuration could not be read".to_owned()]);
+            }
         }
         // They look after themselves; whoever sends a signal says that they are complete.
         if by == By::Signal {
@@ -130,46 +162,38 @@ impl Reloader {
         }
     }
 
-    fn take_over(&mut self, by: By, taken: Taken, reading: Reading) {
-        let settings = Arc::new(taken.loaded.settings.clone());
-        if let Err(why) = log::check_level(&settings.log.level) {
-            return self.failed(by, vec![format!("log.level: {why}")]);
-        }
-        if let Err(why) = self.rooms.refurbish(&settings, &taken.changed) {
-            return self.failed(by, vec![why]);
-        }
-        let before = &self.configuration.loaded.settings;
-        // Checked above; and a line at the old level is no reason to go back.
-        if settings.log.level != before.log.level
-            && let Err(why) = self.configuration.log.set_level(&settings.log.level)
-        {
-            tracing::warn!(%why, "the log keeps its level");
-        }
-        let changed = taken.changed.join(", ");
-        if taken.changed.is_empty() {
-            tracing::info!(
-                by = by.label(),
-                "configuration read again: nothing that runs is changed by it"
-            );
-        } else {
-            tracing::info!(by = by.label(), changed, "configuration taken over");
-        }
-        for warning in &settings.warnings {
-            if !before.warnings.contains(warning) {
-                tracing::warn!("{warning}");
+    fn have_read(&mut self, by: By, taken: Result<Taken, Refusal>, reading: Reading) {
+        let seen = reading.seen.clone();
+        match taken {
+            Ok(taken) => {
+                if let Err(why) = self.take_over(by, taken, reading) {
+                    // It may be for want of something else than other files: they stay unread.
+                    self.rest = REST;
+                    return self.kept_from(by, why);
+                }
+                self.kept_from = None;
             }
+            Err(refusal) => self.failed(by, told(&refusal)),
         }
-        if !taken.waiting.is_empty() && taken.waiting != self.status.waiting() {
-            let waiting = taken.waiting.join(", ");
-            tracing::warn!(
-                waiting,
-                "these keys count from the next start on, and not before"
-            );
+        self.configuration.seen = seen;
+    }
+
+    /// The files are good, and could not be taken over all the same. Told once, however often it is tried.
+    fn kept_from(&mut self, by: By, why: String) {
+        if by == By::Signal || self.kept_from.as_ref() != Some(&why) {
+            self.failed(by, vec![why.clone()]);
         }
+        self.kept_from = Some(why);
+    }
+
+    fn take_over(&mut self, by: By, taken: Taken, reading: Reading) -> Result<(), String> {
+        let settings = Arc::new(taken.loaded.settings.clone());
+        log::check_level(&settings.log.level).map_err(|why| format!("log.level: {why}"))?;
+        self.rooms.refurbish(&settings, &taken.changed)?;
+        self.tell(by, &settings, &taken);
         self.configuration.loaded = taken.loaded;
         let now = self.clock.now();
         self.metrics.config_loaded(now);
-        self.record(by, Outcome::Done);
         self.status.loaded(
             Reload {
                 at: now,
@@ -181,6 +205,62 @@ impl Reloader {
             taken.waiting,
             reading.seen,
         );
+        Ok(())
+    }
+
+    /// Changes how much the log tells, and tells of all changes where the log tells it: before, if it did
+    /// until now, for it may not any longer.
+    fn tell(&self, by: By, settings: &Settings, taken: &Taken) {
+        let log_tells = tracing::enabled!(Level::INFO);
+        let audit_tells = tracing::enabled!(target: audit::TARGET, Level::INFO);
+        if audit_tells {
+            self.record(by, Outcome::Done);
+        }
+        if log_tells {
+            self.told_in_log(by, settings, taken);
+        }
+        // Checked before; and a line at the old level is no reason to go back.
+        if settings.log.level != self.configuration.loaded.settings.log.level
+            && let Err(why) = self.configuration.log.set_level(&settings.log.level)
+        {
+            tracing::warn!(%why, "the log keeps its level");
+        }
+        if !audit_tells {
+            self.record(by, Outcome::Done);
+        }
+        if !log_tells {
+            self.told_in_log(by, settings, taken);
+        }
+    }
+
+    fn told_in_log(&self, by: By, settings: &Settings, taken: &Taken) {
+        let changed = taken.changed.join(", ");
+        if taken.changed.is_empty() {
+            tracing::info!(
+                by = by.label(),
+                "configuration read again: nothing that runs is changed by it"
+            );
+        } else {
+            tracing::info!(by = by.label(), changed, "configuration taken over");
+        }
+        for warning in &settings.warnings {
+            if !self
+                .configuration
+                .loaded
+                .settings
+                .warnings
+                .contains(warning)
+            {
+                tracing::warn!("{warning}");
+            }
+        }
+        if !taken.waiting.is_empty() && taken.waiting != self.status.waiting() {
+            let waiting = taken.waiting.join(", ");
+            tracing::warn!(
+                waiting,
+                "these keys count from the next start on, and not before"
+            );
+        }
     }
 
     /// Nothing has changed.

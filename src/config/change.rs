@@ -160,10 +160,43 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("tracing.ca_path", Restart),
 ];
 
-/// Where a key that waits makes everything below another one wait too: half of it would be nonsense.
-const WITH: &[(&str, &str)] = &[
-    ("headscale.sign_in", "headscale.issuer."),
-    ("session.store", "session.redis."),
+/// What belongs together waits together: where one of the first keys waits, what begins with one of the second
+/// does too. Each file is meant as a whole, and half of it may let in more than either of the two.
+const WITH: &[(&[&str], &[&str])] = &[
+    // Rules are about the people of one provider, and about what is behind us; a secret is for one of them.
+    (
+        &["oidc.issuer", "headscale.url", "headscale.sign_in"],
+        &["oidc.", "headscale.", "access", "open", "api."],
+    ),
+    (&["oidc.client_id"], &["oidc.client_secret"]),
+    (
+        &["headscale.issuer.client_id"],
+        &["headscale.issuer.client_secret"],
+    ),
+    // Who is believed, or gets something without a session, depends on who can reach us.
+    (
+        &["listen"],
+        &[
+            "trusted_proxies",
+            "headscale.verify_from",
+            "open",
+            "api.bearer",
+        ],
+    ),
+    (
+        &[
+            "admin.enabled",
+            "admin.address",
+            "admin.socket_path",
+            "admin.socket_access",
+        ],
+        &["admin.sessions"],
+    ),
+    (&["session.store"], &["session.redis."]),
+    (
+        &["session.idle_timeout", "session.lifetime"],
+        &["session.recheck"],
+    ),
 ];
 
 /// Files whose content counts like the value of their key, beside those of secrets.
@@ -223,11 +256,7 @@ pub(super) fn differences(a: &Value, b: &Value) -> Vec<&'static str> {
 /// `new`, but what waits for a restart as it is in `running`; and the keys that wait.
 pub(super) fn merge(running: &Value, new: &Value) -> (Value, Vec<&'static str>) {
     let differing = differences(running, new);
-    let waits_here = |key: &str| {
-        let with =
-            |(first, below): &(&str, &str)| key.starts_with(below) && differing.contains(first);
-        waits(key) || WITH.iter().any(with)
-    };
+    let waits_here = |key: &str| waits(key) || waits_with(key, &differing).is_some();
     let waiting: Vec<&str> = differing
         .iter()
         .copied()
@@ -244,6 +273,16 @@ pub(super) fn merge(running: &Value, new: &Value) -> (Value, Vec<&'static str>) 
 pub(super) fn waits(key: &str) -> bool {
     let class = CHANGES.iter().find(|(known, _)| *known == key);
     class.is_none_or(|(_, change)| *change == Restart)
+}
+
+/// The key among `differing` that makes `key` wait, whatever its own class: they belong together.
+pub(super) fn waits_with(key: &str, differing: &[&'static str]) -> Option<&'static str> {
+    let begins = |belows: &[&str]| belows.iter().any(|below| key.starts_with(below));
+    let mut firsts = WITH
+        .iter()
+        .filter(|(_, belows)| begins(belows))
+        .flat_map(|(firsts, _)| firsts.iter().copied());
+    firsts.find(|first| *first != key && differing.contains(first))
 }
 
 /// Every key with its class, for whoever documents them.
@@ -268,9 +307,13 @@ mod tests {
                 assert!(CHANGES.contains(&(list, *class)), "{key} and {list}");
             }
         }
-        for (first, below) in WITH {
-            assert!(CHANGES.contains(&(first, Restart)), "{first}");
-            assert!(keys.iter().any(|key| key.starts_with(below)), "{below}");
+        for (firsts, belows) in WITH {
+            for first in *firsts {
+                assert!(CHANGES.contains(&(first, Restart)), "{first}");
+            }
+            for below in *belows {
+                assert!(keys.iter().any(|key| key.starts_with(below)), "{below}");
+            }
         }
         for key in CONTENTS {
             assert!(keys.contains(key), "{key}");
@@ -292,6 +335,55 @@ mod tests {
         };
         let waiting: Vec<&str> = CHANGES.iter().filter_map(waits).collect();
         assert_eq!(told, waiting);
+    }
+
+    #[test]
+    fn what_belongs_together_waits_together() {
+        for (first, with) in [
+            ("oidc.issuer", "oidc.allow_everyone"),
+            ("oidc.issuer", "oidc.allowed_groups"),
+            ("oidc.issuer", "oidc.groups_claim"),
+            ("oidc.issuer", "oidc.email_verified_required"),
+            ("oidc.issuer", "oidc.client_secret"),
+            ("oidc.issuer", "oidc.client_secret_path"),
+            ("oidc.issuer", "oidc.ca_path"),
+            ("oidc.issuer", "headscale.api_key"),
+            ("oidc.issuer", "access"),
+            ("oidc.issuer", "open"),
+            ("oidc.issuer", "api.admins"),
+            ("headscale.url", "oidc.allow_everyone"),
+            ("headscale.url", "headscale.api_key"),
+            ("headscale.url", "headscale.api_key_path"),
+            ("headscale.url", "headscale.ca_path"),
+            ("headscale.url", "headscale.grpc_url"),
+            ("headscale.url", "headscale.issuer.client_secret"),
+            ("headscale.url", "open"),
+            ("headscale.url", "api.bearer"),
+            ("headscale.sign_in", "oidc.allow_everyone"),
+            ("oidc.client_id", "oidc.client_secret_path"),
+            (
+                "headscale.issuer.client_id",
+                "headscale.issuer.client_secret",
+            ),
+            ("listen", "trusted_proxies"),
+            ("listen", "headscale.verify_from"),
+            ("listen", "open"),
+            ("admin.address", "admin.sessions"),
+            ("admin.socket_access", "admin.sessions"),
+            ("session.lifetime", "session.recheck"),
+        ] {
+            let (mut running, mut new) = (json!({}), json!({}));
+            for key in [first, with] {
+                put(&mut running, key, Some(&json!("old")));
+                put(&mut new, key, Some(&json!("new")));
+            }
+            let (merged, mut waiting) = merge(&running, &new);
+            assert_eq!(merged, running, "{first} {with}");
+            waiting.sort_unstable();
+            let mut both = [first, with];
+            both.sort_unstable();
+            assert_eq!(waiting, both);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod keys;
 mod problem;
 mod reference;
 mod report;
+mod seen;
 mod settings;
 mod source;
 mod yaml;
@@ -19,6 +20,7 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use change::{Change, changes};
 pub use current::Current;
@@ -26,8 +28,9 @@ pub use env::Environment;
 pub use files::{FileText, ReadFile, exposed, read_file};
 pub use problem::{Problem, Problems, Refusal};
 pub use reference::{schema, with_tables};
+pub use seen::Seen;
 pub use settings::*;
-pub use source::{Loaded, Reading, Seen, Source, Taken};
+pub use source::{Loaded, Reading, Source, Taken};
 
 use check::Checks;
 use keys::Kind;
@@ -81,6 +84,7 @@ pub fn key_paths() -> impl Iterator<Item = &'static str> {
 #[derive(Clone)]
 struct Draft {
     name: String,
+    text: Arc<str>,
     tree: Value,
     lines: BTreeMap<String, u64>,
     origins: env::Origins,
@@ -109,6 +113,7 @@ fn draft(
     let origins = env::apply(&mut tree, environment, &mut problems);
     Ok(Draft {
         name: name.to_owned(),
+        text: text.into(),
         tree,
         lines: document.lines,
         origins,

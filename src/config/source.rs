@@ -4,50 +4,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::change::{self, at, put};
 use super::env::Environment;
-use super::files::{hash_of_file, read_file};
+use super::files::read_file;
 use super::keys::{self, Kind};
 use super::problem::{Problem, Refusal};
+use super::seen::{Print, Seen, noting};
 use super::settings::Settings;
 use super::{Draft, draft, judge};
-use crate::domain::hash::sha256;
-
-/// What is in a file, as far as a change of it has to be noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Print {
-    /// The SHA-256 of its content.
-    Content([u8; 32]),
-    /// It cannot be read.
-    Unreadable(ErrorKind),
-}
-
-impl Print {
-    fn of(path: &Path) -> Self {
-        match hash_of_file(path) {
-            Ok(hash) => Self::Content(hash),
-            Err(error) => Self::Unreadable(error.kind()),
-        }
-    }
-}
-
-/// The files that a reading looked at, and what was in them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen(BTreeMap<PathBuf, Print>);
-
-impl Seen {
-    /// The same files as they are now.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        let look = |path: &PathBuf| (path.clone(), Print::of(path));
-        Self(self.0.keys().map(look).collect())
-    }
-}
 
 /// A configuration that is good: what it means, and what it was made from. Neither is shown by `Debug`:
 /// secrets may stand in the file itself.
@@ -55,6 +24,8 @@ impl Seen {
 pub struct Loaded {
     /// What it means.
     pub settings: Settings,
+    /// The file itself.
+    text: Arc<str>,
     tree: Value,
     /// Files that count by their content.
     contents: BTreeMap<String, Print>,
@@ -74,6 +45,15 @@ pub struct Reading {
     /// What was looked at for that. A file that is not the same any more may hold something else.
     pub seen: Seen,
     draft: Option<Draft>,
+}
+
+impl Reading {
+    /// Whether the file is that of `running` with something missing at its end.
+    fn is_beginning_of(&self, running: &Loaded) -> bool {
+        let text = self.draft.as_ref().map(|draft| draft.text.as_ref());
+        let missing = text.and_then(|text| running.text.strip_prefix(text));
+        missing.is_some_and(|missing| !missing.trim().is_empty())
+    }
 }
 
 /// What a running process may take over from a file.
@@ -107,16 +87,8 @@ impl Source {
 
     /// Reads and checks it.
     pub fn read(&self) -> Reading {
-        let seen = RefCell::new(BTreeMap::new());
-        let reader = |path: &Path| {
-            let read = read_file(path);
-            let print = match &read {
-                Ok(file) => Print::Content(sha256(file.text.as_bytes())),
-                Err(_) => Print::of(path),
-            };
-            seen.borrow_mut().insert(path.to_owned(), print);
-            read
-        };
+        let seen = RefCell::default();
+        let reader = noting(&seen);
         let name = self.path.display().to_string();
         let drafted = reader(&self.path)
             .map_err(|error| {
@@ -135,7 +107,7 @@ impl Source {
         };
         Reading {
             outcome,
-            seen: Seen(seen.into_inner()),
+            seen: Seen(seen.take()),
             draft,
         }
     }
@@ -161,9 +133,30 @@ impl Source {
         }
         Ok(Loaded {
             settings,
+            text: Arc::clone(&draft.text),
             tree: draft.tree.clone(),
             contents,
         })
+    }
+
+    /// Reads it because files changed: what a process that runs by `running` takes over. `None` if they are
+    /// not any more as `found` has them: they are still being written.
+    ///
+    /// What is only the beginning of the text that runs is not taken over: a copy that broke off looks like
+    /// that, and rules at the end would be missing.
+    pub fn read_found(
+        &self,
+        running: &Loaded,
+        found: &Seen,
+    ) -> Option<(Reading, Result<Taken, Refusal>)> {
+        let reading = self.read();
+        let taken = if reading.is_beginning_of(running) {
+            Err(cut_off(&self.path))
+        } else {
+            self.take(running, &reading)
+        };
+        let as_found = reading.seen.agrees_with(found) && reading.seen.again() == reading.seen;
+        as_found.then_some((reading, taken))
     }
 
     /// What a process that runs by `running` takes over from `reading`: everything but what waits for a
@@ -172,34 +165,40 @@ impl Source {
     /// # Errors
     /// The mistakes of the reading; or what keeps it from being taken over by halves.
     pub fn take(&self, running: &Loaded, reading: &Reading) -> Result<Taken, Refusal> {
-        let new = match (&reading.outcome, &reading.draft) {
-            (Ok(new), Some(draft)) => (new, draft),
+        let draft = match (&reading.outcome, &reading.draft) {
+            (Ok(_), Some(draft)) => draft,
             (Err(refusal), _) => return Err(refusal.clone()),
             (Ok(_), None) => return Err(Problem::new("", "read without a word").into()),
         };
-        let (new, draft) = new;
-        let (tree, waiting) = change::merge(&running.tree, &draft.tree);
-        let judged = |tree: Value| {
-            let draft = Draft {
-                tree,
-                ..draft.clone()
-            };
-            judge(draft, &self.environment, &read_file)
+        let (tree, all) = change::merge(&running.tree, &draft.tree);
+        let by = |tree: Value| Draft {
+            tree,
+            ..draft.clone()
         };
-        let (settings, _) =
-            judged(tree.clone()).map_err(|refusal| needs_a_restart(*refusal, &waiting))?;
+        let seen = RefCell::default();
+        let merged = self
+            .judged(&by(tree.clone()), &noting(&seen), &seen)
+            .map_err(|refusal| needs_a_restart(*refusal, &all))?;
         // `480m` for `8h`, or a default that is spelled out, is no change.
         let means_another = |key: &&str| {
             let mut other = tree.clone();
             put(&mut other, key, at(&draft.tree, key));
-            let other = judged(other);
-            is_secret(key) || other.map_or(true, |(other, _)| !same(&other, &settings))
+            let other = judge(by(other), &self.environment, &read_file);
+            is_secret(key) || other.map_or(true, |(other, _)| !same(&other, &merged.settings))
         };
-        let waiting = waiting.into_iter().filter(means_another);
+        // What belongs together is told together.
+        let together = |key: &&str| {
+            let with = |other: &&&'static str| change::waits_with(other, &all) == Some(*key);
+            change::waits_with(key, &all).is_some() || all.iter().any(|other| with(&other))
+        };
+        let waiting = all
+            .iter()
+            .copied()
+            .filter(|key| together(key) || means_another(key));
         let mut waiting: Vec<String> = waiting.map(str::to_owned).collect();
         let written = change::differences(&running.tree, &tree);
         let mut changed: Vec<String> = written.into_iter().map(str::to_owned).collect();
-        let mut contents = new.contents.clone();
+        let mut contents = merged.contents;
         for (key, print) in &mut contents {
             let Some(before) = running.contents.get(key).filter(|before| *before != print) else {
                 continue;
@@ -208,6 +207,8 @@ impl Source {
             let told = if change::waits(key) {
                 *print = *before;
                 &mut waiting
+            } else if let Some(first) = change::waits_with(key, &all) {
+                return Err(cannot_be_split(key, first));
             } else {
                 &mut changed
             };
@@ -216,7 +217,8 @@ impl Source {
             }
         }
         let loaded = Loaded {
-            settings,
+            settings: merged.settings,
+            text: merged.text,
             tree,
             contents,
         };
@@ -244,6 +246,23 @@ fn same(a: &Settings, b: &Settings) -> bool {
 fn is_secret(key: &str) -> bool {
     let of = |key| keys::kind(key) == Some(Kind::Secret);
     of(key) || key.strip_suffix("_path").is_some_and(of)
+}
+
+/// It may be meant so; then somebody says so.
+fn cut_off(path: &Path) -> Refusal {
+    let reason = "holds only the beginning of what it held, as if it had been cut off";
+    let hint = "if it is meant to end there, send SIGHUP (systemctl reload)";
+    Problem::new(path.display().to_string(), reason)
+        .hint(hint)
+        .into()
+}
+
+/// What was in a file before is not kept, so it cannot wait as a value does.
+fn cannot_be_split(key: &str, first: &str) -> Refusal {
+    let reason =
+        format!("another content of its file belongs to {first}, which waits for a restart");
+    let hint = "restart headwarden: nothing of the configuration counts until then";
+    Problem::new(key, reason).hint(hint).into()
 }
 
 /// The file is good, but not beside what has to stay.

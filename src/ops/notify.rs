@@ -36,11 +36,6 @@ pub fn main_process(id: u32) {
     tell(&[NotifyState::MainPid(id)]);
 }
 
-/// A sentence for `systemctl status`.
-pub fn status(text: &str) {
-    tell(&[NotifyState::Status(text)]);
-}
-
 /// Says that all is well, as often as the manager's watchdog wants, for as long as it is: while this runtime
 /// runs tasks and every loop of `pulse` answers. Never ends; does nothing where there is no watchdog.
 pub async fn watchdog(pulse: Pulse) {

@@ -1,5 +1,6 @@
-//! What was let through by other settings is judged again when they change: whoever lost a right to what is
-//! open (a stream, a WebSocket, a transfer) loses it there too, and not only at the next request.
+//! What was let through is judged again when the settings change, or what is known of the person: whoever lost
+//! a right to what is open (a stream, a WebSocket, a transfer) loses it there too, and not only at the next
+//! request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,27 +39,31 @@ impl Hold {
     }
 
     /// Ready when it may not go on any longer: its session has ended, or would not let it through by the
-    /// settings of now.
+    /// settings and the groups of now.
     pub(super) async fn over(self) {
         let Self {
-            live,
+            mut live,
             mut end,
             visit,
             house,
         } = self;
         let mut changes = house.changes();
-        let mut judged = house;
+        let mut judged = (house, Arc::clone(&live.session));
         loop {
-            let present = changes.present(&judged);
-            if !Arc::ptr_eq(&present, &judged) {
-                if !present.still_admits(&visit, &live.latest()) {
+            let updated = live.change();
+            let present = (changes.present(&judged.0), live.latest().session);
+            if !Arc::ptr_eq(&present.0, &judged.0) || !Arc::ptr_eq(&present.1, &judged.1) {
+                live = live.latest();
+                if !present.0.still_admits(&visit, &live) {
                     return;
                 }
-                judged = present;
+                judged = (present.0, Arc::clone(&live.session));
             }
             tokio::select! {
                 _ = &mut end => return,
                 () = changes.next() => {}
+                // Perhaps that which took the place of the one before.
+                Ok(now) = updated => live = now,
             }
         }
     }

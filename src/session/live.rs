@@ -47,7 +47,7 @@ pub struct Live {
 /// What all views of one session share.
 pub(super) struct Entry {
     key: SessionKey,
-    pub(super) session: ArcSwap<Session>,
+    session: ArcSwap<Session>,
     /// Most sessions never have one.
     state: Mutex<Option<Box<State>>>,
     /// Seconds since the epoch.
@@ -56,10 +56,27 @@ pub(super) struct Entry {
     followed: Followed,
 }
 
-/// Who wants to know when it ends.
+/// Who wants to know what becomes of it.
+enum Follower {
+    /// When it ends. Told by being dropped.
+    End(oneshot::Sender<()>),
+    /// The next time that it is another.
+    Change(oneshot::Sender<Live>),
+}
+
+impl Follower {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::End(sender) => sender.is_closed(),
+            Self::Change(sender) => sender.is_closed(),
+        }
+    }
+}
+
+/// Everybody who does.
 enum Followers {
-    /// Told by being dropped.
-    Here(Vec<oneshot::Sender<()>>),
+    /// Told while they are here.
+    Here(Vec<Follower>),
     /// It has ended.
     Over,
     /// It may go on, but nobody here would hear of its end: whoever asks to is told at once.
@@ -68,7 +85,7 @@ enum Followers {
 
 /// What is left of a session that another one takes the place of.
 pub(super) struct Kept {
-    followers: Vec<oneshot::Sender<()>>,
+    followers: Vec<Follower>,
     legs: Option<Legs>,
 }
 
@@ -88,12 +105,24 @@ impl Live {
     /// than a request. A follower is not a use.
     pub fn end(&self) -> oneshot::Receiver<()> {
         let (follower, ended) = oneshot::channel();
+        self.follow(Follower::End(follower));
+        ended
+    }
+
+    /// The session as it is after its next update, or after that of the one that takes its place. An error when
+    /// there will be none; [`Self::end`] says why. To be asked for before [`Self::latest`].
+    pub fn change(&self) -> oneshot::Receiver<Self> {
+        let (follower, changed) = oneshot::channel();
+        self.follow(Follower::Change(follower));
+        changed
+    }
+
+    fn follow(&self, follower: Follower) {
         if let Followers::Here(followers) = &mut *self.entry.followers() {
-            followers.retain(|other| !other.is_closed());
+            followers.retain(|other| !other.is_gone());
             followers.push(follower);
             lock(&self.entry.followed).insert(self.key);
         }
-        ended
     }
 
     /// Ends what is open and hangs on it, as the session's end would; the session goes on.
@@ -134,6 +163,25 @@ impl Entry {
             session: self.session.load_full(),
             entry: Arc::clone(self),
         }
+    }
+
+    /// What is known of it now.
+    pub(super) fn session(&self) -> Arc<Session> {
+        self.session.load_full()
+    }
+
+    /// It goes on as `session`, and whoever wants to hear of that does; what it was before.
+    pub(super) fn update(self: &Arc<Self>, session: Arc<Session>) -> Arc<Session> {
+        let before = self.session.swap(session);
+        let mut followers = self.followers();
+        if let Followers::Here(all) = &mut *followers {
+            for follower in all.extract_if(.., |one| matches!(one, Follower::Change(_))) {
+                if let Follower::Change(sender) = follower {
+                    drop(sender.send(self.live()));
+                }
+            }
+        }
+        before
     }
 
     pub(super) fn key(&self) -> &SessionKey {
@@ -245,7 +293,7 @@ impl Entry {
 impl Followers {
     fn are_there(&self) -> bool {
         match self {
-            Self::Here(followers) => followers.iter().any(|follower| !follower.is_closed()),
+            Self::Here(followers) => followers.iter().any(|follower| !follower.is_gone()),
             Self::Over | Self::Unwatched => false,
         }
     }

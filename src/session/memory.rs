@@ -64,7 +64,7 @@ impl Memory {
             .time_to_live(limits.lifetime.min(LONGEST))
             .time_to_idle(limits.idle.min(LONGEST))
             .eviction_listener(move |_, gone: Arc<Entry>, _| {
-                indexed.remove(gone.key(), &gone.session.load());
+                indexed.remove(gone.key(), &gone.session());
                 gone.has_ended();
             })
             .build();
@@ -156,7 +156,7 @@ impl Memory {
     pub(super) async fn update(&self, live: &Live, session: Session) -> Option<Live> {
         let now = self.find_by_key(&live.key)?;
         let (entry, before) = (now.entry, now.session);
-        entry.session.store(Arc::new(self.commons.share(session)));
+        entry.update(Arc::new(self.commons.share(session)));
         let live = entry.live();
         if before.provider_session != live.session.provider_session {
             self.index.refile(&live.key, &before, &live.session);
@@ -186,7 +186,7 @@ impl Memory {
     fn end_entry(&self, entry: &Entry) -> Option<Arc<Session>> {
         let gone = self.live.remove(&entry.key().number())?;
         self.tell_ended(gone.key());
-        Some(gone.session.load_full())
+        Some(gone.session())
     }
 
     /// See [`super::Sessions::end_departed`].
@@ -198,7 +198,7 @@ impl Memory {
             Departure::Session(sid) => self.index.of_provider_session(sid),
         };
         let of_person = self.entries(numbers);
-        let covered = of_person.filter(|entry| departure.covers(&entry.session.load()));
+        let covered = of_person.filter(|entry| departure.covers(&entry.session()));
         covered
             .filter(|entry| self.end_entry(entry).is_some())
             .count()

@@ -34,6 +34,7 @@ fn one<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
 }
 
 /// What Kubernetes and Helm must both have right.
+#[expect(clippy::too_many_lines, reason = "a list of what has to agree")]
 pub(crate) fn examine(manifests: &[Value]) {
     let pod = &one(manifests, "StatefulSet")["spec"]["template"]["spec"];
     let [headwarden] = list(&pod["initContainers"]) else {

@@ -104,6 +104,7 @@ fn public(machine: &Machine) -> String {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "the life of one installation")]
 #[test]
 fn the_package_is_installed_started_changed_and_removed() {
     let Some(machine) = Machine::boot() else {

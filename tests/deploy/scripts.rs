@@ -14,10 +14,10 @@ fn scripts(directory: &Path, found: &mut Vec<PathBuf>) {
             if !["target", "node_modules", ".git", ".development"].contains(&name) {
                 scripts(&path, found);
             }
-        } else if let Ok(text) = std::fs::read_to_string(&path) {
-            if text.starts_with("#!/bin/sh") || text.starts_with("#!/usr/bin/env bash") {
-                found.push(path);
-            }
+        } else if std::fs::read_to_string(&path).is_ok_and(|text| {
+            text.starts_with("#!/bin/sh") || text.starts_with("#!/usr/bin/env bash")
+        }) {
+            found.push(path);
         }
     }
 }

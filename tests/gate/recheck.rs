@@ -15,6 +15,7 @@ use crate::support::certified_provider::MEMBER;
 use crate::support::house::{House, More};
 use crate::support::person::Person;
 use crate::support::raw::{PATIENCE, Raw};
+use crate::support::streams::Streams;
 use crate::support::tailnet::Tailnet;
 
 const EVERY_SECOND: &str = "session: { recheck: 1s }\n";
@@ -101,6 +102,35 @@ fn who_gains_a_group_at_the_provider_has_it_without_a_new_sign_in() {
         assert!(Instant::now() < deadline);
     }
     assert_eq!(asked(&tailnet), 200);
+}
+
+#[test]
+fn who_loses_the_group_of_one_path_loses_what_is_open_there_and_nothing_else() {
+    let streams = Streams::start();
+    let at = streams.address;
+    let top = format!(
+        "{EVERY_SECOND}access:\n  - {{ path: /a/**, upstream: \"http://{at}\", groups: [headscale-admins] }}\n  \
+         - {{ path: /b/**, upstream: \"http://{at}\" }}\n"
+    );
+    let mut tailnet = tailnet(top.leak());
+    let groups = json!({ "groups": ["headscale", "headscale-admins"] });
+    tailnet.provider.set_person(MEMBER, &groups);
+    let session = session_line(&tailnet.house, &member(&tailnet));
+    let open = |path: &str| {
+        let mut raw = Raw::connect(tailnet.house.plan.public).expect("it listens");
+        raw.send(&request(&tailnet.house, "GET", path, &[&session]))
+            .expect("it is taken");
+        assert_eq!(raw.read_head().expect("a head").status, 200, "{path}");
+        assert_eq!(streams.begun(), path);
+        raw
+    };
+    let (mut lost, _kept) = (open("/a/1/silent"), open("/b/2/silent"));
+    let groups = json!({ "groups": ["headscale"] });
+    tailnet.provider.set_person(MEMBER, &groups);
+    assert_eq!(streams.ended(), "/a/1/silent");
+    assert!(lost.is_cut());
+    assert!(streams.all_others_go_on());
+    assert_eq!(counted(&tailnet.house, "lost_right"), 0);
 }
 
 #[test]

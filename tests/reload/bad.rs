@@ -126,3 +126,20 @@ fn what_is_written_in_pieces_is_taken_over_once_it_is_whole() {
     });
     assert_eq!(ground.get("/windows", &[&member]), 403);
 }
+
+#[test]
+fn what_looks_cut_off_is_taken_over_by_a_signal_and_not_by_itself() {
+    let mut ground = Ground::start(
+        &More::default(),
+        "access: [{ path: /a/**, groups: [admins] }]\n",
+    );
+    let member = ground.sign_in(Account::Member);
+    let whole = ground.text.clone();
+    let (cut, _) = whole.split_once("access:").expect("it is there");
+    ground.write(cut);
+    ground.stage.house.wait_for_log("as if it had been cut off");
+    assert_eq!(ground.last_reload()["taken_over"], false);
+    assert_eq!(ground.get("/a/x", &[&member]), 403);
+    assert!(ground.hang_up(), "{}", ground.status());
+    assert_ne!(ground.get("/a/x", &[&member]), 403);
+}

@@ -443,6 +443,27 @@ fn the_log_tells_as_much_as_it_is_told_to() {
 }
 
 #[test]
+fn what_is_told_no_longer_is_told_for_the_last_time() {
+    let ground = Ground::start(
+        &More::default(),
+        &format!("{BY_SIGNAL}log: {{ level: info }}\n"),
+    );
+    let count = |what: &str| ground.house().log().matches(what).count();
+    for (level, what) in [
+        ("\"info,headwarden::audit=off\"", "configuration_reloaded"),
+        ("error", "configuration taken over"),
+    ] {
+        ground.change_to(&ground.text);
+        let before = count(what);
+        ground.change_to(&ground.with("level: info", &format!("level: {level}")));
+        assert_eq!(count(what), before + 1, "{level}");
+        // And back again: the first that is told.
+        ground.change_to(&ground.text);
+        assert_eq!(count(what), before + 2, "{level}");
+    }
+}
+
+#[test]
 fn what_is_open_ends_for_whoever_lost_the_right_to_it_and_for_nobody_else() {
     let streams = Streams::start();
     let at = format!("http://{}", streams.address);

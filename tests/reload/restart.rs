@@ -77,3 +77,23 @@ fn a_file_that_is_good_alone_and_not_beside_what_has_to_stay_is_refused_whole() 
         "not a part of it counts"
     );
 }
+
+#[test]
+fn the_rules_for_another_provider_admit_nobody_of_the_old_one() {
+    let ground = Ground::start(&More::default(), BY_SIGNAL);
+    let issuer = ground.stage.faulty.provider.issuer();
+    let text = ground
+        .with(
+            &format!("issuer: {issuer}"),
+            "issuer: https://id.elsewhere.example/",
+        )
+        .replace("allowed_groups: [/headscale]", "allow_everyone: true");
+    ground.change_to(&text);
+    let waiting = ground.status()["config"]["waiting_for_restart"].to_string();
+    for key in ["oidc.issuer", "oidc.allowed_groups", "oidc.allow_everyone"] {
+        assert!(waiting.contains(&format!("\"{key}\"")), "{waiting}");
+    }
+    ground.stage.is_at_the_provider(Account::Outsider);
+    let page = crate::support::person::Person::new().open(&ground.house().url("/windows"));
+    assert_eq!(page.status(), 403, "{}", page.text());
+}

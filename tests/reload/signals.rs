@@ -1,11 +1,13 @@
 //! SIGHUP at any time, in any number; and files that change while others are read.
 
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use crate::faulty_provider::Person as Account;
 use crate::ground::{BY_SIGNAL, Ground};
 use crate::stage::Faulty;
-use crate::support::house::{House, More};
+use crate::support::house::{House, More, Plan};
 
 #[test]
 fn a_hundred_signals_end_with_the_last_files_state() {
@@ -111,4 +113,40 @@ fn a_signal_before_the_house_is_ready_ends_nothing() {
     drop(url);
     house.signal("TERM");
     assert_eq!(house.wait().code(), Some(0), "{}", house.log());
+}
+
+#[test]
+fn the_service_manager_hears_when_a_reload_begins_and_when_it_is_over() {
+    let files = tempfile::tempdir().expect("a directory");
+    let path = files.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    let patience = Some(Duration::from_mins(1));
+    manager.set_read_timeout(patience).expect("it is open");
+    let hears = || {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).expect("it is told in time");
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    };
+    let more = More {
+        waits_for_provider: false,
+        ..More::default()
+    };
+    let nowhere = "http://127.0.0.1:9";
+    let config = |plan: &Plan| format!("{}{BY_SIGNAL}", plan.config(nowhere, nowhere, &more));
+    let house = House::launch_in(config, &[], |_, command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    assert_eq!(hears(), "READY=1");
+    // Taken over or not: it is over.
+    for broken in [false, true] {
+        if broken {
+            std::fs::write(house.plan.files.join("config.yaml"), "open: [").expect("ours");
+        }
+        house.signal("HUP");
+        let begun = hears();
+        let since = begun.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let since = since.and_then(|since| since.parse::<u64>().ok());
+        assert!(since.is_some(), "{begun}");
+        assert_eq!(hears(), "READY=1");
+    }
 }

@@ -405,3 +405,149 @@ fn what_is_kept_to_compare_with_shows_no_secret() {
     let told = format!("{running:?} {reading:?} {taken:?} {:?}", desk.source);
     assert!(!told.contains("canary"), "{told}");
 }
+
+#[test]
+fn the_rules_of_another_provider_wait_with_it() {
+    let desk = Desk::new();
+    let mut tree = full();
+    let running = desk.load(&tree);
+    put(&mut tree, "oidc.issuer", json!("https://id.acme.com/"));
+    put(&mut tree, "oidc.allow_everyone", json!(true));
+    put(&mut tree, "oidc.email_verified_required", json!(false));
+    put(&mut tree, "access", json!([]));
+    put(&mut tree, "log.level", json!("debug"));
+    let taken = desk.take(&running, &tree).unwrap();
+    assert_eq!(taken.changed, ["log.level"]);
+    assert_eq!(
+        taken.waiting,
+        [
+            "oidc.issuer",
+            "oidc.allow_everyone",
+            "oidc.email_verified_required",
+            "access"
+        ]
+    );
+    let mut expected = full();
+    put(&mut expected, "log.level", json!("debug"));
+    let expected = desk.load(&expected);
+    assert_eq!(told(&taken.loaded.settings), told(&expected.settings));
+}
+
+#[test]
+fn where_a_secret_is_written_anew_for_what_waits_nothing_of_the_file_counts() {
+    let desk = Desk::new();
+    for (first, value, key, file) in [
+        (
+            "oidc.issuer",
+            "https://id.acme.com/",
+            "oidc.client_secret_path",
+            "oidc_client_secret",
+        ),
+        (
+            "oidc.client_id",
+            "other",
+            "oidc.client_secret_path",
+            "oidc_client_secret",
+        ),
+        (
+            "headscale.url",
+            "https://headscale.internal:8444",
+            "headscale.api_key_path",
+            "headscale_api_key",
+        ),
+    ] {
+        let mut tree = full();
+        let running = desk.load(&tree);
+        put(&mut tree, first, json!(value));
+        put(&mut tree, "log.level", json!("debug"));
+        let path = desk.path(file);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "canary-of-another-0123456789").unwrap();
+        let refusal = desk.take(&running, &tree).unwrap_err().to_string();
+        assert!(refusal.contains(key), "{refusal}");
+        assert!(refusal.contains(first), "{refusal}");
+        assert!(refusal.contains("restart headwarden"), "{refusal}");
+        std::fs::write(&path, before).unwrap();
+        let taken = desk.take(&running, &tree).unwrap();
+        assert_eq!(taken.changed, ["log.level"], "{first}");
+    }
+}
+
+#[test]
+fn what_is_read_is_what_was_found_or_nothing() {
+    let desk = Desk::new();
+    let running = desk.load(&full());
+    let seen = desk.source.read().seen;
+    let mut tree = full();
+    put(&mut tree, "api.bearer", json!("deny"));
+    desk.write(&tree);
+    let found = seen.again();
+    let (reading, taken) = desk.source.read_found(&running, &found).unwrap();
+    assert_eq!(taken.unwrap().changed, ["api.bearer"]);
+    assert!(reading.seen.agrees_with(&found));
+    // Written once more behind the second look.
+    put(&mut tree, "api.admins", json!(["other"]));
+    desk.write(&tree);
+    assert!(desk.source.read_found(&running, &found).is_none());
+    // A file that nobody looked at before says nothing against it; one that did, does.
+    let found = seen.again();
+    std::fs::remove_file(desk.path("oidc_client_secret")).unwrap();
+    assert!(desk.source.read_found(&running, &found).is_none());
+    let found = seen.again();
+    assert!(desk.source.read_found(&running, &found).is_some());
+    std::fs::write(desk.path("oidc_client_secret"), CANARY).unwrap();
+    put(
+        &mut tree,
+        "oidc.client_secret_path",
+        json!(desk.path("other")),
+    );
+    desk.write(&tree);
+    let found = seen.again();
+    assert!(desk.source.read_found(&running, &found).is_some());
+}
+
+#[test]
+fn a_file_that_is_the_beginning_of_what_runs_is_taken_over_when_somebody_says_so_only() {
+    let desk = Desk::new();
+    let whole = "server_url: https://a.company\nlisten: [{ address: \"127.0.0.1:8000\" }]\n\
+        headscale: { url: \"http://127.0.0.1:1\", sign_in: own }\n\
+        oidc: { issuer: \"https://b.company/\", client_id: headwarden, allow_everyone: true,\n  \
+        client_secret: canary-0123456789 }\nkeys_path: /var/lib/headwarden/keys.json\ntrusted_proxies: [1.1.1.1]\n\
+        access:\n  - { path: /a/** }\n  - { path: /b/**, groups: [admins] }\n";
+    let write = |text: &str| std::fs::write(desk.path("config.yaml"), text).unwrap();
+    write(whole);
+    let reading = desk.source.read();
+    let running = reading.outcome.unwrap();
+    for (end, taken_over) in [
+        ("  - { path: /b/**", false),
+        ("access:", false),
+        (", groups", false),
+        ("server_url", false),
+        ("\u{0}", true),
+    ] {
+        let cut = whole.find(end).unwrap_or(whole.trim_end().len());
+        write(&whole[..cut]);
+        let found = reading.seen.again();
+        let (_, taken) = desk.source.read_found(&running, &found).unwrap();
+        assert_eq!(taken.is_ok(), taken_over, "{end:?}");
+    }
+    write(&whole[..whole.find("  - { path: /b/**").unwrap()]);
+    let found = reading.seen.again();
+    let (read, refused) = desk.source.read_found(&running, &found).unwrap();
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("SIGHUP"), "{refused}");
+    let taken = desk.source.take(&running, &read).unwrap();
+    assert_eq!(taken.changed, ["access"]);
+    // Longer, or another beginning: no sign of anything.
+    for text in [
+        format!("{whole}# more\n"),
+        whole.replace("/b/**", "/c/**"),
+        whole.replace("https://a", "https://c"),
+    ] {
+        write(&text);
+        let found = reading.seen.again();
+        let (_, taken) = desk.source.read_found(&running, &found).unwrap();
+        assert!(taken.is_ok(), "{text}");
+    }
+}

@@ -114,7 +114,7 @@ impl Memory {
             return false;
         };
         let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
-        let before = entry.session.swap(Arc::new(session));
+        let before = entry.update(Arc::new(session));
         entry.remember(state);
         let live = entry.live();
         if before.provider_session != live.session.provider_session {

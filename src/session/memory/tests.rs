@@ -37,7 +37,7 @@ fn assert_consistent(sessions: &Sessions) {
         .unwrap()
         .live
         .iter()
-        .filter(|(_, l)| l.session.load().provider_session.is_some());
+        .filter(|(_, l)| l.session().provider_session.is_some());
     assert_eq!(
         sessions.memory().unwrap().index.sizes(),
         (kept, with_sid.count())
@@ -133,6 +133,28 @@ fn what_follows_a_session_follows_the_one_that_takes_its_place_at_a_step_up() {
     assert_eq!(end.try_recv(), Err(Empty));
     assert_eq!(old.end().try_recv(), Err(Closed), "the old one is over");
     ready(sessions.end(&new.key)).unwrap();
+    assert_eq!(end.try_recv(), Err(Closed));
+}
+
+#[test]
+fn who_wants_to_hear_of_a_change_hears_of_the_next_one_even_after_a_step_up() {
+    use tokio::sync::oneshot::error::TryRecvError::{Closed, Empty};
+    let (sessions, _) = store(10);
+    let (_, old) = ready(sessions.start(session("dominic", None))).unwrap();
+    let (mut end, mut change) = (old.end(), old.change());
+    let (_, new) = ready(sessions.renew(&old.key, session("dominic", None)))
+        .unwrap()
+        .unwrap();
+    assert_eq!(change.try_recv().map(|live| live.key), Err(Empty));
+    let other = session("dominic", Some("sid"));
+    ready(sessions.update(&new, other)).unwrap().unwrap();
+    let live = change.try_recv().unwrap();
+    assert_eq!(live.key, new.key);
+    assert!(live.session.provider_session.is_some());
+    assert_eq!(end.try_recv(), Err(Empty), "it goes on");
+    let mut change = live.change();
+    ready(sessions.end(&new.key)).unwrap();
+    assert_eq!(change.try_recv().map(|live| live.key), Err(Closed));
     assert_eq!(end.try_recv(), Err(Closed));
 }
 

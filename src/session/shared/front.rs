@@ -123,7 +123,7 @@ impl Front {
             // Of two answers the one that was asked for later counts, in whatever order they arrive. What
             // was heard in between makes it doubtful, and it is newer than what is here all the same.
             if known.seen < asked.order {
-                known.entry.session.store(Arc::new(session));
+                known.entry.update(Arc::new(session));
                 known.seen = asked.order;
                 known.doubtful = known.changed.max(listened) > asked.order;
                 known.confirmed = known.confirmed.max(asked.at);
@@ -163,7 +163,7 @@ impl Front {
             return None;
         }
         let known = inner.known.get_mut(key)?;
-        known.entry.session.store(session);
+        known.entry.update(session);
         known.seen = order;
         Some(known.entry.live())
     }
@@ -256,7 +256,7 @@ impl Front {
         let these = inner
             .known
             .iter()
-            .filter(|(_, known)| is(&known.entry.session.load()));
+            .filter(|(_, known)| is(&known.entry.session()));
         these.map(|(key, _)| *key).collect()
     }
 
