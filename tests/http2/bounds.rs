@@ -118,8 +118,11 @@ fn one_place_is_enough_for_one_request_at_a_time() {
     }
 }
 
+/// The next frames to send.
+type Flood = Box<dyn Fn(&mut Http2) -> Vec<u8>>;
+
 /// What has brought servers down: frames to send again and again on one connection.
-fn floods() -> Vec<(&'static str, Box<dyn Fn(&mut Http2) -> Vec<u8>>)> {
+fn floods() -> Vec<(&'static str, Flood)> {
     let get = |client: &mut Http2, ends: bool| {
         let fields = client.fields("GET", "/key?v=140", &["X-Row: flood"]);
         let stream = client.next_stream();
