@@ -174,6 +174,21 @@ impl StartError {
     }
 }
 
+/// What tells one deployment from another: none has a use for the sessions of another one, which somebody
+/// else may have vouched for.
+fn deployment(settings: &Settings) -> [&str; 3] {
+    [
+        settings.server_url.origin.as_str(),
+        settings.oidc.issuer.as_str(),
+        &settings.oidc.client_id,
+    ]
+}
+
+/// The same in one text, for another process.
+fn deployment_name(settings: &Settings) -> String {
+    format!("{:?}", deployment(settings))
+}
+
 /// The rooms, built, and not yet open.
 pub struct App {
     /// Those of the start, by which the process is set up.
@@ -290,11 +305,7 @@ impl App {
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
-        let deployment = [
-            settings.server_url.origin.as_str(),
-            settings.oidc.issuer.as_str(),
-            &settings.oidc.client_id,
-        ];
+        let deployment = deployment(&settings);
         let snapshot = snapshot(&settings, &keyring, &random, &deployment);
         let drain = Drain::default();
         let status = Arc::new(Status::new(clock.now(), None, Seen::default()));

@@ -249,7 +249,7 @@ fn serve(
     let served = runtime.block_on(async {
         // Before anything that takes time: a SIGHUP that nobody asked for ends the process.
         let hangups = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-        let program = Program::of_this_process(again(source.path(), accept_new_identity));
+        let program = Program::of_this_process(again(source.path()));
         let configuration = Configuration {
             source,
             loaded,
@@ -284,14 +284,15 @@ fn inherited(take_over: bool) -> Result<(Option<Forebear>, Inherited), StartErro
     Ok((None, Inherited::from_systemd()?))
 }
 
-/// The arguments of a process that takes the place of this one.
-fn again(path: &Path, accept_new_identity: bool) -> Vec<OsString> {
-    let mut arguments = vec!["serve".into(), "--take-over".into()];
-    arguments.extend(["--config".into(), path.as_os_str().to_owned()]);
-    if accept_new_identity {
-        arguments.push("--accept-new-identity".into());
-    }
-    arguments
+/// The arguments of a process that takes the place of this one. A new identity is accepted for one start.
+fn again(path: &Path) -> Vec<OsString> {
+    let path = path.as_os_str().to_owned();
+    vec![
+        "serve".into(),
+        "--take-over".into(),
+        "--config".into(),
+        path,
+    ]
 }
 
 fn end(why: &StartError) -> ExitCode {

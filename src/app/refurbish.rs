@@ -60,6 +60,9 @@ impl Rooms {
         before.rates.change(&settings.limits);
         self.front.change(&settings.limits);
         self.probe.take_over(&prepared.probe);
+        if changed.iter().any(|key| key == "oidc.ca_path") {
+            ask_again(Arc::clone(&prepared.provider));
+        }
         self.houses.replace(House {
             settings: Arc::clone(settings),
             tunnels: Arc::new(tunnels(
@@ -76,6 +79,16 @@ impl Rooms {
         });
         Ok(())
     }
+}
+
+/// What the provider said under certificates that are not trusted any more is asked for again. Until it
+/// answers, the old word counts, as ever.
+fn ask_again(provider: Arc<Provider>) {
+    tokio::spawn(async move {
+        if let Err(why) = provider.refresh().await {
+            tracing::warn!(%why, "the provider cannot be reached by the new oidc.ca_path");
+        }
+    });
 }
 
 fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Prepared, String> {

@@ -33,7 +33,7 @@ pub use self::successor::Program;
 use self::successor::Successor;
 use self::wire::Kind;
 use super::socket::Name;
-use super::{App, StartError};
+use super::{App, StartError, deployment_name};
 use crate::ops::notify;
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
@@ -74,6 +74,9 @@ pub struct Estate {
 struct Inventory {
     tcp: Vec<SocketAddr>,
     admin: Option<PathBuf>,
+    /// Whose sessions they are: [`super::deployment_name`].
+    #[serde(default)]
+    deployment: String,
 }
 
 /// The operator's socket as it is handed over.
@@ -139,7 +142,8 @@ impl App {
             .as_ref()
             .ok_or(SuccessionError::NoProgram)?;
         tracing::info!(program = %program.path().display(), "starting the process that is to take over");
-        let (mut successor, mut link) = Successor::start(program, estate)?;
+        let (mut successor, mut link) =
+            Successor::start(program, estate, deployment_name(&self.settings))?;
         let wait = START + self.settings.oidc.start_timeout;
         tokio::select! {
             ready = tokio::time::timeout(wait, link.wait_for(Kind::Ready)) => {

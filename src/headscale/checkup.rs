@@ -260,8 +260,20 @@ fn judge_users(body: &[u8], issuer: &Issuer) -> Finding {
         format!(
             "{count} users are of another issuer ({old}): at their next sign-in they become new ones"
         ),
-        format!("stop headscale, and run what `headwarden headscale-migrate --from {old}` prints"),
+        format!(
+            "stop headscale, and run what `headwarden headscale-migrate --from {}` prints",
+            for_shell(old)
+        ),
     )
+}
+
+/// One word to a shell, whatever is in it: the subject of a stranger may be part of it.
+fn for_shell(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b":/._~-".contains(&b);
+    if text.bytes().all(plain) && !text.is_empty() && !text.starts_with('-') {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -83,7 +83,13 @@ impl Audit {
     pub fn record(&self, entry: &Entry<'_>) {
         match &self.writer {
             None => entry.log(),
-            Some(writer) => writer.write(entry.line(self.clock.now(), self.user_names)),
+            Some(writer) => {
+                let now = self.clock.now();
+                writer.write(file::Line {
+                    text: entry.line(now, self.user_names),
+                    for_log: self.user_names.then(|| entry.line(now, false)),
+                });
+            }
         }
     }
 

@@ -222,8 +222,13 @@ impl Judge<'_> {
 
     /// What is particular about the links of devices and SSH checks.
     fn link(&mut self, guarded: &Guarded) -> Option<Judged> {
+        let sign_in = &self.settings.headscale.sign_in;
         let (asks, method) = match guarded {
             Guarded::Page => return None,
+            // Headscale signs nobody in: they are pages like others.
+            Guarded::Register(_) | Guarded::SshCheck(_) if matches!(sign_in, SignIn::None) => {
+                return None;
+            }
             Guarded::Register(_) => (
                 "headwarden or headscale asks before the device joins",
                 "GET",
@@ -235,8 +240,10 @@ impl Judge<'_> {
         if self.question.method != method {
             return Some(denied(format!("this link takes {method} only")));
         }
-        let issuer = matches!(self.settings.headscale.sign_in, SignIn::Issuer(_));
-        let why = self.told.headscale.refusal.as_ref().filter(|_| issuer)?;
+        // Who says yes on headscale's page has been through the link that was judged by the claims.
+        let judged =
+            matches!(sign_in, SignIn::Issuer(_)) && !matches!(guarded, Guarded::RegisterConfirm(_));
+        let why = self.told.headscale.refusal.as_ref().filter(|_| judged)?;
         Some(denied(format!("headscale would refuse this person: {why}")))
     }
 

@@ -65,13 +65,27 @@ impl House {
         if self.held_back(visit, Rated::Api).is_some() {
             return refused(Status::ResourceExhausted, "slow down", visit);
         }
+        // Each call is a POST; which of them only ask, their names tell.
+        let record = (!only_asks(visit.head.target.path()))
+            .then(|| self.write_by_key(visit))
+            .flatten();
         Verdict::Forward(Box::new(Route {
             origin: Arc::clone(origin),
             authorization: Authorization::Keep,
             cookies: CookieRule::None,
+            record: record.map(Box::new),
             ..self.route_to_headscale(permit)
         }))
     }
+}
+
+/// By the last part of its path: `ListNodes`, `GetPolicy`. Whatever has another name may change something.
+fn only_asks(path: &str) -> bool {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    ["List", "Get"]
+        .into_iter()
+        .filter_map(|verb| method.strip_prefix(verb))
+        .any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// By its media type, as "gRPC over HTTP2" has it.

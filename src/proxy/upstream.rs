@@ -96,7 +96,7 @@ pub struct Origin {
     connect_timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
-    /// Names the bundle; 0 is the system's certificates.
+    /// Names the bundle by what is in it; 0 is the system's certificates.
     trust: u64,
     /// What the name resolved to, for a while.
     names: Cache<(), Arc<[SocketAddr]>>,
@@ -116,8 +116,12 @@ impl Origin {
     /// # Errors
     /// When its certificate could never be verified. Nothing is dialled.
     pub fn new(upstream: Upstream, connect_timeout: Duration) -> Result<Self, TrustError> {
+        let mut trust = 0;
         let (tls, ca) = if upstream.tls {
             let certificates = roots(&upstream)?;
+            if upstream.ca_path.is_some() {
+                trust = name_of(&certificates);
+            }
             let mut store = RootCertStore::empty();
             store.add_parsable_certificates(certificates.iter().cloned());
             if store.is_empty() {
@@ -148,11 +152,6 @@ impl Origin {
         } else {
             (None, None)
         };
-        let trust = upstream.ca_path.as_ref().map_or(0, |path| {
-            let name = sha256(path.as_os_str().as_encoded_bytes());
-            let name = name.iter().take(8);
-            name.fold(0, |name, byte| name << 8 | u64::from(*byte))
-        });
         Ok(Self {
             upstream,
             connect_timeout,
@@ -283,7 +282,8 @@ impl Origin {
         peer.options.write_timeout = silence;
         peer.options.idle_timeout = Some(POOL_IDLE);
         peer.options.ca.clone_from(&self.ca);
-        // pingora shares connections between peers of one address and name, whoever they trust.
+        // pingora shares connections between peers of one address and name, whoever they trust, and as long as
+        // somebody uses them.
         peer.group_key = self.trust;
         Ok(peer)
     }
@@ -313,6 +313,15 @@ fn roots(upstream: &Upstream) -> Result<Vec<CertificateDer<'static>>, TrustError
     }
 }
 
+/// Two bundles have the same name if they hold the same certificates in the same order, wherever they are.
+/// So a connection that one vouched for is not used under another.
+fn name_of(certificates: &[CertificateDer<'_>]) -> u64 {
+    let each = certificates.iter().flat_map(|der| sha256(der));
+    let name = sha256(&each.collect::<Vec<u8>>());
+    let name = name.iter().take(8);
+    name.fold(0, |name, byte| name << 8 | u64::from(*byte))
+}
+
 /// Tells the kernel to find out when a tunnel's peer has silently gone, and to send small writes at
 /// once. Failing to do so costs nothing but the finding out.
 pub fn keep_alive(tcp: &TcpStream) {
@@ -321,4 +330,42 @@ pub fn keep_alive(tcp: &TcpStream) {
         .with_interval(KEEPALIVE);
     let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
     let _ = tcp.set_nodelay(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_under_one_bundle_are_not_used_under_another_also_where_it_has_the_same_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let elsewhere = directory.path().join("same.pem");
+        let certificate = || {
+            let made = rcgen::generate_simple_self_signed(["hs.internal".to_owned()]);
+            made.unwrap().cert.pem()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.unwrap();
+        let group = |path: &std::path::Path| {
+            let upstream = Upstream {
+                tls: true,
+                host: "127.0.0.1".to_owned(),
+                port: 443,
+                ca_path: Some(path.to_owned()),
+            };
+            let origin = Origin::new(upstream, Duration::from_secs(1)).unwrap();
+            runtime.block_on(origin.peer(None)).unwrap().group_key
+        };
+        let (first, second) = (certificate(), certificate());
+        std::fs::write(&path, &first).unwrap();
+        let before = group(&path);
+        std::fs::write(&elsewhere, &first).unwrap();
+        assert_eq!(group(&elsewhere), before);
+        std::fs::write(&path, &second).unwrap();
+        let after = group(&path);
+        assert_ne!(after, before);
+        std::fs::write(&path, first + &second).unwrap();
+        assert!(![0, before, after].contains(&group(&path)));
+    }
 }

@@ -302,6 +302,25 @@ fn a_process_that_cannot_start_changes_nothing_and_the_log_says_why() {
     echoes(&mut carried, "carried");
 }
 
+#[test]
+fn the_sessions_of_another_deployment_are_not_taken_over() {
+    let mut place = Upgradable::start_signing_in("own");
+    let somebody = place.stage.somebody(Account::Member);
+    let session = session_line(&place.stage.house, &somebody);
+    assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+    let config = place.stage.house.plan.files.join("config.yaml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let other = good.replacen("client_id: ", "client_id: another-", 1);
+    assert_ne!(other, good);
+    std::fs::write(&config, other).unwrap();
+    place.upgrade();
+    place
+        .stage
+        .house
+        .wait_for_log("sessions are not taken over");
+    assert_ne!(place.status("GET", "/windows", &[&session]), 200);
+}
+
 /// The children of a process.
 fn children(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");

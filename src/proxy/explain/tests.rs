@@ -241,6 +241,15 @@ fn a_name_that_headscale_would_refuse_keeps_a_device_out() {
         "{}",
         device.why
     );
+    let confirm = told(&settings, &odd, "POST", &format!("/register/confirm/{ID}"));
+    assert_eq!(confirm.outcome, Outcome::Allowed, "{}", confirm.why);
+    let none = super::tests::settings("headscale: { sign_in: none }\n");
+    for (method, path) in [("POST", "register"), ("HEAD", "register"), ("PUT", "auth")] {
+        let device = told(&none, &odd, method, &format!("/{path}/{ID}"));
+        assert_eq!(device.outcome, Outcome::Allowed, "{method}: {}", device.why);
+        let asks = device.notes.iter().any(|note| note.contains("asks before"));
+        assert!(!asks, "{:?}", device.notes);
+    }
     let own = super::tests::settings("headscale: { sign_in: own }\n");
     let device = told(&own, &odd, "GET", &format!("/register/{ID}"));
     assert_eq!(

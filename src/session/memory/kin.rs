@@ -75,6 +75,11 @@ impl Sessions {
         told.is_some_and(|(memory, (kept, state))| memory.hear_of_new(kept, state))
     }
 
+    /// Whether these bytes are a session at all, usable or not.
+    pub fn reads(bytes: &[u8]) -> bool {
+        from_bytes(bytes).is_some()
+    }
+
     /// Takes over what the other process knows of a session that is known here. False if it is not.
     pub fn hear_of_update(&self, bytes: &[u8]) -> bool {
         let told = self.memory().zip(from_bytes(bytes));

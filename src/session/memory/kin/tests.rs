@@ -138,3 +138,18 @@ async fn a_process_that_does_not_answer_delays_a_beginning_by_a_second_and_no_mo
     old.start(session("mia", None)).await.unwrap();
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_another_format_is_told_from_one_that_is_over() {
+    let old = sessions();
+    let (_, live) = old.start(session("mia", None)).await.unwrap();
+    let bytes = old.to_bytes(&live.key).unwrap();
+    assert!(Sessions::reads(&bytes));
+    for cut in [0, 3, bytes.len() / 2, bytes.len() - 1] {
+        let torn = &bytes[..cut];
+        assert!(
+            !Sessions::reads(torn) && !sessions().hear_of_new(torn),
+            "{cut}"
+        );
+    }
+}
