@@ -451,3 +451,22 @@ fn a_process_that_took_over_and_died_takes_the_old_one_along_so_that_somebody_no
         "{log}"
     );
 }
+
+#[test]
+fn tunnels_of_the_first_process_outlive_the_second_when_a_third_takes_over() {
+    let mut place = Upgradable::start();
+    let mut carried = tunnel(place.public());
+    place.upgrade();
+    // Nothing is open in the second: it has nothing to stay for.
+    place.upgrade_again();
+    place.stage.house.wait_for_log("has been replaced too");
+    echoes(&mut carried, "carried");
+    assert_eq!(place.status("GET", "/generate_204", &[]), 204);
+    drop(carried);
+    assert_eq!(
+        place.stage.house.wait().code(),
+        Some(0),
+        "{}",
+        place.stage.house.log()
+    );
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{App, StartError};
-use super::link::Link;
+use super::link::{Link, take};
 use super::wire::{self, Kind};
 use super::{AdminSocket, Inventory};
 use crate::app::inherited::Inherited;
@@ -101,7 +101,11 @@ impl App {
             let (kind, body) = link.hear().await?;
             match kind {
                 Kind::Begin => return Ok(count),
-                Kind::Known => count += usize::from(house.sessions.hear_of_new(&body)),
+                // What cannot be read here would be lost, and the process before still has it.
+                Kind::Known => {
+                    let known = house.sessions.hear_of_new(&body);
+                    count += usize::from(known.map_err(io::Error::other)?);
+                }
                 Kind::States => house.used.take_over(body.as_chunks::<STATE>().0),
                 Kind::Logouts => house.used_logouts.take_over(body.as_chunks::<STATE>().0),
                 Kind::Tickets => {
@@ -109,7 +113,7 @@ impl App {
                         issuer.take_over(&body).map_err(io::Error::other)?;
                     }
                 }
-                kind => link.take(&house.sessions, kind, &body).await?,
+                kind => take(&house.sessions, kind, &body)?,
             }
         }
     }
@@ -124,6 +128,7 @@ impl App {
     ) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
         let sessions = Arc::clone(&self.houses.now().sessions);
         sessions.tell(link.kin());
+        let _ = self.edge.before.set(link.kin());
         let said = link.say(Kind::Serving, &[]).await;
         said.map_err(StartError::Forebear)?;
         if let Some(name) = name {
