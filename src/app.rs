@@ -549,12 +549,12 @@ impl App {
         let address = socket.address();
         let listener = socket.listen()?;
         estate.add(address, &listener);
-        let (stop, issuer) = (closing.stopping(), Arc::clone(issuer));
+        let issuer = Arc::clone(issuer);
         let metrics = Arc::clone(&self.houses.now().metrics);
         tasks.spawn(private::serve(
             Listening::Tcp(listener, self.tls.issuer()),
             closing.doorkeeper(&self.edge.pulse),
-            stop,
+            closing.clone(),
             move |mut request, caller| {
                 if let Caller::Remote(peer) = caller {
                     request.extensions_mut().insert(Peer(peer.ip()));
@@ -611,7 +611,7 @@ impl App {
             tasks.spawn(private::serve(
                 listening,
                 closing.doorkeeper(&self.edge.pulse),
-                closing.stopping(),
+                closing.clone(),
                 move |request, caller| {
                     let admin = Arc::clone(&admin);
                     async move { admin.answer(&request, caller).await }

@@ -2,8 +2,8 @@
 //! in what order.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -14,6 +14,7 @@ use crate::ops::pulse::Pulse;
 use crate::proxy::accept::Entrance;
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
+use crate::session::memory::kin::Kin;
 
 /// How long tasks that were told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub(super) struct Edge {
     pub(super) inherited: Inherited,
     /// The process whose place this one takes.
     pub(super) forebear: Option<Forebear>,
+    /// What takes news to that process, once this one serves.
+    pub(super) before: OnceLock<Kin>,
     /// How the one that takes this one's place is started.
     pub(super) program: Option<Program>,
 }

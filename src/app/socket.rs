@@ -61,6 +61,8 @@ pub struct Name {
     /// Device and inode.
     file: (u64, u64),
     lock: File,
+    /// Who may use it, as a file's mode.
+    mode: u32,
     /// Another process uses it too: it stays when this one ends.
     stays: AtomicBool,
 }
@@ -71,9 +73,20 @@ impl Name {
         self.stays.store(true, Ordering::Relaxed);
     }
 
-    /// It is this process's from now on.
+    /// It is this process's from now on, and open to whom its configuration says.
     pub fn keep(&self) {
         self.stays.store(false, Ordering::Relaxed);
+        if self.is_ours()
+            && let Err(error) = fs::set_permissions(&self.path, Permissions::from_mode(self.mode))
+        {
+            tracing::error!(%error, "the operator's socket is open to whom it was before");
+        }
+    }
+
+    /// Whether what is there is the socket that we listen at.
+    fn is_ours(&self) -> bool {
+        let found = fs::symlink_metadata(&self.path);
+        found.is_ok_and(|file| (file.dev(), file.ino()) == self.file)
     }
 
     /// Held by every process that uses the name.
@@ -84,9 +97,7 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        let ours = |file: &fs::Metadata| (file.dev(), file.ino()) == self.file;
-        let stays = self.stays.load(Ordering::Relaxed);
-        if !stays && fs::symlink_metadata(&self.path).is_ok_and(|file| ours(&file)) {
+        if !self.stays.load(Ordering::Relaxed) && self.is_ours() {
             // A socket that stays is replaced at the next start.
             let _ = fs::remove_file(&self.path);
         }
@@ -107,6 +118,7 @@ pub fn listen(settings: &AdminSocket) -> Result<(UnixListener, Name), SocketErro
         path: path.to_owned(),
         file,
         lock,
+        mode: mode(settings),
         stays: AtomicBool::new(false),
     };
     let listener = listener
@@ -116,7 +128,8 @@ pub fn listen(settings: &AdminSocket) -> Result<(UnixListener, Name), SocketErro
     Ok((listener, name))
 }
 
-/// Goes on with a socket that another process listens at; its name stays until [`Name::keep`].
+/// Goes on with a socket that another process listens at; its name stays, and whom it is open to, until
+/// [`Name::keep`].
 ///
 /// # Errors
 /// [`SocketError`].
@@ -127,13 +140,12 @@ pub fn adopt(
 ) -> Result<(UnixListener, Name), SocketError> {
     let path = settings.path.as_path();
     check_directory(path)?;
-    let mode = Permissions::from_mode(mode(settings));
-    fs::set_permissions(path, mode).map_err(failed("use", path))?;
     let found = fs::symlink_metadata(path).map_err(failed("look at", path))?;
     let name = Name {
         path: path.to_owned(),
         file: (found.dev(), found.ino()),
         lock,
+        mode: mode(settings),
         stays: AtomicBool::new(true),
     };
     let listener = listener
@@ -323,6 +335,25 @@ mod tests {
             drop((client, name));
             assert_eq!(names(directory.path()), ["admin.sock.lock"]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_taken_over_is_opened_to_others_when_it_is_ours_and_not_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let (listener, name) = listen(&settings(&path, false)).unwrap();
+        let handed = listener.into_std().unwrap();
+        let lock = name.lock().try_clone().unwrap();
+        let (_listener, ours) = adopt(&settings(&path, true), handed, lock).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        ours.keep();
+        assert_eq!(mode(&path), 0o660);
+        // What is somebody else's by now is left alone.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        ours.keep();
+        assert_eq!(mode(&path), 0o640);
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 pub use self::forebear::Forebear;
 use self::link::Link;
@@ -37,11 +38,16 @@ use super::{App, StartError, deployment_name};
 use crate::ops::notify;
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
+use crate::session::memory::kin::{Change, News};
 
 /// Beyond what it may wait for its provider: how long the new process may take to start.
 const START: Duration = Duration::from_mins(1);
 /// How long it may take from the first session to its first connection.
 const TAKE_OVER: Duration = Duration::from_secs(30);
+/// How long refreshes that are under way may take, of that.
+const REFRESHES: Duration = Duration::from_secs(15);
+/// How long the process before may take to hear that a third serves.
+const NOTICE: Duration = Duration::from_secs(1);
 /// A frame of names holds at most so many bytes.
 const NAMES: usize = 1024 * 1024;
 
@@ -167,6 +173,7 @@ impl App {
                 }
                 successor.serves();
                 notify::main_process(successor.id());
+                self.tell_the_one_before().await;
                 return Ok(Succeeded { successor, link });
             }
             Ok(Err(error)) => SuccessionError::Io(error),
@@ -180,11 +187,31 @@ impl App {
 
     /// Nobody took over: everything is as it was.
     pub(super) fn take_back(&self, closing: &Drain) {
-        self.houses.now().sessions.tell_nobody();
-        self.houses.now().rechecks.go_on();
-        self.drain.stay();
+        let house = self.houses.now();
+        match self.edge.before.get() {
+            // It may be there yet; nothing is told if it is not.
+            Some(before) => house.sessions.tell(before.clone()),
+            None => house.sessions.tell_nobody(),
+        }
+        house.rechecks.go_on();
         for drain in [&self.drain, closing] {
+            drain.stay();
             drain.set_door(Door::Open);
+        }
+    }
+
+    /// Whoever was there before this process must not take the end of this one for a failure.
+    async fn tell_the_one_before(&self) {
+        let Some(before) = self.edge.before.get() else {
+            return;
+        };
+        let (heard, waiting) = oneshot::channel();
+        let news = News {
+            change: Change::Replaced,
+            heard: Some(heard),
+        };
+        if before.send(news).is_ok() {
+            drop(tokio::time::timeout(NOTICE, waiting).await);
         }
     }
 
@@ -203,8 +230,11 @@ impl App {
             }
         }
         house.rechecks.retire();
-        self.drain.leave();
+        // The token that a refresh brings is the only one that counts from then on.
+        let settled = tokio::time::timeout(REFRESHES, house.rechecks.settled());
+        link.tell_news_until(async { drop(settled.await) }).await?;
         for drain in [&self.drain, closing] {
+            drain.leave();
             drain.set_door(Door::Held);
         }
         link.tell_news().await?;
@@ -222,9 +252,13 @@ impl App {
         }
         link.say(Kind::Begin, &[]).await?;
         tracing::info!(sessions = count, "handing over");
-        let sessions = Arc::clone(sessions);
-        link.wait_hearing(Kind::Serving, |ended| sessions.hear_of_end(ended))
-            .await
+        link.wait_for(Kind::Serving).await
+    }
+
+    /// What is open here and is no tunnel has had its time.
+    fn finish_requests(&self) {
+        self.drain.stop();
+        self.drain.cut_requests();
     }
 
     /// Carries what is open here to its end, beside the process that serves.
@@ -249,8 +283,9 @@ impl App {
             "another process serves: what is open here may finish, and tunnels go on for \
              shutdown.upgrade_grace"
         );
+        let (mut replaced, hears_of_it) = (link.replaced(), link.replaced());
         let mut told = tokio::spawn(link.run(Arc::clone(&self.houses.now().sessions)));
-        let (mut ended, mut finishing) = (None, true);
+        let (mut ended, mut finishing, mut alone) = (None, true, false);
         let grace = tokio::time::sleep(shutdown.grace);
         let all_ended = self.drain.wait(shutdown.upgrade_grace);
         tokio::pin!(grace, all_ended);
@@ -258,8 +293,12 @@ impl App {
             tokio::select! {
                 () = &mut grace, if finishing => {
                     finishing = false;
-                    self.drain.stop();
-                    self.drain.cut_requests();
+                    self.finish_requests();
+                }
+                // From here on nobody says here what ends there.
+                _ = replaced.wait_for(|replaced| *replaced), if finishing => {
+                    finishing = false;
+                    self.finish_requests();
                 }
                 all = &mut all_ended => {
                     if !all {
@@ -268,9 +307,14 @@ impl App {
                     break;
                 }
                 () = stop() => break,
-                status = successor.end() => {
+                status = successor.end(), if !alone => {
                     ended = status.ok();
-                    break;
+                    alone = *hears_of_it.borrow() && ended.is_some_and(|status| status.success());
+                    if !alone {
+                        break;
+                    }
+                    tracing::info!("the process that took over has been replaced too");
+                    ended = None;
                 }
             }
         }

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::connection::{Connection, Lent};
 use super::doorkeeper::Doorkeeper;
+use super::drain::Drain;
 use super::handshake::Terminator;
 use super::head::{Framing, HeadError, Patience, read_head};
 use super::plain::{self, Status};
@@ -101,12 +102,13 @@ impl Arrived {
     }
 }
 
-/// Serves `handle` on `listening` until `stop` turns true or nobody is let in any more, to at most
-/// [`CONNECTIONS`] at a time.
+/// Serves `handle` on `listening` until `closing` stops or nobody is let in any more, to at most
+/// [`CONNECTIONS`] at a time. When `closing` leaves, connections end after the answer that is under way:
+/// whoever asks next is to ask another process.
 pub async fn serve<H, F>(
     listening: Listening,
     mut doorkeeper: Doorkeeper,
-    stop: watch::Receiver<bool>,
+    closing: Drain,
     handle: H,
 ) where
     H: Fn(Request<Bytes>, Caller) -> F + Send + Sync + 'static,
@@ -127,10 +129,11 @@ pub async fn serve<H, F>(
             tracing::warn!(peer = %caller, "too many connections on a private listener");
             continue;
         };
-        let (handle, mut stop) = (Arc::clone(&handle), stop.clone());
+        let (handle, leaving) = (Arc::clone(&handle), closing.leaving());
+        let mut stop = closing.stopping();
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(arrived, caller, handle.as_ref()) => {}
+                () = connection(arrived, caller, leaving, handle.as_ref()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             drop(place);
@@ -139,14 +142,26 @@ pub async fn serve<H, F>(
     doorkeeper.leave();
 }
 
-async fn connection<H, F>(arrived: Arrived, caller: Caller, handle: &H)
-where
+async fn connection<H, F>(
+    arrived: Arrived,
+    caller: Caller,
+    mut leaving: watch::Receiver<bool>,
+    handle: &H,
+) where
     H: Fn(Request<Bytes>, Caller) -> F,
     F: Future<Output = Response<Bytes>>,
 {
     let mut next = arrived.connection(caller).await.ok();
+    let mut is_first = true;
     while let Some(mut connection) = next.take() {
-        match read_head(&mut connection, PATIENCE).await {
+        let head = tokio::select! {
+            biased;
+            head = read_head(&mut connection, PATIENCE) => head,
+            // Nobody has asked anything.
+            _ = leaving.wait_for(|leaving| *leaving), if !is_first => return,
+        };
+        is_first = false;
+        match head {
             Ok((head, length, bytes)) => {
                 connection.give_back(bytes);
                 let has_body = head.body != Framing::None;
@@ -155,7 +170,7 @@ where
                 {
                     plain::answer(&mut connection, Status(400, "Bad Request"), "", why).await;
                 } else {
-                    next = exchange(connection, caller, has_body, handle).await;
+                    next = exchange(connection, caller, has_body, &leaving, handle).await;
                 }
             }
             Err(HeadError::Gone | HeadError::Idle) => {}
@@ -172,6 +187,7 @@ async fn exchange<H, F>(
     connection: Connection,
     caller: Caller,
     has_body: bool,
+    leaving: &watch::Receiver<bool>,
     handle: &H,
 ) -> Option<Connection>
 where
@@ -179,7 +195,8 @@ where
     F: Future<Output = Response<Bytes>>,
 {
     let (lent, home) = connection.lend();
-    let again = answer(lent, caller, has_body, handle).await.is_some();
+    let again = answer(lent, caller, has_body, leaving, handle).await;
+    let again = again.is_some();
     let mut connection = home.await.ok()?;
     if again {
         return Some(connection);
@@ -190,7 +207,13 @@ where
 }
 
 /// `Some` when another request may follow on this connection.
-async fn answer<H, F>(lent: Lent, caller: Caller, has_body: bool, handle: &H) -> Option<()>
+async fn answer<H, F>(
+    lent: Lent,
+    caller: Caller,
+    has_body: bool,
+    leaving: &watch::Receiver<bool>,
+    handle: &H,
+) -> Option<()>
 where
     H: Fn(Request<Bytes>, Caller) -> F,
     F: Future<Output = Response<Bytes>>,
@@ -218,7 +241,66 @@ where
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
     let response = handle(request, caller).await;
+    if *leaving.borrow() {
+        session.set_keepalive(None);
+    }
     reply::write(&mut session, response, is_head).await.ok()?;
     let (_, behind) = session.finish().await.ok()??.into_parts();
     behind.is_none().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::ops::pulse::Pulse;
+
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    async fn answer(client: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n\r\n") {
+            text.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(text).unwrap().to_lowercase()
+    }
+
+    #[tokio::test]
+    async fn when_another_process_serves_a_connection_ends_with_the_answer_under_way_or_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = Drain::default();
+        let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+        let go = Arc::new(Semaphore::new(1));
+        let may = Arc::clone(&go);
+        let serving = serve(
+            Listening::Tcp(Arc::new(listener), None),
+            closing.doorkeeper(&Pulse::default()),
+            closing.clone(),
+            move |_, _| {
+                let (asked, may) = (asked.clone(), Arc::clone(&may));
+                async move {
+                    asked.send(()).unwrap();
+                    may.acquire().await.unwrap().forget();
+                    Response::new(Bytes::new())
+                }
+            },
+        );
+        let serving = tokio::spawn(serving);
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(ASK).await.unwrap();
+        assert!(!answer(&mut idle).await.contains("connection: close"));
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(ASK).await.unwrap();
+        for _ in 0..2 {
+            asks.recv().await.unwrap();
+        }
+        closing.leave();
+        assert_eq!(idle.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        go.add_permits(1);
+        assert!(answer(&mut busy).await.contains("connection: close"));
+        assert_eq!(busy.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        serving.abort();
+    }
 }

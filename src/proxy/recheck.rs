@@ -176,7 +176,8 @@ impl Rechecks {
     }
 
     /// Asks the provider no more: another process has the same sessions, and of two refreshes with one token
-    /// the provider takes the second for a theft. What is under way is finished.
+    /// the provider takes the second for a theft. What the provider was asked is finished, see
+    /// [`Self::settled`].
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }

@@ -40,4 +40,4 @@ pub use snapshot::{Snapshot, SnapshotError};
 pub use used::UsedOnce;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

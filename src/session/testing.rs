@@ -16,15 +16,15 @@ pub(super) const START: u64 = 1_800_000_000;
 
 /// A clock that stands still until it is set.
 #[derive(Debug)]
-pub(super) struct SetClock(AtomicU64);
+pub(crate) struct SetClock(AtomicU64);
 
 impl SetClock {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU64::new(START))
     }
 
     /// Sets the clock to `seconds` after the beginning (or before it).
-    pub(super) fn set(&self, seconds: i64) {
+    pub(crate) fn set(&self, seconds: i64) {
         self.0
             .store(START.saturating_add_signed(seconds), Ordering::SeqCst);
     }
@@ -37,7 +37,7 @@ impl Clock for SetClock {
 }
 
 /// A session of `subject`, from the provider session `sid`, that began at the beginning.
-pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
+pub(crate) fn session(subject: &str, sid: Option<&str>) -> Session {
     let start = Timestamp::from_unix(START);
     Session {
         identity: Identity {
@@ -64,7 +64,7 @@ pub(super) fn session(subject: &str, sid: Option<&str>) -> Session {
 }
 
 /// What `future` gives, which waits for nothing: sessions in memory never do.
-pub(super) fn ready<F: Future>(future: F) -> F::Output {
+pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
         Poll::Ready(output) => output,

@@ -9,14 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{App, StartError, deployment_name};
-use super::link::Link;
+use super::link::{Link, take};
 use super::wire::{self, Kind};
 use super::{AdminSocket, Inventory};
 use crate::app::inherited::Inherited;
 use crate::app::socket::Name;
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
-use crate::session::Sessions;
 
 /// No inventory is longer.
 const LONGEST: u32 = 1024 * 1024;
@@ -70,17 +69,15 @@ impl Forebear {
         self.admin.take_if(|admin| admin.path == path)
     }
 
-    /// The way to it. Of another deployment than `ours`, its sessions mean nothing here.
+    /// The way to it. Of another deployment than `ours`, its sessions are those of other people.
     fn link(self, ours: &str) -> io::Result<Link> {
-        let link = Link::new(self.socket)?;
-        if self.deployment == ours {
-            return Ok(link);
+        if self.deployment != ours {
+            return Err(io::Error::other(
+                "its server_url, oidc.issuer or oidc.client_id is another: restart instead, and people sign \
+                 in again",
+            ));
         }
-        tracing::warn!(
-            "server_url, oidc.issuer or oidc.client_id is another than in the process before: its sessions \
-             are not taken over, and people sign in again"
-        );
-        Ok(link.with_strangers())
+        Link::new(self.socket)
     }
 }
 
@@ -117,13 +114,10 @@ impl App {
             let (kind, body) = link.hear().await?;
             match kind {
                 Kind::Begin => return Ok(count),
-                Kind::Known | Kind::Tickets if link.is_with_strangers() => {}
-                Kind::Known if house.sessions.hear_of_new(&body) => count += 1,
-                // One that is over by the limits here is left out. Of another format all of them would be, and the
-                // process before has a use for them.
-                Kind::Known if Sessions::reads(&body) => {}
+                // What cannot be read here would be lost, and the process before still has it.
                 Kind::Known => {
-                    return Err(io::Error::other("its sessions are of another format"));
+                    let known = house.sessions.hear_of_new(&body);
+                    count += usize::from(known.map_err(io::Error::other)?);
                 }
                 Kind::States => house.used.take_over(body.as_chunks::<STATE>().0),
                 Kind::Logouts => house.used_logouts.take_over(body.as_chunks::<STATE>().0),
@@ -132,7 +126,7 @@ impl App {
                         issuer.take_over(&body).map_err(io::Error::other)?;
                     }
                 }
-                kind => link.take(&house.sessions, kind, &body).await?,
+                kind => take(&house.sessions, kind, &body)?,
             }
         }
     }
@@ -146,9 +140,8 @@ impl App {
         closing: &Drain,
     ) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
         let sessions = Arc::clone(&self.houses.now().sessions);
-        if !link.is_with_strangers() {
-            sessions.tell(link.kin());
-        }
+        sessions.tell(link.kin());
+        let _ = self.edge.before.set(link.kin());
         let said = link.say(Kind::Serving, &[]).await;
         said.map_err(StartError::Forebear)?;
         if let Some(name) = name {

@@ -1,17 +1,23 @@
 //! What the two processes go on saying to each other, until one of them has ended.
+//!
+//! Whoever reads never waits for room to write, so the two cannot wait for each other.
 
-use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::net as std_unix;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::wire::{self, Kind};
 use crate::session::memory::kin::{Change, Kin, News};
 use crate::session::{SessionKey, Sessions};
+
+/// How long the other process may take nothing before it is given up.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// One end.
 pub struct Link {
@@ -19,10 +25,25 @@ pub struct Link {
     writer: OwnedWriteHalf,
     news: mpsc::UnboundedReceiver<News>,
     kin: Kin,
+    /// The other one said that a third has taken its place.
+    replaced: watch::Sender<bool>,
+}
+
+/// What the reader needs.
+struct Ear {
+    sessions: Arc<Sessions>,
     /// Who waits for the other process to have heard of something, the first first.
-    waiting: VecDeque<oneshot::Sender<()>>,
-    /// The other process is of another deployment.
-    strangers: bool,
+    waiting: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    /// One for each thing that the other process is to be told that it was heard.
+    owes: mpsc::UnboundedSender<()>,
+    replaced: watch::Sender<bool>,
+}
+
+/// What the writer needs.
+struct Mouth {
+    news: mpsc::UnboundedReceiver<News>,
+    waits: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    owed: mpsc::UnboundedReceiver<()>,
 }
 
 impl Link {
@@ -36,27 +57,18 @@ impl Link {
             writer,
             news,
             kin,
-            waiting: VecDeque::new(),
-            strangers: false,
+            replaced: watch::Sender::new(false),
         })
-    }
-
-    /// The same to a process whose sessions mean nothing here: none is taken from it.
-    pub fn with_strangers(self) -> Self {
-        Self {
-            strangers: true,
-            ..self
-        }
-    }
-
-    /// Whether it is that.
-    pub const fn is_with_strangers(&self) -> bool {
-        self.strangers
     }
 
     /// What takes news to the other process.
     pub fn kin(&self) -> Kin {
         self.kin.clone()
+    }
+
+    /// Turns true when a third process serves in the place of the other one.
+    pub fn replaced(&self) -> watch::Receiver<bool> {
+        self.replaced.subscribe()
     }
 
     /// Says one thing.
@@ -77,131 +89,133 @@ impl Link {
         }
     }
 
-    /// The same, with whatever is said beside; `ended` hears of ends.
-    pub async fn wait_hearing(
-        &mut self,
-        wanted: Kind,
-        ended: impl Fn(&SessionKey),
-    ) -> io::Result<()> {
-        loop {
-            match self.hear().await? {
-                (kind, _) if kind == wanted => return Ok(()),
-                (Kind::Heard, _) => self.was_heard(),
-                (Kind::Ended, body) => ended(&name(&body)?),
-                (kind, _) => return Err(unexpected(kind)),
-            }
-        }
-    }
-
-    /// Tells what is to be told by now.
+    /// Tells what is to be told by now, to a process that does not serve yet. That one says nothing to it:
+    /// it hears of it before it is told to begin. So whoever waits need wait no longer.
     pub async fn tell_news(&mut self) -> io::Result<()> {
         while let Ok(news) = self.news.try_recv() {
-            tell(&mut self.writer, &mut self.waiting, news).await?;
+            self.tell(news).await?;
         }
         Ok(())
     }
 
-    /// Acts on what the other one says of a session.
-    pub async fn take(&mut self, sessions: &Sessions, kind: Kind, body: &[u8]) -> io::Result<()> {
-        let sessions = (!self.strangers).then_some(sessions);
-        take(sessions, &mut self.writer, kind, body).await
+    /// The same, and whatever there is to tell until `done` is ready.
+    pub async fn tell_news_until(&mut self, done: impl Future<Output = ()>) -> io::Result<()> {
+        tokio::pin!(done);
+        loop {
+            tokio::select! {
+                Some(news) = self.news.recv() => self.tell(news).await?,
+                () = &mut done => return Ok(()),
+            }
+        }
     }
 
-    fn was_heard(&mut self) {
-        if let Some(waiting) = self.waiting.pop_front() {
+    async fn tell(&mut self, News { change, heard }: News) -> io::Result<()> {
+        let (kind, body) = words(change);
+        self.say(kind, &body).await?;
+        if let Some(heard) = heard {
             // Who gave up waiting does not mind.
-            let _ = waiting.send(());
+            let _ = heard.send(());
         }
+        Ok(())
     }
 
     /// Tells and hears what changes about `sessions`, until the other one is gone.
     pub async fn run(self, sessions: Arc<Sessions>) {
-        let Self {
-            mut reader,
-            mut writer,
-            mut news,
-            kin,
-            mut waiting,
-            strangers,
-        } = self;
-        let known = (!strangers).then(|| sessions.as_ref());
-        // What is heard is passed on whole: reading is never given up in the middle.
-        let (heard, mut hearing) = mpsc::channel(16);
-        let reading = tokio::spawn(async move {
-            while let Ok(frame) = wire::hear(&mut reader).await {
-                if heard.send(frame).await.is_err() {
-                    return;
-                }
-            }
-        });
-        loop {
-            let done = tokio::select! {
-                Some(news) = news.recv() => tell(&mut writer, &mut waiting, news).await,
-                frame = hearing.recv() => match frame {
-                    Some((Kind::Heard, _)) => {
-                        if let Some(waiting) = waiting.pop_front() {
-                            let _ = waiting.send(());
-                        }
-                        Ok(())
-                    }
-                    Some((kind, body)) => take(known, &mut writer, kind, &body).await,
-                    None => break,
-                },
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "the other process cannot be told of sessions any more");
-                break;
-            }
+        let (waits, waiting) = mpsc::unbounded_channel();
+        let (owes, owed) = mpsc::unbounded_channel();
+        let ear = Ear {
+            sessions: Arc::clone(&sessions),
+            waiting,
+            owes,
+            replaced: self.replaced,
+        };
+        let mouth = Mouth {
+            news: self.news,
+            waits,
+            owed,
+        };
+        let done = tokio::select! {
+            done = ear.hear(self.reader) => done,
+            done = mouth.tell(self.writer) => done,
+        };
+        sessions.tell_no_more(&self.kin);
+        if let Err(error) = done
+            && error.kind() != ErrorKind::UnexpectedEof
+        {
+            tracing::warn!(%error, "the other process cannot be told of sessions any more");
         }
-        sessions.tell_nobody();
-        drop(kin);
-        reading.abort();
     }
 }
 
-/// What the other process says of sessions; without any here, it is heard and no more.
-async fn take(
-    sessions: Option<&Sessions>,
-    writer: &mut OwnedWriteHalf,
-    kind: Kind,
-    body: &[u8],
-) -> io::Result<()> {
+impl Ear {
+    async fn hear(mut self, mut reader: OwnedReadHalf) -> io::Result<()> {
+        loop {
+            match wire::hear(&mut reader).await? {
+                (Kind::Heard, _) => {
+                    if let Ok(waiting) = self.waiting.try_recv() {
+                        let _ = waiting.send(());
+                    }
+                    continue;
+                }
+                (Kind::Ended, body) => {
+                    take(&self.sessions, Kind::Ended, &body)?;
+                    continue;
+                }
+                (Kind::Replaced, _) => {
+                    self.replaced.send_replace(true);
+                }
+                (kind, body) => take(&self.sessions, kind, &body)?,
+            }
+            self.owes.send(()).map_err(io::Error::other)?;
+        }
+    }
+}
+
+impl Mouth {
+    async fn tell(mut self, mut writer: OwnedWriteHalf) -> io::Result<()> {
+        loop {
+            let (kind, body) = tokio::select! {
+                Some(()) = self.owed.recv() => (Kind::Heard, Vec::new()),
+                Some(News { change, heard }) = self.news.recv() => {
+                    // Before it is told: the answer may be there at once.
+                    if let Some(heard) = heard {
+                        self.waits.send(heard).map_err(io::Error::other)?;
+                    }
+                    words(change)
+                }
+                else => return Ok(()),
+            };
+            let said = timeout(STUCK, wire::say(&mut writer, kind, &body)).await;
+            said.map_err(|_| io::Error::new(ErrorKind::TimedOut, "it takes nothing"))??;
+        }
+    }
+}
+
+/// Acts on what the other process says of a session.
+///
+/// # Errors
+/// What cannot be read, and what is not of a session.
+pub fn take(sessions: &Sessions, kind: Kind, body: &[u8]) -> io::Result<()> {
     match kind {
-        Kind::Began => {
-            if let Some(sessions) = sessions {
-                sessions.hear_of_new(body);
-            }
-        }
-        Kind::Updated => {
-            if let Some(sessions) = sessions {
-                sessions.hear_of_update(body);
-            }
-        }
+        Kind::Began => sessions.hear_of_new(body).map(drop),
+        Kind::Updated => sessions.hear_of_update(body).map(drop),
         Kind::Ended => {
-            let ended = name(body)?;
-            if let Some(sessions) = sessions {
-                sessions.hear_of_end(&ended);
-            }
-            return Ok(());
+            sessions.hear_of_end(&name(body)?);
+            Ok(())
         }
         kind => return Err(unexpected(kind)),
     }
-    wire::say(writer, Kind::Heard, &[]).await
+    .map_err(io::Error::other)
 }
 
-async fn tell(
-    writer: &mut OwnedWriteHalf,
-    waiting: &mut VecDeque<oneshot::Sender<()>>,
-    news: News,
-) -> io::Result<()> {
-    let (kind, body) = match news.change {
+/// A change, as it is told.
+fn words(change: Change) -> (Kind, Vec<u8>) {
+    match change {
         Change::Began(bytes) => (Kind::Began, bytes),
         Change::Updated(bytes) => (Kind::Updated, bytes),
         Change::Ended(key) => (Kind::Ended, key.to_hex().into_bytes()),
-    };
-    wire::say(writer, kind, &body).await?;
-    waiting.extend(news.heard);
-    Ok(())
+        Change::Replaced => (Kind::Replaced, Vec::new()),
+    }
 }
 
 /// A session's name, as it is told.
@@ -212,5 +226,8 @@ fn name(body: &[u8]) -> io::Result<SessionKey> {
 
 fn unexpected(kind: Kind) -> io::Error {
     let text = format!("it said {kind:?}, which nobody waited for");
-    io::Error::new(io::ErrorKind::InvalidData, text)
+    io::Error::new(ErrorKind::InvalidData, text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,12 +39,14 @@ pub enum Kind {
     Begin,
     /// From it: it accepts.
     Serving,
-    /// From it: one more beginning or update is known.
+    /// From either: another process serves in its place.
+    Replaced,
+    /// From either: one more beginning, update or replacement is known.
     Heard,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 11] = [
+    const ALL: [(Self, u8); 12] = [
         (Self::Ready, b'R'),
         (Self::Known, b'K'),
         (Self::Began, b'S'),
@@ -55,6 +57,7 @@ impl Kind {
         (Self::Tickets, b't'),
         (Self::Begin, b'B'),
         (Self::Serving, b'V'),
+        (Self::Replaced, b'r'),
         (Self::Heard, b'h'),
     ];
 

@@ -52,6 +52,9 @@ impl Rechecks {
                         tracing::debug!(session = %cause.session, "not checked again: many others are");
                         return Ok(Landed::Away);
                     };
+                    if self.retired.load(Ordering::Relaxed) {
+                        return Ok(Landed::Away);
+                    }
                     return self.ask(now, cause).await;
                 }
                 (Due::Now | Due::Overdue, None) if began.elapsed() >= longest => {

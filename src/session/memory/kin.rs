@@ -28,6 +28,8 @@ pub enum Change {
     Updated(Vec<u8>),
     /// It ended.
     Ended(SessionKey),
+    /// Of no session: a third process serves in the place of the one that tells.
+    Replaced,
 }
 
 /// A change, and whom to tell that the other process has heard of it.
@@ -39,6 +41,11 @@ pub struct News {
     pub heard: Option<oneshot::Sender<()>>,
 }
 
+/// The other process writes sessions down in another way: it is of another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a session of the other process cannot be read here: it is of another version")]
+pub struct Unreadable;
+
 /// Takes news to the other process.
 pub type Kin = mpsc::UnboundedSender<News>;
 
@@ -48,6 +55,16 @@ impl Sessions {
     pub fn tell(&self, kin: Kin) {
         if let Some(memory) = self.memory() {
             memory.kin.store(Some(Arc::new(kin)));
+        }
+    }
+
+    /// The other process that `kin` leads to is there no more. A later one goes on hearing.
+    pub fn tell_no_more(&self, kin: &Kin) {
+        if let Some(memory) = self.memory() {
+            memory.kin.rcu(|told| {
+                let other = |told: &&Arc<Kin>| !told.same_channel(kin);
+                told.as_ref().filter(other).cloned()
+            });
         }
     }
 
@@ -69,21 +86,24 @@ impl Sessions {
     }
 
     /// Takes over a session that the other process has begun, or had when it was asked for all of them.
-    /// False if it cannot be used.
-    pub fn hear_of_new(&self, bytes: &[u8]) -> bool {
-        let told = self.memory().zip(from_bytes(bytes));
-        told.is_some_and(|(memory, (kept, state))| memory.hear_of_new(kept, state))
-    }
-
-    /// Whether these bytes are a session at all, usable or not.
-    pub fn reads(bytes: &[u8]) -> bool {
-        from_bytes(bytes).is_some()
+    /// False if it is over here, by its limits.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn hear_of_new(&self, bytes: &[u8]) -> Result<bool, Unreadable> {
+        let (kept, state) = from_bytes(bytes).ok_or(Unreadable)?;
+        let memory = self.memory();
+        Ok(memory.is_some_and(|memory| memory.hear_of_new(kept, state)))
     }
 
     /// Takes over what the other process knows of a session that is known here. False if it is not.
-    pub fn hear_of_update(&self, bytes: &[u8]) -> bool {
-        let told = self.memory().zip(from_bytes(bytes));
-        told.is_some_and(|(memory, (kept, state))| memory.hear_of_update(kept, state))
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn hear_of_update(&self, bytes: &[u8]) -> Result<bool, Unreadable> {
+        let (kept, state) = from_bytes(bytes).ok_or(Unreadable)?;
+        let memory = self.memory();
+        Ok(memory.is_some_and(|memory| memory.hear_of_update(kept, state)))
     }
 
     /// Ends a session that the other process has ended.
@@ -118,9 +138,14 @@ impl Memory {
         let Some(entry) = self.entry(&kept.key) else {
             return false;
         };
-        let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
-        let before = entry.update(Arc::new(session));
         entry.remember(state);
+        let before = entry.live().session;
+        if before.checked_at > kept.session.checked_at {
+            // It was told before the other one heard of what is here: these tokens and groups are the newer.
+            return true;
+        }
+        let session = self.commons.share(Arc::unwrap_or_clone(kept.session));
+        entry.update(Arc::new(session));
         let live = entry.live();
         if before.provider_session != live.session.provider_session {
             self.index.refile(&kept.key, &before, &live.session);
@@ -151,9 +176,14 @@ impl Memory {
             heard: Some(heard),
         };
         // An error is an end of the other process; then there is nobody to wait for.
-        if kin.send(news).is_ok() {
-            drop(tokio::time::timeout(PATIENCE, waiting).await);
+        if kin.send(news).is_err() {
+            return;
         }
+        // Who ended it meanwhile may have said so first, and that was no news to the other one.
+        if live.is_over() {
+            self.tell_ended(&live.key);
+        }
+        drop(tokio::time::timeout(PATIENCE, waiting).await);
     }
 
     pub(super) fn tell_ended(&self, key: &SessionKey) {

@@ -21,9 +21,10 @@ fn kin() -> (Arc<Sessions>, Arc<Sessions>) {
     tokio::spawn(async move {
         while let Some(News { change, heard }) = news.recv().await {
             match change {
-                Change::Began(bytes) => drop(hearing.hear_of_new(&bytes)),
-                Change::Updated(bytes) => drop(hearing.hear_of_update(&bytes)),
+                Change::Began(bytes) => drop(hearing.hear_of_new(&bytes).unwrap()),
+                Change::Updated(bytes) => drop(hearing.hear_of_update(&bytes).unwrap()),
                 Change::Ended(key) => hearing.hear_of_end(&key),
+                Change::Replaced => {}
             }
             heard.map(|heard| heard.send(()));
         }
@@ -103,7 +104,7 @@ async fn all_of_a_session_goes_over_and_nothing_else_does() {
         .filter_map(|key| old.to_bytes(key))
         .collect();
     assert_eq!(bytes.len(), 1);
-    assert!(new.hear_of_new(&bytes[0]));
+    assert_eq!(new.hear_of_new(&bytes[0]), Ok(true));
     let there = new.find(&id).await.unwrap().unwrap();
     assert_eq!(
         there
@@ -118,8 +119,8 @@ async fn all_of_a_session_goes_over_and_nothing_else_does() {
         b"\xff\xff\xff\xff{}",
         &bytes[0][..bytes[0].len() - 9],
     ] {
-        assert!(!new.hear_of_new(wrong), "{wrong:?}");
-        assert!(!new.hear_of_update(wrong), "{wrong:?}");
+        assert_eq!(new.hear_of_new(wrong), Err(Unreadable), "{wrong:?}");
+        assert_eq!(new.hear_of_update(wrong), Err(Unreadable), "{wrong:?}");
     }
     assert_eq!(new.len(), 1);
 }
@@ -140,16 +141,54 @@ async fn a_process_that_does_not_answer_delays_a_beginning_by_a_second_and_no_mo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_of_another_format_is_told_from_one_that_is_over() {
+async fn the_end_of_an_earlier_process_does_not_keep_a_later_one_from_hearing() {
+    let sessions = sessions();
+    let (earlier, _gone) = mpsc::unbounded_channel();
+    let (later, mut news) = mpsc::unbounded_channel();
+    sessions.tell(earlier.clone());
+    sessions.tell(later.clone());
+    sessions.tell_no_more(&earlier);
+    sessions.start(session("mia", None)).await.unwrap();
+    assert!(news.try_recv().is_ok());
+    sessions.tell_no_more(&later);
+    sessions.start(session("mia", None)).await.unwrap();
+    assert!(news.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_that_is_told_of_a_session_that_ended_while_it_began_is_its_end() {
     let old = sessions();
     let (_, live) = old.start(session("mia", None)).await.unwrap();
-    let bytes = old.to_bytes(&live.key).unwrap();
-    assert!(Sessions::reads(&bytes));
-    for cut in [0, 3, bytes.len() / 2, bytes.len() - 1] {
-        let torn = &bytes[..cut];
-        assert!(
-            !Sessions::reads(torn) && !sessions().hear_of_new(torn),
-            "{cut}"
-        );
+    let (kin, mut news) = mpsc::unbounded_channel();
+    old.tell(kin);
+    old.end(&live.key).await.unwrap().unwrap();
+    old.memory().unwrap().tell_began(&live).await;
+    let mut last = None;
+    while let Ok(news) = news.try_recv() {
+        last = Some(news.change);
     }
+    let ended = matches!(last, Some(Change::Ended(key)) if key == live.key);
+    assert!(ended, "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_checked_later_stays_whoever_tells_of_it_last() {
+    let (old, new) = (sessions(), sessions());
+    let (id, live) = old.start(session("mia", None)).await.unwrap();
+    let told = old.to_bytes(&live.key).unwrap();
+    assert_eq!(new.hear_of_new(&told), Ok(true));
+    let there = new.find(&id).await.unwrap().unwrap();
+    let mut newer = session("mia", Some("sid"));
+    newer.checked_at = newer.checked_at.plus(Duration::from_secs(1));
+    new.update(&there, newer).await.unwrap().unwrap();
+    assert_eq!(new.hear_of_update(&told), Ok(true));
+    let there = new.find(&id).await.unwrap().unwrap();
+    assert!(there.session.provider_session.is_some(), "it is the older");
+    // And the other way round.
+    assert_eq!(
+        old.hear_of_update(&new.to_bytes(&live.key).unwrap()),
+        Ok(true)
+    );
+    let here = old.find(&id).await.unwrap().unwrap();
+    assert!(here.session.provider_session.is_some(), "it is the newer");
 }
