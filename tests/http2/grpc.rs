@@ -202,12 +202,12 @@ fn a_call_that_changes_something_is_in_the_audit_log_and_one_that_asks_is_not() 
         assert_eq!(answer(outcome).response.status(), 200, "{method}");
     }
     // They are written in this order.
-    let last = stage.house.wait_for_log(&format!("{SERVICE}/Listen"));
-    assert!(last.contains("api_write"), "{last}");
+    let last = stage.house.wait_for_log("Listen\" status=");
+    assert!(last.contains("act=\"api_write\""), "{last}");
     let log = stage.house.log();
     let writes: Vec<&str> = log
         .lines()
-        .filter(|line| line.contains("api_write"))
+        .filter(|line| line.contains("act=\"api_write\""))
         .collect();
     assert_eq!(writes.len(), 2, "{writes:#?}");
     let first = writes[0];
