@@ -1,5 +1,5 @@
 //! What a session costs in this process's memory: the resident set before and after so many of them
-//! began, with the allocator that the program has. Prints a table; one run says it all.
+//! began, with the allocator that the program has. Prints a table; a number after `--` is the only row.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,24 +27,39 @@ fn resident() -> u64 {
     kib.unwrap_or_default() * 1024
 }
 
+/// Each number of sessions in a process of its own: what an earlier one gave back to the allocator would be counted as
+/// free for the next.
 #[expect(clippy::print_stdout, reason = "the table is what it is run for")]
 fn main() {
+    let asked = std::env::args().find_map(|argument| argument.parse().ok());
+    if let Some(count) = asked {
+        println!("| {count} | {} |", bytes_for_each(count));
+        return;
+    }
+    println!("| sessions | bytes for each |\n|---|---|");
+    let this = std::env::current_exe().unwrap_or_default();
+    for count in [10_000, 100_000, 920_000, 1_000_000] {
+        let mut alone = std::process::Command::new(&this);
+        assert!(
+            alone
+                .arg(count.to_string())
+                .status()
+                .is_ok_and(|end| end.success())
+        );
+    }
+}
+
+fn bytes_for_each(count: u64) -> u64 {
     let limits = Limits {
         idle: Duration::from_hours(8),
         lifetime: Duration::from_hours(24),
     };
-    println!("| sessions | bytes for each |\n|---|---|");
-    for count in [10_000, 100_000, 920_000, 1_000_000] {
-        let random = Arc::new(SystemRandom::new());
-        let before = resident();
-        let sessions = Sessions::new(limits, count, Arc::new(SystemClock), random);
-        for n in 0..count {
-            let _ = ready(sessions.start(session(n)));
-        }
-        assert_eq!(sessions.len(), count);
-        println!(
-            "| {count} | {} |",
-            resident().saturating_sub(before) / count
-        );
+    let random = Arc::new(SystemRandom::new());
+    let before = resident();
+    let sessions = Sessions::new(limits, count, Arc::new(SystemClock), random);
+    for n in 0..count {
+        let _ = ready(sessions.start(session(n)));
     }
+    assert_eq!(sessions.len(), count);
+    resident().saturating_sub(before) / count
 }

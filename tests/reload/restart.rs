@@ -84,8 +84,8 @@ fn the_rules_for_another_provider_admit_nobody_of_the_old_one() {
     let issuer = ground.stage.faulty.provider.issuer();
     let text = ground
         .with(
-            &format!("issuer: {issuer}"),
-            "issuer: https://id.elsewhere.example/",
+            &format!("issuer: \"{issuer}\""),
+            "issuer: \"https://id.elsewhere.example/\"",
         )
         .replace("allowed_groups: [/headscale]", "allow_everyone: true");
     ground.change_to(&text);
