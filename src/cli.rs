@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, App, Configuration, Forebear, Inherited, Program, StartError};
 use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
+use crate::domain::causes::causes;
 use crate::issuer::config_block;
 use crate::ops::log::{self, Format};
 use crate::ops::panics;
@@ -177,13 +178,11 @@ fn complain(text: &str) {
 /// An error and what lies under it; a cause that the text above it tells already is not told twice.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
+    for cause in causes(error) {
+        let text = cause.to_string();
         if !told.contains(&text) {
             told = format!("{told}: {text}");
         }
-        cause = inner.source();
     }
     told
 }

@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::read_file;
+use crate::domain::causes::causes;
 
 /// Largest answer that is read; a chain is a few kilobytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -138,15 +139,10 @@ fn refused(why: Refused) -> Error {
     Error::Other(Box::new(why))
 }
 
-/// The causes alone: the outermost text says only that a request to a URL failed.
+/// The deepest cause alone: the outermost text says only that a request to a URL failed.
 fn unreachable(why: &reqwest::Error) -> Error {
-    let mut told = None;
-    let mut cause = std::error::Error::source(why);
-    while let Some(inner) = cause {
-        told = Some(inner.to_string());
-        cause = inner.source();
-    }
-    let told = told.unwrap_or_else(|| "no answer in time".to_owned());
+    let deepest = causes(why).last().map(ToString::to_string);
+    let told = deepest.unwrap_or_else(|| "no answer in time".to_owned());
     refused(Refused::Unreachable(told))
 }
 

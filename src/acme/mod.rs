@@ -23,6 +23,7 @@ pub use self::storage::StorageError;
 use self::http::Http;
 use self::storage::Storage;
 use crate::config::{AcmeSettings, ChallengeKind};
+use crate::domain::causes::causes;
 use crate::domain::random::Random;
 use crate::domain::time::{Clock, Timestamp};
 use crate::ops::health::Outcome;
@@ -192,11 +193,9 @@ fn retry(failures: u32, asked: Option<Duration>, random: &dyn Random) -> Duratio
 
 fn with_causes(why: &OrderError) -> String {
     let mut told = why.to_string();
-    let mut cause = std::error::Error::source(why);
-    while let Some(inner) = cause {
+    for cause in causes(why) {
         told.push_str(": ");
-        told.push_str(&inner.to_string());
-        cause = inner.source();
+        told.push_str(&cause.to_string());
     }
     told
 }
@@ -204,15 +203,7 @@ fn with_causes(why: &OrderError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Always(u8);
-
-    impl Random for Always {
-        fn fill(&self, buffer: &mut [u8]) {
-            buffer.fill(self.0);
-        }
-    }
+    use crate::domain::random::testing::Always;
 
     #[test]
     fn each_failure_waits_longer_than_the_one_before_up_to_a_quarter_of_a_day() {

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod assurance;
 pub mod authority;
 pub mod calendar;
+pub mod causes;
 pub mod certificate;
 pub mod client_ip;
 pub mod departure;

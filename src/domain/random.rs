@@ -17,18 +17,24 @@ pub trait Random: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// Randomness that tests bring.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
+pub(crate) mod testing {
+    /// The same byte for ever.
     #[derive(Debug)]
-    struct Always(u8);
+    pub(crate) struct Always(pub(crate) u8);
 
-    impl Random for Always {
+    impl super::Random for Always {
         fn fill(&self, buffer: &mut [u8]) {
             buffer.fill(self.0);
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Always;
+    use super::*;
 
     #[test]
     fn a_token_is_32_bytes_of_what_the_source_gives_in_base64url() {

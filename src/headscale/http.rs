@@ -1,7 +1,6 @@
 //! A small HTTP client for the questions we ask Headscale ourselves: no redirects, no environment
 //! proxies, no cookies, a limit on time and size.
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::Upstream;
+use crate::domain::causes::causes;
 use crate::domain::secret::Secret;
 
 /// Largest answer that is read; the ones we ask for have under 1 KiB.
@@ -141,11 +141,9 @@ fn failed(error: &reqwest::Error) -> FetchError {
 /// An error with its causes: reqwest's own text alone never says what happened.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
+    for cause in causes(error) {
         text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+        text.push_str(&cause.to_string());
     }
     text
 }

@@ -6,7 +6,6 @@
 
 mod tls;
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::json::{self, JsonFault};
+use crate::domain::causes::causes;
 use crate::domain::secret::Secret;
 use crate::ops::metrics::{self, Endpoint, Metrics};
 use crate::ops::trace;
@@ -308,16 +308,11 @@ fn failure(error: &reqwest::Error) -> HttpError {
 
 /// The causes of an error, outermost left out: that one only says that a request to a URL failed.
 fn chain(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        causes.push(inner.to_string());
-        cause = inner.source();
-    }
-    if causes.is_empty() {
+    let told: Vec<String> = causes(error).map(ToString::to_string).collect();
+    if told.is_empty() {
         "unknown cause".to_owned()
     } else {
-        causes.join(": ")
+        told.join(": ")
     }
 }
 

@@ -323,15 +323,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Always(u8);
-
-    impl Random for Always {
-        fn fill(&self, buffer: &mut [u8]) {
-            buffer.fill(self.0);
-        }
-    }
+    use crate::domain::random::testing::Always;
 
     #[test]
     fn pauses_double_up_to_a_minute_and_are_spread_over_their_upper_half() {

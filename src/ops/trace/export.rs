@@ -2,7 +2,6 @@
 //! posts them as protobuf (OTLP/HTTP). Nothing it meets reaches a request: what it cannot send is
 //! dropped and counted, and the collector's answers are not believed to end.
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use url::Url;
 use super::super::metrics::{Metrics, Spans};
 use super::Finished;
 use super::message::Request;
+use crate::domain::causes::causes;
 use crate::domain::secret::Secret;
 
 /// Spans that may wait for the collector.
@@ -190,13 +190,8 @@ fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        causes.push(inner.to_string());
-        cause = inner.source();
-    }
-    causes.join(": ")
+    let told: Vec<String> = causes(error).map(ToString::to_string).collect();
+    told.join(": ")
 }
 
 fn tls(ca_path: Option<&Path>) -> Result<ClientConfig, ExportError> {
