@@ -38,7 +38,7 @@ use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Probe, ProbeError, VersionWatch};
+use crate::headscale::{Api, ApiKey, Probe, ProbeError, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
@@ -303,6 +303,8 @@ impl App {
             .map(Arc::new);
         let probe = Probe::new(&settings.headscale)?;
         let versions = Arc::new(VersionWatch::new(probe.clone()));
+        let api_key = ApiKey::new(settings.headscale.api_key.clone());
+        let api = Api::new(probe.clone(), api_key);
         let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = deployment(&settings);
@@ -328,6 +330,7 @@ impl App {
             sign_outs: Arc::new(SignOuts::new(cookies, keyring, &deployment)),
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
+            api,
             cookies,
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),

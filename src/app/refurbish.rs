@@ -60,6 +60,13 @@ impl Rooms {
         before.rates.change(&settings.limits);
         self.front.change(&settings.limits);
         self.probe.take_over(&prepared.probe);
+        let key = &settings.headscale.api_key;
+        if changed
+            .iter()
+            .any(|key| key.starts_with("headscale.api_key"))
+        {
+            before.api.key().replace(key.clone());
+        }
         if changed.iter().any(|key| key == "oidc.ca_path") {
             ask_again(Arc::clone(&prepared.provider));
         }

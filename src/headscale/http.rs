@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use http::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, redirect};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
 
 use crate::config::Upstream;
 use crate::domain::causes::causes;
@@ -101,14 +104,22 @@ impl Client {
         send(request, MAX_BODY).await
     }
 
-    /// The same of the API, with the key, for an answer that may be long.
-    pub(crate) async fn get_with_key(
+    /// A request to the API, with the key and a JSON body, for an answer that may be long.
+    pub(crate) async fn call(
         &self,
+        method: Method,
         path: &str,
         key: &Secret<String>,
+        body: Option<&Value>,
     ) -> Result<Fetched, FetchError> {
-        let request = self.client.get(format!("{}{path}", self.origin));
-        send(request.bearer_auth(key.expose()), MAX_LIST).await
+        let url = format!("{}{path}", self.origin);
+        let mut request = self.client.request(method, url).bearer_auth(key.expose());
+        if let Some(body) = body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_string());
+        }
+        send(request, MAX_LIST).await
     }
 }
 

@@ -1,18 +1,23 @@
 //! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
-//! its redirects read, how its users move to another issuer, and what its configuration becomes here. Not here: forwarding requests to it
+//! its redirects read, what we ask of its API ourselves, how its users move to another
+//! issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
+mod api;
 mod checkup;
 mod http;
 mod import;
+mod key;
 mod migrate;
 mod probe;
 mod versions;
 mod wire;
 
+pub use api::{Api, ApiError, KeyEntry, Node, User};
 pub use checkup::{check_config, check_up};
 pub use http::FetchError;
 pub use import::{Import, ImportError, Note, What, import};
+pub use key::ApiKey;
 pub use migrate::{Database, MigrateError, migration};
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use versions::{Support, Version, VersionWatch};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::Method;
+use serde_json::Value;
 
 use super::http::{Client, ClientError, FetchError, Fetched};
 use super::versions::Version;
@@ -116,8 +118,23 @@ impl Probe {
         path: &str,
         key: &Secret<String>,
     ) -> Result<(u16, Vec<u8>), FetchError> {
+        self.call(Method::GET, path, key, None).await
+    }
+
+    /// A request to the API, with a key: a status, and a body that may be long.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`] when there is no answer.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        key: &Secret<String>,
+        body: Option<&Value>,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
         let client = self.0.load_full();
-        let answer = client.get_with_key(path, key).await?;
+        let answer = client.call(method, path, key, body).await?;
         Ok((answer.status, answer.body))
     }
 

@@ -21,7 +21,7 @@ use super::visit::Visit;
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::VersionWatch;
+use crate::headscale::{Api, VersionWatch};
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::audit::Audit;
@@ -60,6 +60,8 @@ pub struct House {
     pub issuer: Option<Arc<Issuer>>,
     /// Which Headscale it is.
     pub versions: Arc<VersionWatch>,
+    /// What we ask of its API ourselves, with the key as it is now.
+    pub api: Api,
     /// Cookie names and attributes.
     pub cookies: Cookies,
     /// Headscale's listener for gRPC, where there is one.

@@ -38,8 +38,12 @@ fn scene(directory: &Path, more: &str) -> Scene {
     scene
 }
 
+/// What is written by now; nothing, while there is no file.
 fn lines(directory: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(directory.join("audit.jsonl")).expect("an audit log");
+    let text = match std::fs::read_to_string(directory.join("audit.jsonl")) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read.expect("an audit log"),
+    };
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     whole
         .lines()

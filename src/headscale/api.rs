@@ -1,0 +1,382 @@
+//! Headscale's REST API, v1: the calls that we make ourselves, by the shapes of 0.26 to 0.30. Forwarding the
+//! calls of others is `proxy`'s business.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::http::FetchError;
+use super::key::ApiKey;
+use super::probe::Probe;
+use crate::domain::calendar::{parse_rfc3339, rfc3339};
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+
+/// Longest part of an error's text that is kept.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Headscale did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// There is no `headscale.api_key`.
+    #[error("no headscale.api_key is set")]
+    NoKey,
+    /// 401 or 403: the key has ended, or is another Headscale's.
+    #[error("headscale does not take the API key")]
+    KeyRefused,
+    /// 404, or the message of older versions that means it.
+    #[error("headscale knows nothing of that")]
+    NotFound,
+    /// Another status, with Headscale's own words: not for people who are not its administrators.
+    #[error("headscale answers {status}: {message}")]
+    Rejected {
+        /// The status.
+        status: u16,
+        /// What it said, cut.
+        message: String,
+    },
+    /// A 2xx whose body is something else.
+    #[error("headscale's answer cannot be read")]
+    Unreadable,
+    /// No answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// A user, as `GET /api/v1/user` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// Decimal.
+    pub id: String,
+    /// The stored name, or what Headscale shows in its place.
+    #[serde(default)]
+    pub name: String,
+    /// Empty when there is none.
+    #[serde(default)]
+    pub email: String,
+    /// Issuer without trailing slash, `/`, subject; empty for a user made by hand.
+    #[serde(default)]
+    pub provider_id: String,
+}
+
+/// A device, as `GET /api/v1/node` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Decimal.
+    pub id: String,
+    /// The name in the tailnet.
+    pub given_name: String,
+    /// What the device calls itself.
+    pub hostname: String,
+    /// Its addresses in the tailnet.
+    pub addresses: Vec<String>,
+    /// Whose it is; `None` for a tagged one.
+    pub user: Option<User>,
+    /// When it was last heard of.
+    pub last_seen: Option<Timestamp>,
+    /// When its key ends; `None` is never.
+    pub expiry: Option<Timestamp>,
+    /// When it came.
+    pub created_at: Option<Timestamp>,
+    /// Whether it is connected.
+    pub online: bool,
+    /// `tag:…`
+    pub tags: Vec<String>,
+}
+
+/// An API key, as `GET /api/v1/apikey` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Its public part, which may end in `***`.
+    pub prefix: String,
+    /// When it ends.
+    pub expiration: Option<Timestamp>,
+}
+
+/// Calls to one Headscale's API. A copy asks by the same settings and key, also where they change.
+#[derive(Clone, Debug)]
+pub struct Api {
+    probe: Probe,
+    key: ApiKey,
+}
+
+impl Api {
+    /// Asks where `probe` does, with the key that `key` holds at that time.
+    pub const fn new(probe: Probe, key: ApiKey) -> Self {
+        Self { probe, key }
+    }
+
+    /// The key it asks with.
+    pub const fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    /// Every user.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn users(&self) -> Result<Vec<User>, ApiError> {
+        #[derive(Deserialize)]
+        struct Users {
+            #[serde(default)]
+            users: Vec<User>,
+        }
+        let answer = self.call(Method::GET, "/api/v1/user", None).await?;
+        Ok(read::<Users>(&answer)?.users)
+    }
+
+    /// Every device.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        #[derive(Deserialize)]
+        struct Nodes {
+            #[serde(default)]
+            nodes: Vec<WireNode>,
+        }
+        let answer = self.call(Method::GET, "/api/v1/node", None).await?;
+        let nodes = read::<Nodes>(&answer)?.nodes;
+        Ok(nodes.into_iter().map(Node::from).collect())
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn node(&self, id: &str) -> Result<Node, ApiError> {
+        #[derive(Deserialize)]
+        struct One {
+            node: WireNode,
+        }
+        let answer = self.call(Method::GET, &at(id, "")?, None).await?;
+        Ok(read::<One>(&answer)?.node.into())
+    }
+
+    /// Gives a device another name. Headscale decides whether it is one.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn rename_node(&self, id: &str, name: &str) -> Result<(), ApiError> {
+        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let path = at(id, &format!("/rename/{name}"))?;
+        self.call(Method::POST, &path, None).await.map(drop)
+    }
+
+    /// Ends a device's key now: it has to sign in again, and keeps its name and addresses.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn expire_node(&self, id: &str) -> Result<(), ApiError> {
+        let path = at(id, "/expire")?;
+        self.call(Method::POST, &path, None).await.map(drop)
+    }
+
+    /// Removes a device.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delete_node(&self, id: &str) -> Result<(), ApiError> {
+        let path = at(id, "")?;
+        self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// The policy as it was written, comments and all. Empty where there is none.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn policy(&self) -> Result<String, ApiError> {
+        #[derive(Deserialize)]
+        struct Policy {
+            #[serde(default)]
+            policy: String,
+        }
+        let answer = self.call(Method::GET, "/api/v1/policy", None).await?;
+        Ok(read::<Policy>(&answer)?.policy)
+    }
+
+    /// Sets the policy. Headscale refuses it where its policy is a file, and where it has a mistake.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn set_policy(&self, text: &str) -> Result<(), ApiError> {
+        let body = json!({ "policy": text });
+        self.call(Method::PUT, "/api/v1/policy", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Has Headscale check a policy, and changes nothing. From 0.29 on; [`ApiError::NotFound`] before.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn check_policy(&self, text: &str) -> Result<(), ApiError> {
+        let body = json!({ "policy": text });
+        self.call(Method::POST, "/api/v1/policy/check", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Every API key, by its public part.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn keys(&self) -> Result<Vec<KeyEntry>, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Keys {
+            #[serde(default)]
+            api_keys: Vec<WireKey>,
+        }
+        let answer = self.call(Method::GET, "/api/v1/apikey", None).await?;
+        let keys = read::<Keys>(&answer)?.api_keys;
+        Ok(keys
+            .into_iter()
+            .map(|key| KeyEntry {
+                prefix: key.prefix,
+                expiration: key.expiration.as_deref().and_then(parse_rfc3339),
+            })
+            .collect())
+    }
+
+    /// Makes another API key, good until `expiration`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn create_key(&self, expiration: Timestamp) -> Result<Secret<String>, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Made {
+            api_key: String,
+        }
+        let body = json!({ "expiration": rfc3339(expiration) });
+        let answer = self
+            .call(Method::POST, "/api/v1/apikey", Some(&body))
+            .await?;
+        Ok(Secret::new(read::<Made>(&answer)?.api_key))
+    }
+
+    /// Ends the API key with this public part.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn expire_key(&self, prefix: &str) -> Result<(), ApiError> {
+        let body = json!({ "prefix": prefix });
+        self.call(Method::POST, "/api/v1/apikey/expire", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let key = self.key.now().ok_or(ApiError::NoKey)?;
+        let (status, answer) = self.probe.call(method, path, &key, body).await?;
+        match status {
+            200..=299 => Ok(answer),
+            401 | 403 => Err(ApiError::KeyRefused),
+            404 => Err(ApiError::NotFound),
+            status => Err(rejected(status, &answer)),
+        }
+    }
+}
+
+/// The path of a device. An id is digits: nothing else is put into a path.
+fn at(id: &str, rest: &str) -> Result<String, ApiError> {
+    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ApiError::NotFound);
+    }
+    Ok(format!("/api/v1/node/{id}{rest}"))
+}
+
+fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(answer).map_err(|_| ApiError::Unreadable)
+}
+
+/// What an error says: `message` up to 0.29, where nearly everything is a 500, `detail` and `errors` from
+/// 0.30 on.
+fn rejected(status: u16, answer: &[u8]) -> ApiError {
+    let said: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let at = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+    let message = at("/message")
+        .or_else(|| at("/errors/0/message"))
+        .or_else(|| at("/detail"))
+        .unwrap_or_default();
+    if status == 500 && message.contains("not found") {
+        return ApiError::NotFound;
+    }
+    ApiError::Rejected {
+        status,
+        message: message.chars().take(LONGEST_MESSAGE).collect(),
+    }
+}
+
+#[derive(Deserialize)]
+struct WireKey {
+    #[serde(default)]
+    prefix: String,
+    expiration: Option<String>,
+}
+
+/// A device on the wire. Up to 0.27 its tags are `forcedTags` (set by an administrator) and `validTags`
+/// (asked for and allowed).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireNode {
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    given_name: String,
+    #[serde(default)]
+    ip_addresses: Vec<String>,
+    user: Option<User>,
+    last_seen: Option<String>,
+    expiry: Option<String>,
+    created_at: Option<String>,
+    #[serde(default)]
+    online: bool,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    forced_tags: Vec<String>,
+    #[serde(default)]
+    valid_tags: Vec<String>,
+}
+
+/// Headscale's user of all tagged devices.
+const TAGGED: &str = "tagged-devices";
+
+impl From<WireNode> for Node {
+    fn from(wire: WireNode) -> Self {
+        // Go's zero time stands for none.
+        let time =
+            |text: Option<String>| parse_rfc3339(text?.as_str()).filter(|time| time.unix() > 0);
+        let mut tags = wire.tags;
+        tags.extend(wire.forced_tags);
+        tags.extend(wire.valid_tags);
+        tags.sort_unstable();
+        tags.dedup();
+        let named = wire.given_name.is_empty();
+        Self {
+            id: wire.id,
+            given_name: if named {
+                wire.name.clone()
+            } else {
+                wire.given_name
+            },
+            hostname: wire.name,
+            addresses: wire.ip_addresses,
+            user: wire.user.filter(|user| user.name != TAGGED),
+            last_seen: time(wire.last_seen),
+            expiry: time(wire.expiry),
+            created_at: time(wire.created_at),
+            online: wire.online,
+            tags,
+        }
+    }
+}
