@@ -368,9 +368,13 @@ mod tests {
             ("listen", "trusted_proxies"),
             ("listen", "headscale.verify_from"),
             ("listen", "open"),
+            ("listen", "api.bearer"),
+            ("admin.enabled", "admin.sessions"),
             ("admin.address", "admin.sessions"),
+            ("admin.socket_path", "admin.sessions"),
             ("admin.socket_access", "admin.sessions"),
             ("session.lifetime", "session.recheck"),
+            ("session.idle_timeout", "session.recheck_grace"),
         ] {
             let (mut running, mut new) = (json!({}), json!({}));
             for key in [first, with] {

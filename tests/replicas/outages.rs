@@ -77,7 +77,7 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
 
 #[test]
 fn a_session_that_the_store_did_not_confirm_for_the_grace_is_not_let_through() {
-    let mut stage = Stage::start_with(1, Redis::start(), "  store_grace: 3s\n", "");
+    let mut stage = Stage::start_with(1, Redis::start(), "  store_grace: 8s\n", "");
     let person = stage.somebody(Account::Member, 0);
     let session = session_line(&person);
     stage.redis.stop();
