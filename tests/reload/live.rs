@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::faulty_provider::Person as Account;
+use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::ground::{BY_SIGNAL, Ground, NO_LIMITS};
 use crate::stage::{HTML, SAME_ORIGIN, ask, request, seen, send};
 use crate::support::headscale_standin::{HeadscaleStandin, Options};
@@ -10,6 +10,7 @@ use crate::support::house::{HEADSCALE_SECRET, More};
 use crate::support::person::Person;
 use crate::support::raw::Raw;
 use crate::support::streams::Streams;
+use crate::support::tls::Authority;
 
 const TOP: &str = "trusted_proxies: [10.0.0.0/8]\nopen: [GET /logo.png]\n\
     access: [{ path: /admin/**, upstream: \"{headscale}\", groups: [headscale-admins] }]\n\
@@ -550,4 +551,30 @@ fn talk(raw: &mut Raw) {
         heard.map_err(|why| why.kind()),
         Ok::<_, ErrorKind>(b"hello".to_vec())
     );
+}
+
+#[test]
+fn a_provider_is_asked_again_when_other_certificates_are_trusted_there() {
+    let more = More {
+        oidc: "  ca_path: CA\n",
+        ..More::default()
+    };
+    let authority = Authority::new();
+    let ground = Ground::start_with(&more, BY_SIGNAL, |files, text| {
+        let path = files.join("ca.pem");
+        std::fs::write(&path, authority.pem()).expect("ours");
+        text.replace("ca_path: CA", &format!("ca_path: {}", path.display()))
+    });
+    let hits = || ground.stage.faulty.provider.hits(Endpoint::Discovery);
+    let before = hits();
+    // The same again: it knows already.
+    assert!(ground.hang_up());
+    std::fs::write(ground.file("ca.pem"), Authority::new().pem()).expect("ours");
+    assert!(ground.hang_up(), "{}", ground.status());
+    assert_eq!(
+        ground.last_reload()["changed"],
+        serde_json::json!(["oidc.ca_path"])
+    );
+    ground.wait("another look", || hits() > before);
+    assert_eq!(hits(), before + 1);
 }
