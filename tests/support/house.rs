@@ -230,7 +230,8 @@ impl House {
     pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so() {
-            assert!(Instant::now() < deadline, "waited in vain for {what}");
+            let over = Instant::now() > deadline;
+            assert!(!over, "waited in vain for {what}:\n{}", self.log());
             std::thread::park_timeout(LOOK);
         }
     }
