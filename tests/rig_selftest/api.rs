@@ -340,6 +340,6 @@ fn who_signs_in_through_the_provider_is_a_device_with_its_user() {
         standin.returns(auth_id, device.id);
         let page = person.open(&format!("{}{path}", standin.url()));
         register(&mut person, page);
-        assert_eq!(standin.devices(), [device.clone()], "{version}");
+        assert_eq!(standin.devices(), std::slice::from_ref(device), "{version}");
     }
 }
