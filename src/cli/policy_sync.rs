@@ -20,7 +20,7 @@ pub(super) struct PolicySync {
     /// Show the difference and write nothing (what happens without --once)
     #[arg(long, conflicts_with = "once")]
     dry_run: bool,
-    /// Have it written now, unless policy_sync.dry_run says otherwise; also what headscale refused before
+    /// Have it written now, unless `policy_sync.dry_run` says otherwise; also what headscale refused before
     #[arg(long)]
     once: bool,
     /// The socket of the running process, instead of `admin.socket_path` of the configuration, which

@@ -101,7 +101,7 @@ impl GroupSources {
     /// What `groups` of the provider's are called. A name that the operator gave is there also if it stands
     /// for none of them. One that is derived belongs to one group: where two would have it, a rule about it
     /// would be about whoever is in the other one, so that neither gets it.
-    pub fn name<'a>(&self, groups: impl Iterator<Item = &'a str> + Clone) -> Named {
+    pub fn name<'a>(&self, groups: &(impl Iterator<Item = &'a str> + Clone)) -> Named {
         let mut named = Named::default();
         let mut derived: BTreeMap<GroupName, BTreeSet<String>> = BTreeMap::new();
         for entry in &self.entries {
@@ -263,7 +263,7 @@ mod tests {
             "other",
             "/vpn-x",
         ];
-        let named = sources.name(groups.into_iter());
+        let named = sources.name(&groups.into_iter());
         let (names, unnamed) = told(&named);
         assert_eq!(
             names,
@@ -277,7 +277,7 @@ mod tests {
         assert!(unnamed.is_empty());
         assert!(sources.wants("/hs-admins") && !sources.wants("other") && !sources.wants(""));
         // Names of the operator's are there before anybody is in them.
-        let nobody = sources.name([].into_iter());
+        let nobody = sources.name(&[].into_iter());
         let (names, _) = told(&nobody);
         assert_eq!(names, ["group:admins=", "group:staff="]);
     }
@@ -288,7 +288,7 @@ mod tests {
         let groups = [
             "Team A", "team-a", "hs-net", "net", "ok", "\u{7ba1}", "/ok2", "ok2",
         ];
-        let named = sources.name(groups.into_iter());
+        let named = sources.name(&groups.into_iter());
         let (names, unnamed) = told(&named);
         assert_eq!(
             names,

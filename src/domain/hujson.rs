@@ -1,4 +1,4 @@
-//! HuJSON: JSON (RFC 8259) with comments and trailing commas, the language of Headscale's policy. It is
+//! `HuJSON`: JSON (RFC 8259) with comments and trailing commas, the language of Headscale's policy. It is
 //! cut into tokens whose places are known, so that whoever changes a text changes nothing but what stands
 //! between two of them. No recursion, whatever the text is.
 
@@ -48,7 +48,7 @@ impl Token {
     }
 }
 
-/// Why a text is no HuJSON.
+/// Why a text is no `HuJSON`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct HujsonError {
@@ -58,7 +58,7 @@ pub struct HujsonError {
     pub what: &'static str,
 }
 
-/// A text that is HuJSON: its tokens in their order, and what it means.
+/// A text that is `HuJSON`: its tokens in their order, and what it means.
 #[derive(Debug)]
 pub struct Document<'a> {
     /// The whole.

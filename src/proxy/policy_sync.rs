@@ -146,7 +146,10 @@ impl PolicySync {
             (None, _) | (_, Way::Show) => None,
             (Some(shared), Way::Write) => match shared.hold(RIGHT, HELD).await {
                 Ok(Some(held)) => Some(held),
-                Ok(None) => return Report::of(Outcome::Elsewhere),
+                Ok(None) => {
+                    tracing::debug!("another replica writes the policy");
+                    return Report::of(Outcome::Elsewhere);
+                }
                 Err(away) => {
                     let failure = Failure::new(SyncFailure::State, &away.to_string());
                     return Report::of(Outcome::Failed(failure));

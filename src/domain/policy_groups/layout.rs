@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use serde_json::Value;
+
 use super::super::hujson::{Document, Kind, Token};
 use super::{Refusal, Style};
 
@@ -140,7 +142,7 @@ fn groups(document: &Document<'_>) -> Result<Option<(String, usize)>, Refusal> {
         [] => Ok(None),
         [(index, key)] => {
             let value = document.next(*index).and_then(|colon| document.next(colon));
-            let open = value.filter(|_| document.value.get(key).is_some_and(|it| it.is_object()));
+            let open = value.filter(|_| document.value.get(key).is_some_and(Value::is_object));
             let open = open.ok_or(Refusal::GroupsNotAnObject)?;
             Ok(Some((key.clone(), open)))
         }

@@ -52,7 +52,7 @@ pub(super) fn assign(
     issuer: &str,
 ) -> Assigned {
     let all = people.iter().flat_map(|known| &known.groups);
-    let Named { names, unnamed } = sources.name(all.map(String::as_str));
+    let Named { names, unnamed } = sources.name(&all.map(String::as_str));
     let mut by_group: HashMap<&str, Vec<&GroupName>> = HashMap::new();
     for (name, groups) in &names {
         for group in groups {

@@ -87,8 +87,8 @@ impl PolicySync {
     }
 
     async fn with(&self, house: &House, way: Way, assigned: Assigned, report: &mut Report) {
-        report.left_out = assigned.left_out.clone();
-        report.unnamed = assigned.unnamed.clone();
+        report.left_out.clone_from(&assigned.left_out);
+        report.unnamed.clone_from(&assigned.unnamed);
         for _ in 0..TRIES {
             let draft = match draft(house, &assigned).await {
                 Ok(draft) => draft,

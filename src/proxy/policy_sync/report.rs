@@ -221,7 +221,7 @@ impl Told {
         {
             match why {
                 Why::Unknown => {
-                    tracing::debug!(subject = %who, "no user of headscale's yet, so in no group of the policy")
+                    tracing::debug!(subject = %who, "no user of headscale's yet, so in no group of the policy");
                 }
                 Why::Ambiguous => tracing::warn!(
                     subject = %who,
