@@ -194,6 +194,7 @@ impl App {
             None => house.sessions.tell_nobody(),
         }
         house.rechecks.go_on();
+        house.roll.go_on();
         for drain in [&self.drain, closing] {
             drain.stay();
             drain.set_door(Door::Open);
@@ -239,7 +240,11 @@ impl App {
         }
         // The token that a refresh brings is the only one that counts from then on.
         let settled = tokio::time::timeout(REFRESHES, house.rechecks.settled());
-        link.tell_news_until(async { drop(settled.await) }).await?;
+        link.tell_news_until(async {
+            drop(settled.await);
+            house.roll.retire().await;
+        })
+        .await?;
         for drain in [&self.drain, closing] {
             drain.leave();
             drain.set_door(Door::Held);

@@ -10,6 +10,7 @@ mod import;
 mod key;
 mod migrate;
 mod probe;
+mod provider_id;
 mod versions;
 mod wire;
 
@@ -20,5 +21,6 @@ pub use import::{Import, ImportError, Note, What, import};
 pub use key::ApiKey;
 pub use migrate::{Database, MigrateError, migration};
 pub use probe::{Health, Probe, ProbeError, Trust};
+pub use provider_id::provider_id;
 pub use versions::{Support, Version, VersionWatch};
 pub use wire::{RedirectError, parse_authorize_redirect};

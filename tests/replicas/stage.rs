@@ -86,6 +86,10 @@ impl Stage {
                 &format!("url: {}\n", plan.issuer_url()),
                 &format!("url: {}\n", self.issuer_url(plan)),
             );
+        if top.contains("policy_sync:") {
+            let with_key = "headscale:\n  api_key: hskey-api-standin\n  url";
+            text = text.replacen("headscale:\n  url", with_key, 1);
+        }
         let (tls, ca) = match &self.redis.ca_path {
             Some(path) => ("s", format!(", ca_path: {}", path.display())),
             None => ("", String::new()),

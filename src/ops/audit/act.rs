@@ -50,6 +50,8 @@ words! {
         ApiWrite = "api_write",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
+        /// The provider's groups were written into the policy of the tailnet.
+        PolicyWritten = "policy_written",
     }
 }
 
@@ -68,6 +70,7 @@ impl Act {
             Self::SshCheck => "ssh check",
             Self::ApiWrite => "api write",
             Self::Reloaded => "configuration reloaded",
+            Self::PolicyWritten => "policy written",
         }
     }
 }
