@@ -47,6 +47,7 @@ fn all(text: &str, form_action: &[String]) -> Vec<Row> {
         site: text,
         support_id: text,
         form_action,
+        language: Language::english(),
     };
     let mut rows = questions(context, text);
     rows.extend(sign_in_notices(context, text));
@@ -281,6 +282,7 @@ fn text_that_redraws_its_neighbours_is_shown_as_a_replacement_and_cut() {
         site: "x",
         support_id: "x",
         form_action: &[],
+        language: Language::english(),
     };
     let long = format!("a\u{202e}b\u{200b}\0\u{1b}[31m\r\n{}", "é".repeat(1 << 20));
     let response = sign_out(&context, Some(&person(&long)), None);
@@ -297,6 +299,7 @@ fn a_person_without_name_or_address_is_shown_by_subject() {
         site: "x",
         support_id: "x",
         form_action: &[],
+        language: Language::english(),
     };
     let bare = Identity {
         subject: Subject::new("sub-8e1f"),
@@ -367,6 +370,7 @@ fn pages_that_ask_to_wait_say_how_long() {
         site: "x",
         support_id: "x",
         form_action: &[],
+        language: Language::english(),
     };
     assert_eq!(
         header(&provider_unavailable(&context, 30), RETRY_AFTER),
@@ -518,6 +522,7 @@ fn a_template_that_fails_becomes_a_plain_500() {
         site: "x",
         support_id: "k7rd2m9x",
         form_action: &[],
+        language: Language::english(),
     };
     let failing = Failing { broken: Broken };
     let response = shell::page(&context, StatusCode::OK, shell::Form::No, &failing);
@@ -573,6 +578,7 @@ fn the_signed_out_page_says_what_is_known_of_the_provider_and_no_more() {
         site: "x",
         support_id: "x",
         form_action: &[],
+        language: Language::english(),
     };
     let text = |known| html(&signed_out(&context, known)).to_owned();
     let (answered, unknown) = (text(AtTheProvider::Answered), text(AtTheProvider::Unknown));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use headwarden::pages::Context;
+use headwarden::pages::{Context, Language};
 use http::Response;
 
 use crate::scene::Visitor;
@@ -64,6 +64,7 @@ fn every_page_fits_a_phone_and_loads_nothing() {
         site: "headscale.company",
         support_id: "k7rd2m9xq4",
         form_action: &[],
+        language: Language::english(),
     };
     let pages = every::pages(&context);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
