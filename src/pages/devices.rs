@@ -375,5 +375,10 @@ pub fn devices(context: &Context<'_>, devices: &Devices<'_>) -> Response<Bytes> 
         changed: devices.changed,
         shell,
     };
-    page_with_script(context, status, Form::Yes, &template)
+    let form = if template.cards.iter().any(|card| card.may_change) {
+        Form::Yes
+    } else {
+        Form::No
+    };
+    page_with_script(context, status, form, &template)
 }

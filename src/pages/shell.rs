@@ -33,14 +33,14 @@ pub struct Context<'a> {
 const STYLE: &str = include_str!("templates/style.css");
 
 /// The one script, in pages where it makes something easier that works without it.
-const SCRIPT: &str = include_str!("templates/comfort.js");
+pub(super) const SCRIPT: &str = include_str!("templates/comfort.js");
 
 /// `style-src` source of [`STYLE`] (CSP Level 3, section 2.3.1).
 static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
 /// `script-src` source of [`SCRIPT`].
 static SCRIPT_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(SCRIPT));
 
-fn source_of(text: &str) -> String {
+pub(super) fn source_of(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     format!("'sha256-{}'", STANDARD.encode(digest))
 }

@@ -158,6 +158,8 @@ impl House {
         change: &Change,
     ) -> Result<(), ApiError> {
         let done = match change {
+            // 0.26 takes a device's own name for another's.
+            Change::Rename(name) if *name == node.given_name => Ok(()),
             Change::Rename(name) => self.api.rename_node(&node.id, name).await,
             Change::Expire => self.api.expire_node(&node.id).await,
             Change::Remove => self.api.delete_node(&node.id).await,
