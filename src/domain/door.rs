@@ -99,6 +99,16 @@ pub enum Own {
     SignedOut,
     /// `/.headwarden/sessions`
     Sessions,
+    /// `/.headwarden/devices`
+    Devices,
+    /// `/.headwarden/devices/add`
+    DevicesAdd,
+    /// `/.headwarden/devices/people`
+    DevicesPeople,
+    /// `/.headwarden/devices/sign-out`
+    DevicesSignOut,
+    /// `/.headwarden/devices/remove`
+    DevicesRemove,
     /// `/.headwarden/backchannel-logout`
     BackchannelLogout,
     /// `/.headwarden/frontchannel-logout`
@@ -266,6 +276,11 @@ fn own(path: &str) -> Own {
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
         "/.headwarden/sessions" => Own::Sessions,
+        "/.headwarden/devices" => Own::Devices,
+        "/.headwarden/devices/add" => Own::DevicesAdd,
+        "/.headwarden/devices/people" => Own::DevicesPeople,
+        "/.headwarden/devices/sign-out" => Own::DevicesSignOut,
+        "/.headwarden/devices/remove" => Own::DevicesRemove,
         "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
         "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,

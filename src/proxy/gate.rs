@@ -182,6 +182,11 @@ impl House {
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
             Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
+            Own::Devices
+            | Own::DevicesAdd
+            | Own::DevicesPeople
+            | Own::DevicesSignOut
+            | Own::DevicesRemove => Verdict::Answer(self.devices(visit, own, body).await),
             Own::BackchannelLogout => Verdict::Answer(self.backchannel_logout(visit, body).await),
             Own::FrontchannelLogout => Verdict::Answer(self.frontchannel_logout(visit).await),
             Own::ConfirmRegister => {

@@ -13,6 +13,7 @@ mod authorize;
 mod chunks;
 mod confirm;
 pub mod connection;
+mod devices;
 pub mod doorkeeper;
 pub mod drain;
 pub mod explain;

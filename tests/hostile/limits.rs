@@ -82,6 +82,7 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/.headwarden/confirm-register",
         "/.headwarden/confirm-ssh",
         "/.headwarden/sessions",
+        "/.headwarden/devices",
         "/.headwarden/nothing",
     ] {
         for (lines, body) in [
@@ -136,6 +137,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_no_more() {
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
         "/.headwarden/sessions",
+        "/.headwarden/devices",
     ] {
         for (framing, body, too_large) in [
             (format!("Content-Length: {most}"), "a".repeat(most), false),
@@ -210,6 +212,7 @@ fn our_own_endpoints_do_not_wait_for_the_rest_of_a_form() {
             "/oidc/callback",
             "/.headwarden/confirm-ssh",
             "/.headwarden/sessions",
+            "/.headwarden/devices",
         ] {
             for (framing, body) in bodies {
                 let head = request(&place.stage.house, "POST", target, &[framing, SAME_ORIGIN]);
