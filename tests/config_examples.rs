@@ -95,7 +95,7 @@ fn the_example_for_containers_loads_and_warns_of_its_private_network() {
 fn the_full_example_loads_without_a_warning() {
     let settings = load("full.yaml", &[]);
     assert_eq!(settings.listen.len(), 4);
-    assert_eq!(settings.access.len(), 2);
+    assert_eq!(settings.access.len(), 3);
     assert_eq!(settings.warnings, Vec::<String>::new());
 }
 

@@ -24,7 +24,7 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, Settings};
+use super::settings::{Api, Oidc, Settings};
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
@@ -75,6 +75,11 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
+    let access = access?;
+    let provider = Oidc {
+        kept_claims: access::kept_claims(&access),
+        ..provider?
+    };
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
@@ -82,12 +87,12 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
-        oidc: provider?,
+        oidc: provider,
         rules: rules?,
         session: session?,
         keys_path: keys_path?,
         open: open?,
-        access: access?,
+        access,
         api: api?,
         shutdown: shutdown?,
         workers: workers.ok()?,

@@ -38,6 +38,7 @@ mod record;
 mod relay;
 mod reply;
 mod response;
+mod ruling;
 mod sessions;
 mod shared_caches;
 pub mod shelf;
