@@ -58,7 +58,7 @@ fn what_is_open_ends_when_a_rule_asks_for_more_and_a_claim_counts_from_the_next_
         ),
     ] {
         let mut lost = open(&ground, &streams, path, &lines);
-        let _kept = open(&ground, &streams, "/d/silent", &[]);
+        let kept = open(&ground, &streams, "/d/silent", &[]);
         ground.change_to(&ground.with(from, to));
         assert_eq!(streams.ended(), path);
         assert!(lost.is_cut());
@@ -71,7 +71,7 @@ fn what_is_open_ends_when_a_rule_asks_for_more_and_a_claim_counts_from_the_next_
             assert_eq!(ground.get("/c/x", &[&newer]), 200);
         }
         ground.change_to(&ground.text);
-        drop(_kept);
+        drop(kept);
         assert_eq!(streams.ended(), "/d/silent");
     }
 }

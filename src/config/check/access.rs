@@ -80,7 +80,7 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
     let ca_path = path_if(&format!("{key}.ca_path"), entry.ca_path.take(), checks);
     let report = &mut checks.report;
     let means = Means::of(&entry);
-    let path = path(&format!("{key}.path"), entry.path.take(), &means, report);
+    let path = path(&format!("{key}.path"), entry.path.take(), means, report);
     let assurance = assurance(
         assurance::Written {
             max_age: entry.max_auth_age.take(),
@@ -107,12 +107,12 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
         IdentityHeaders::None,
         report,
     );
-    public(&format!("{key}.public"), &means, report)?;
+    public(&format!("{key}.public"), means, report)?;
     Some(Access {
         path: path?,
         methods: methods?,
         public: means.public,
-        upstream: upstream?,
+        upstream: upstream.ok()?,
         demands: demands?,
         assurance: assurance?,
         identity_headers: identity_headers?,
@@ -124,23 +124,24 @@ fn upstream(
     written: Option<String>,
     ca_path: Result<Option<PathBuf>, Reported>,
     report: &mut Report,
-) -> Option<Option<Upstream>> {
+) -> Result<Option<Upstream>, Reported> {
     match (written, ca_path) {
-        (None, Ok(None)) => Some(None),
-        (_, Err(Reported)) => None,
+        (None, Ok(None)) => Ok(None),
+        (_, Err(Reported)) => Err(Reported),
         (None, Ok(Some(_))) => {
             let key = format!("{key}.ca_path");
             report.refuse(&key, "means nothing without an upstream");
-            None
+            Err(Reported)
         }
         (Some(text), Ok(ca_path)) => {
-            values::upstream(&format!("{key}.upstream"), &text, ca_path, report).map(Some)
+            let upstream = values::upstream(&format!("{key}.upstream"), &text, ca_path, report);
+            upstream.map(Some).ok_or(Reported)
         }
     }
 }
 
 /// A rule that asks nobody cannot ask for more, or tell who it is.
-fn public(key: &str, means: &Means, report: &mut Report) -> Option<()> {
+fn public(key: &str, means: Means, report: &mut Report) -> Option<()> {
     if means.public && means.asks_somebody {
         report.refuse_with(
             key,
@@ -155,6 +156,10 @@ fn public(key: &str, means: &Means, report: &mut Report) -> Option<()> {
 
 /// What a rule says as a whole.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 struct Means {
     /// It has an upstream of its own.
     elsewhere: bool,
@@ -190,7 +195,7 @@ impl Means {
     }
 }
 
-fn path(key: &str, text: Option<String>, means: &Means, report: &mut Report) -> Option<String> {
+fn path(key: &str, text: Option<String>, means: Means, report: &mut Report) -> Option<String> {
     let Some(text) = text else {
         report.refuse_with(key, "is required", "for example /admin/**");
         return None;

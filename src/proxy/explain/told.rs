@@ -125,6 +125,10 @@ pub struct List {
 
 /// A rule for a path.
 #[derive(Clone, Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of its own"
+)]
 pub struct AccessTold {
     /// Its place in `access`.
     pub index: usize,

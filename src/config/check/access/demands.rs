@@ -117,7 +117,7 @@ fn claim(key: &str, name: &str, values: List<Scalar>, report: &mut Report) -> Op
     claim_name(key, name, report)?;
     let values = values.map(|all| {
         let each = all.into_iter();
-        each.map(|value| value.map(|value| value.text())).collect()
+        each.map(|value| value.map(Scalar::text)).collect()
     });
     let values = texts(key, values, report)?;
     if values.is_empty() && !report.is_broken(key) {
