@@ -6,6 +6,7 @@ mod devices;
 use std::net::Ipv6Addr;
 
 use bytes::Bytes;
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
@@ -204,5 +205,6 @@ fn dominic() -> Identity {
         name: Some("Dominic Keller".to_owned()),
         picture: None,
         groups: vec!["staff".to_owned()].into(),
+        claims: NamedClaims::default(),
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::methods::METHODS;
 use super::path::{Target, same_path};
 
 /// A device's or an SSH check's pending request, as Headscale 0.25 and newer name it: 24 characters,
@@ -205,8 +206,6 @@ pub struct OpenPath {
     /// Exact, in any spelling that an upstream decodes to it.
     pub path: String,
 }
-
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Finds the door.
 pub fn decide(asked: &Asked<'_>, open: &[OpenPath]) -> Door {

@@ -11,6 +11,7 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::*;
+use crate::domain::claims::NamedClaims;
 use crate::domain::door::AuthId;
 use crate::domain::identity::{Email, Identity, Issuer, Subject};
 use crate::domain::policy::Denial;
@@ -35,6 +36,7 @@ fn person(text: &str) -> Identity {
         name: Some(text.to_owned()),
         picture: Some(text.to_owned()),
         groups: vec![text.to_owned()].into(),
+        claims: NamedClaims::default(),
     }
 }
 

@@ -41,6 +41,7 @@ mod relay;
 mod reply;
 mod response;
 pub mod roll;
+mod ruling;
 mod sessions;
 mod shared_caches;
 pub mod shelf;

@@ -87,6 +87,11 @@ impl Follow {
         // Nobody there: then the request is over already.
         drop(self.0.send(Hold::new(live, visit, house)));
     }
+
+    /// The request `visit`, which a rule of `house` lets through whoever asks, goes on until no rule does.
+    pub fn while_public(self, visit: &Arc<Visit>, house: &Arc<House>) {
+        drop(self.0.send(Hold::public(visit, house)));
+    }
 }
 
 impl Followed {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use headwarden::config::{Access, IdentityHeaders, Settings, Upstream};
 use headwarden::domain::assurance::Assurance;
+use headwarden::domain::demands::Demands;
+use headwarden::domain::methods::Methods;
 
 use crate::bookkeeper::{Bookkeeper, Limits};
 use crate::faulty_provider::Person;
@@ -27,8 +29,9 @@ fn to(streams: &Streams) -> impl FnOnce(&mut Settings) {
         settings.access.push(Access {
             path: "/ui/**".to_owned(),
             upstream: Some(upstream),
-            groups: Vec::new(),
-            users: Vec::new(),
+            methods: Methods::ALL,
+            public: false,
+            demands: Demands::default(),
             assurance: Assurance::default(),
             identity_headers: IdentityHeaders::None,
         });

@@ -14,6 +14,7 @@ mod outages;
 mod provider_logout;
 mod recheck;
 mod restarts;
+mod rules;
 mod sessions;
 mod sign_in;
 mod sign_modes;
