@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::group_name::{GroupName, GroupSources, Named};
-use crate::domain::identity::Subject;
+use crate::domain::identity::{Issuer, Subject};
 use crate::domain::policy_groups::{Groups, Member};
 use crate::headscale::{User, provider_id};
 use crate::issuer::check_subject;
@@ -49,7 +49,7 @@ pub(super) fn assign(
     sources: &GroupSources,
     people: &[Known],
     users: &[User],
-    issuer: &str,
+    issuer: &Issuer,
 ) -> Assigned {
     let all = people.iter().flat_map(|known| &known.groups);
     let Named { names, unnamed } = sources.name(&all.map(String::as_str));
@@ -96,9 +96,9 @@ pub(super) fn assign(
     assigned
 }
 
-fn id(issuer: &str, subject: &Subject) -> Option<String> {
+fn id(issuer: &Issuer, subject: &Subject) -> Option<String> {
     check_subject(subject.as_str()).ok()?;
-    Some(provider_id(issuer, subject.as_str()))
+    provider_id(issuer, subject)
 }
 
 fn member(
@@ -157,7 +157,7 @@ mod tests {
             ],
             exact: false,
         };
-        let issuer = "https://auth/o/hs/";
+        let issuer = &Issuer::new("https://auth/o/hs/");
         let users = [
             user("ann", "ann@company", "https://auth/o/hs/1"),
             user("eve", "eve@company", "https://auth/o/hs/2"),
