@@ -15,8 +15,9 @@ use prometheus::{
 };
 
 pub use self::label::{
-    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, KeyRenewed, Limit, Logout,
+    LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation,
+    TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::times::TimeFamilies;

@@ -48,6 +48,8 @@ words! {
         SshCheck = "ssh_check",
         /// Headscale's API was asked to change something.
         ApiWrite = "api_write",
+        /// The key of Headscale's API was renewed.
+        KeyRenewed = "api_key_renewed",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
     }
@@ -67,6 +69,7 @@ impl Act {
             Self::Registration => "device registration",
             Self::SshCheck => "ssh check",
             Self::ApiWrite => "api write",
+            Self::KeyRenewed => "api key renewed",
             Self::Reloaded => "configuration reloaded",
         }
     }
