@@ -139,6 +139,13 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("api.viewers", Live),
     ("api.from", Live),
     ("api.bearer", Live),
+    ("policy_sync.groups", Live),
+    ("policy_sync.groups[].name", Live),
+    ("policy_sync.groups[].from", Live),
+    ("policy_sync.interval", Live),
+    ("policy_sync.forget_after", Live),
+    ("policy_sync.dry_run", Live),
+    ("policy_sync.state_path", Restart),
     ("shutdown.lead", Live),
     ("shutdown.grace", Live),
     ("shutdown.upgrade_grace", Live),
@@ -170,7 +177,14 @@ const WITH: &[(&[&str], &[&str])] = &[
     // Rules are about the people of one provider, and about what is behind us; a secret is for one of them.
     (
         &["oidc.issuer", "headscale.url", "headscale.sign_in"],
-        &["oidc.", "headscale.", "access", "open", "api."],
+        &[
+            "oidc.",
+            "headscale.",
+            "access",
+            "open",
+            "api.",
+            "policy_sync.",
+        ],
     ),
     (&["oidc.client_id"], &["oidc.client_secret"]),
     (
@@ -355,6 +369,8 @@ mod tests {
             ("oidc.issuer", "access"),
             ("oidc.issuer", "open"),
             ("oidc.issuer", "api.admins"),
+            ("oidc.issuer", "policy_sync.groups"),
+            ("headscale.url", "policy_sync.dry_run"),
             ("headscale.url", "oidc.allow_everyone"),
             ("headscale.url", "headscale.api_key"),
             ("headscale.url", "headscale.api_key_path"),
@@ -372,9 +388,13 @@ mod tests {
             ("listen", "trusted_proxies"),
             ("listen", "headscale.verify_from"),
             ("listen", "open"),
+            ("listen", "api.bearer"),
+            ("admin.enabled", "admin.sessions"),
             ("admin.address", "admin.sessions"),
+            ("admin.socket_path", "admin.sessions"),
             ("admin.socket_access", "admin.sessions"),
             ("session.lifetime", "session.recheck"),
+            ("session.idle_timeout", "session.recheck_grace"),
         ] {
             let (mut running, mut new) = (json!({}), json!({}));
             for key in [first, with] {

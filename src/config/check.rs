@@ -11,6 +11,7 @@ mod headscale;
 mod limits;
 mod listeners;
 mod oidc;
+mod policy_sync;
 mod renewal;
 mod rules;
 mod secrets;
@@ -25,7 +26,8 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, Settings};
+use super::settings::{Api, PolicySync, Settings};
+use crate::domain::group_name::GroupSources;
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
@@ -68,6 +70,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
+    let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
@@ -76,6 +79,13 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
+    let policy_sync = policy_sync.map(|sync| PolicySync {
+        sources: GroupSources {
+            exact: rules.as_ref().is_some_and(|rules| rules.exact_groups),
+            ..sync.sources
+        },
+        ..sync
+    });
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
@@ -90,6 +100,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access: access?,
         api: api?,
+        policy_sync: policy_sync?,
         shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
@@ -131,6 +142,8 @@ fn together(settings: &Settings, report: &mut Report) {
             );
         }
     }
+    policy_sync::check_with_headscale(settings, report);
+    policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -49,6 +49,7 @@ sections! {
         open: List<String>,
         access: List<Access>,
         api: Option<Api>,
+        policy_sync: Option<PolicySync>,
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
@@ -214,6 +215,19 @@ sections! {
         viewers: List<String>,
         from: List<String>,
         bearer: Option<String>,
+    }
+    /// `policy_sync`.
+    PolicySync {
+        groups: List<PolicyGroup>,
+        interval: Option<String>,
+        forget_after: Option<String>,
+        dry_run: Option<bool>,
+        state_path: Option<String>,
+    }
+    /// An entry of `policy_sync.groups`.
+    PolicyGroup {
+        name: Option<String>,
+        from: List<String>,
     }
     /// `shutdown`.
     Shutdown {

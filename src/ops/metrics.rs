@@ -17,9 +17,10 @@ use prometheus::{
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, KeyRenewed, Limit, Logout,
     LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation,
-    TunnelEnd,
+    SyncFailure, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
+use self::policy::PolicyFamilies;
 use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
 use self::watched::WatchFamilies;
@@ -28,6 +29,7 @@ use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
+mod policy;
 mod process;
 mod times;
 mod tls;
@@ -66,6 +68,7 @@ pub struct Metrics {
     tls: TlsFamilies,
     times: TimeFamilies,
     watched: WatchFamilies,
+    policy: PolicyFamilies,
 }
 
 fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
@@ -191,6 +194,7 @@ impl Metrics {
             tls: TlsFamilies::new(&families)?,
             times: TimeFamilies::new(&families)?,
             watched: WatchFamilies::new(&families)?,
+            policy: PolicyFamilies::new(&families)?,
             registry: families.0,
         })
     }

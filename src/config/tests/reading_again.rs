@@ -208,6 +208,13 @@ api.admins | []
 api.viewers | []
 api.from | []
 api.bearer | "deny"
+policy_sync.groups | [{"name": "net", "from": ["netops"]}]
+policy_sync.groups[].name | "net"
+policy_sync.groups[].from | ["netops"]
+policy_sync.interval | "6m"
+policy_sync.forget_after | "30d"
+policy_sync.dry_run | true
+policy_sync.state_path | "/var/lib/headwarden/other_people"
 shutdown.lead | "6s"
 shutdown.grace | "11s"
 shutdown.upgrade_grace | "2h"

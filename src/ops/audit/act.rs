@@ -52,6 +52,8 @@ words! {
         KeyRenewed = "api_key_renewed",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
+        /// The provider's groups were written into the policy of the tailnet.
+        PolicyWritten = "policy_written",
     }
 }
 
@@ -71,6 +73,7 @@ impl Act {
             Self::ApiWrite => "api write",
             Self::KeyRenewed => "api key renewed",
             Self::Reloaded => "configuration reloaded",
+            Self::PolicyWritten => "policy written",
         }
     }
 }
