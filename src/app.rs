@@ -38,7 +38,7 @@ use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, ApiKey, Probe, ProbeError, Roster, VersionWatch};
+use crate::headscale::{Api, ApiKey, Probe, ProbeError, Renewal, Roster, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
@@ -545,6 +545,15 @@ impl App {
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
+        let renewal = Renewal::new(
+            self.current.clone(),
+            house.api.clone(),
+            Arc::clone(&house.metrics),
+            house.audit.clone(),
+            Arc::clone(&house.clock),
+            Arc::clone(&house.random),
+        );
+        tasks.spawn(renewal.run(self.drain.stopping()));
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));

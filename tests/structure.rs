@@ -107,6 +107,8 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            // The key of Headscale's API, where it is renewed.
+            "headscale/keyfile.rs",
             "acme/storage.rs",
             // The lock of the operator's socket goes from one process to the next.
             "app/succession.rs",

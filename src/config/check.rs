@@ -12,6 +12,7 @@ mod limits;
 mod listeners;
 mod oidc;
 mod policy_sync;
+mod renewal;
 mod rules;
 mod secrets;
 mod store;
@@ -137,6 +138,15 @@ fn together(settings: &Settings, report: &mut Report) {
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);
+    for (index, path) in settings.api.from.iter().enumerate() {
+        if !settings.access.iter().any(|rule| rule.path == *path) {
+            report.refuse_with(
+                &format!("api.from[{index}]"),
+                "is the path of no rule in access, so that no page could ever be meant",
+                "write the path of a rule exactly as it is there: \"/web/**\"",
+            );
+        }
+    }
     policy_sync::check_with_headscale(settings, report);
     policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
@@ -151,6 +161,7 @@ fn together(settings: &Settings, report: &mut Report) {
 fn api(file: file::Api, checks: &mut Checks<'_>) -> Option<Api> {
     let admins = texts("api.admins", file.admins, &mut checks.report);
     let viewers = texts("api.viewers", file.viewers, &mut checks.report);
+    let from = texts("api.from", file.from, &mut checks.report);
     let bearer = values::choice(
         "api.bearer",
         file.bearer.as_deref(),
@@ -161,6 +172,7 @@ fn api(file: file::Api, checks: &mut Checks<'_>) -> Option<Api> {
     Some(Api {
         admins: admins?,
         viewers: viewers?,
+        from: from?,
         bearer: bearer?,
     })
 }

@@ -115,9 +115,16 @@ sections! {
         issuer: Option<Issuer>,
         api_key: Option<String>,
         api_key_path: Option<String>,
+        api_key_rotate: Option<ApiKeyRotate>,
         verify_from: List<String>,
         response_timeout: Option<String>,
         connect_timeout: Option<String>,
+    }
+    /// `headscale.api_key_rotate`.
+    ApiKeyRotate {
+        enabled: Option<bool>,
+        before: Option<String>,
+        lifetime: Option<String>,
     }
     /// `headscale.issuer`.
     Issuer {
@@ -210,6 +217,7 @@ sections! {
     Api {
         admins: List<String>,
         viewers: List<String>,
+        from: List<String>,
         bearer: Option<String>,
     }
     /// `policy_sync`.

@@ -54,6 +54,8 @@ words! {
         DeviceRemoved = "device_removed",
         /// Headscale's API was asked to change something.
         ApiWrite = "api_write",
+        /// The key of Headscale's API was renewed.
+        KeyRenewed = "api_key_renewed",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
         /// The provider's groups were written into the policy of the tailnet.
@@ -78,6 +80,7 @@ impl Act {
             Self::DeviceExpired => "device expired",
             Self::DeviceRemoved => "device removed",
             Self::ApiWrite => "api write",
+            Self::KeyRenewed => "api key renewed",
             Self::Reloaded => "configuration reloaded",
             Self::PolicyWritten => "policy written",
         }

@@ -393,6 +393,16 @@ label! {
 }
 
 label! {
+    /// What became of a renewal of the key of Headscale's API.
+    KeyRenewed {
+        /// A new key is in the file and in use.
+        Done = "done",
+        /// The key is the one before, or has ended.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What became of an order at the ACME directory.
     Order {
         /// A certificate came.

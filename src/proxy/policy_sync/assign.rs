@@ -221,7 +221,7 @@ mod tests {
         };
         let users = [user("ann", "", "https://auth/ann")];
         let people = [known("ann", &["x"]), known("ann", &["y"])];
-        let assigned = assign(&sources, &people, &users, "https://auth");
+        let assigned = assign(&sources, &people, &users, &Issuer::new("https://auth"));
         assert!(assigned.groups.values().all(BTreeSet::is_empty));
         assert_eq!(
             assigned.left_out.into_values().collect::<Vec<_>>(),
