@@ -104,6 +104,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "ops/metrics/process.rs",
             "session/keyfile.rs",
             "session/snapshot/file.rs",
+            "session/journal/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
             "acme/storage.rs",

@@ -135,6 +135,12 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("api.admins", Live),
     ("api.viewers", Live),
     ("api.bearer", Live),
+    ("offboarding.expire_nodes", Live),
+    ("offboarding.after", Live),
+    ("offboarding.most", Live),
+    ("offboarding.refused_refresh", Live),
+    ("offboarding.dry_run", Live),
+    ("offboarding.state_path", Restart),
     ("shutdown.lead", Live),
     ("shutdown.grace", Live),
     ("shutdown.upgrade_grace", Live),
@@ -166,7 +172,14 @@ const WITH: &[(&[&str], &[&str])] = &[
     // Rules are about the people of one provider, and about what is behind us; a secret is for one of them.
     (
         &["oidc.issuer", "headscale.url", "headscale.sign_in"],
-        &["oidc.", "headscale.", "access", "open", "api."],
+        &[
+            "oidc.",
+            "headscale.",
+            "access",
+            "open",
+            "api.",
+            "offboarding.",
+        ],
     ),
     (&["oidc.client_id"], &["oidc.client_secret"]),
     (
@@ -359,6 +372,7 @@ mod tests {
             ("headscale.url", "headscale.issuer.client_secret"),
             ("headscale.url", "open"),
             ("headscale.url", "api.bearer"),
+            ("headscale.url", "offboarding.expire_nodes"),
             ("headscale.sign_in", "oidc.allow_everyone"),
             ("oidc.client_id", "oidc.client_secret_path"),
             (

@@ -10,6 +10,7 @@ mod audit;
 mod headscale;
 mod limits;
 mod listeners;
+mod offboarding;
 mod oidc;
 mod rules;
 mod secrets;
@@ -67,6 +68,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
+    let offboarding = offboarding::offboarding(file.offboarding.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
@@ -89,6 +91,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access: access?,
         api: api?,
+        offboarding: offboarding?,
         shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
@@ -121,6 +124,7 @@ fn together(settings: &Settings, report: &mut Report) {
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);
+    offboarding::check_with_the_rest(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -49,6 +49,7 @@ sections! {
         open: List<String>,
         access: List<Access>,
         api: Option<Api>,
+        offboarding: Option<Offboarding>,
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
@@ -206,6 +207,15 @@ sections! {
         admins: List<String>,
         viewers: List<String>,
         bearer: Option<String>,
+    }
+    /// `offboarding`.
+    Offboarding {
+        expire_nodes: Option<bool>,
+        after: Option<String>,
+        most: Option<u64>,
+        refused_refresh: Option<bool>,
+        dry_run: Option<bool>,
+        state_path: Option<String>,
     }
     /// `shutdown`.
     Shutdown {

@@ -6,6 +6,7 @@ mod api;
 mod browser_paths;
 mod headscale;
 mod limits;
+mod offboarding;
 mod own_side;
 mod provider;
 mod schema;
@@ -59,6 +60,7 @@ const SECTIONS: &[Section] = &[
     sessions::SECTION,
     browser_paths::SECTION,
     api::SECTION,
+    offboarding::SECTION,
     limits::SECTION,
 ];
 

@@ -48,6 +48,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
+    /// What becomes of the devices of people who are gone.
+    pub offboarding: Offboarding,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Worker threads; `None` is one per processor.
@@ -455,6 +457,23 @@ pub struct Api {
     pub viewers: Vec<String>,
     /// Whether a client's own `Authorization` is passed on to Headscale.
     pub bearer: bool,
+}
+
+/// What becomes of the devices of people who are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offboarding {
+    /// Whether they expire.
+    pub expire_nodes: bool,
+    /// How long after it was noticed.
+    pub after: Duration,
+    /// Most people in an hour; with more, an operator has to look first.
+    pub most: usize,
+    /// Whether a refused refresh counts.
+    pub refused_refresh: bool,
+    /// Nothing is done; it is only said what would be.
+    pub dry_run: bool,
+    /// Where those who are noticed are written down, where replicas share no store.
+    pub state_path: PathBuf,
 }
 
 /// Bounds on what one client address may do.

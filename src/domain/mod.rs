@@ -17,6 +17,7 @@ pub mod hash;
 pub mod identity;
 pub mod leg;
 pub mod login;
+pub mod offboarding;
 pub mod path;
 pub mod policy;
 pub mod proxy_header;

@@ -1,5 +1,5 @@
 //! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
-//! its redirects read, what we ask of its API ourselves, how its users move to another
+//! its redirects read, whose a device is ([`Owner`]), what we ask of its API ourselves, how its users move to another
 //! issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
@@ -9,6 +9,7 @@ mod http;
 mod import;
 mod key;
 mod migrate;
+mod owner;
 mod probe;
 mod versions;
 mod wire;
@@ -19,6 +20,7 @@ pub use http::FetchError;
 pub use import::{Import, ImportError, Note, What, import};
 pub use key::ApiKey;
 pub use migrate::{Database, MigrateError, migration};
+pub use owner::Owner;
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use versions::{Support, Version, VersionWatch};
 pub use wire::{RedirectError, parse_authorize_redirect};

@@ -19,6 +19,8 @@ pub use self::label::{
     Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
+use self::offboarding::OffboardingFamilies;
+pub use self::offboarding::{Device, Stage};
 use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
 use self::watched::WatchFamilies;
@@ -27,6 +29,7 @@ use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
+mod offboarding;
 mod process;
 mod times;
 mod tls;
@@ -65,6 +68,7 @@ pub struct Metrics {
     tls: TlsFamilies,
     times: TimeFamilies,
     watched: WatchFamilies,
+    offboarding: OffboardingFamilies,
 }
 
 fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
@@ -190,6 +194,7 @@ impl Metrics {
             tls: TlsFamilies::new(&families)?,
             times: TimeFamilies::new(&families)?,
             watched: WatchFamilies::new(&families)?,
+            offboarding: OffboardingFamilies::new(&families)?,
             registry: families.0,
         })
     }

@@ -13,6 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use tokio::sync::watch;
 
+use super::offboarding::Offboarding;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
 use super::tunnel::Tunnels;
@@ -46,6 +47,8 @@ pub struct House {
     pub sessions: Arc<Sessions>,
     /// Who is checked again.
     pub rechecks: Arc<Rechecks>,
+    /// Who is gone.
+    pub offboarding: Arc<Offboarding>,
     /// Sign-ins on their way.
     pub attempts: Arc<Attempts>,
     /// Login attempts that came back already.

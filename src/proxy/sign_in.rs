@@ -248,6 +248,8 @@ impl House {
         }
         self.metrics.signed_in((&attempt.kind).into());
         self.rechecks.begun(&live.session);
+        let subject = &live.session.identity.subject;
+        self.offboarding.is_here(subject, Some(&visit.id)).await;
         self.audit.record(&audit::Entry {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),

@@ -203,6 +203,12 @@ access[].identity_headers | "none"
 api.admins | []
 api.viewers | []
 api.bearer | "deny"
+offboarding.expire_nodes | false
+offboarding.after | "16m"
+offboarding.most | 11
+offboarding.refused_refresh | false
+offboarding.dry_run | true
+offboarding.state_path | "/var/lib/headwarden/other" | session.store="memory"
 shutdown.lead | "6s"
 shutdown.grace | "11s"
 shutdown.upgrade_grace | "2h"

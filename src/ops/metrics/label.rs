@@ -24,6 +24,7 @@ macro_rules! label {
         }
     };
 }
+pub(super) use label;
 
 label! {
     /// Why a person went to the provider.
