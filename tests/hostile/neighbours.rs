@@ -431,7 +431,7 @@ fn a_key_of_headscales_counts_on_its_api_and_nowhere_else() {
     for (at, (method, target, status, forwarded)) in [
         ("GET", "/api/v1/user", 200, true),
         ("GET", "/api/v1/node", 200, true),
-        ("DELETE", "/api/v1/node/1", 200, true),
+        ("DELETE", "/api/v1/node/1", 404, true),
         ("GET", "/api/v2/devices", 404, true),
         ("GET", "/api/v1/docs", 401, false),
         ("GET", "/api/v1/openapi.json", 401, false),

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod api;
 mod browser;
 mod people;
 mod provider;

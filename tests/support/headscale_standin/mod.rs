@@ -2,6 +2,7 @@
 //! that carry bytes. It keeps every request head byte for byte, so that a test can tell what a
 //! proxy really sent. It speaks from its own sockets: no HTTP library normalizes anything.
 
+mod api;
 pub(crate) mod jwt;
 mod provider;
 mod relying_party;
@@ -18,6 +19,8 @@ use std::thread::JoinHandle;
 
 use super::framing::Fields;
 use super::raw::PATIENCE;
+pub(crate) use api::devices::Device;
+pub(crate) use api::keys::KeyRow;
 use tunnel::Tunnel;
 
 /// The first bytes of every tunnel, in the same write as the 101.
@@ -32,8 +35,12 @@ pub(crate) struct Options {
     pub(crate) server_url: String,
     /// Its `oidc:` block.
     pub(crate) oidc: Option<Oidc>,
-    /// The one API key.
+    /// The first API key. It ends in 2099.
     pub(crate) api_key: String,
+    /// Where the policy is kept.
+    pub(crate) policy: PolicyMode,
+    /// A policy that holds the first is refused with the second.
+    pub(crate) policy_faults: Vec<(String, String)>,
     /// Sent back by tunnels after the client has finished sending.
     pub(crate) farewell: Vec<u8>,
     /// Whether tunnels send back what they get.
@@ -42,6 +49,15 @@ pub(crate) struct Options {
     pub(crate) upgrade_answer: Option<Vec<u8>>,
     /// Node keys that `POST /verify` allows.
     pub(crate) members: BTreeSet<String>,
+}
+
+/// Headscale's `policy.mode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PolicyMode {
+    /// The default, with what the file holds.
+    File(Option<String>),
+    /// What [`HeadscaleStandin::set_policy`] or the API has put in.
+    Database,
 }
 
 /// Headscale's `oidc:` block.
@@ -80,6 +96,8 @@ impl Default for Options {
             server_url: String::new(),
             oidc: None,
             api_key: "hskey-api-standin".to_owned(),
+            policy: PolicyMode::File(None),
+            policy_faults: Vec::new(),
             farewell: Vec::new(),
             echo: true,
             upgrade_answer: None,
@@ -118,7 +136,7 @@ pub(crate) struct User {
     pub(crate) picture: Option<String>,
 }
 
-/// A device that got in.
+/// A sign-in that let a device in; the device itself is a [`Device`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) auth_id: String,
@@ -146,6 +164,12 @@ struct State {
     seen: Vec<Seen>,
     users: Vec<User>,
     nodes: Vec<Node>,
+    devices: Vec<Device>,
+    devices_made: u64,
+    returning: BTreeMap<String, u64>,
+    keys: Vec<KeyRow>,
+    keys_made: u64,
+    policy: Option<String>,
     approved_ssh: Vec<Node>,
     problems: Vec<String>,
     secrets: Vec<(&'static str, String)>,
@@ -234,6 +258,7 @@ impl HeadscaleStandin {
             if state.options.server_url.is_empty() {
                 state.options.server_url = own;
             }
+            api::keys::configured(state);
         });
     }
 

@@ -251,7 +251,11 @@ pub(super) fn confirm(seen: &Seen, shared: &Shared, auth_id: &str) -> Reply {
 }
 
 fn admit(shared: &Shared, node: Node) -> Reply {
-    shared.change(|state| state.nodes.push(node));
+    shared.change(|state| {
+        let (id, owner) = (&node.auth_id, &node.provider_identifier);
+        super::api::devices::admit(state, id, owner, node.expiry);
+        state.nodes.push(node);
+    });
     page(200, "Node registered", "You can close this window.")
 }
 

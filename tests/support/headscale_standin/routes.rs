@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::relying_party::{self, Kind};
 use super::server::Reply;
-use super::{Seen, Shared, State, tunnel};
+use super::{Seen, Shared, State, api, tunnel};
 
 /// `0.<minor>` of a version text; a development build counts as the newest.
 pub(super) fn minor(version: &str) -> u32 {
@@ -49,7 +49,7 @@ fn route(seen: &Seen, shared: &Shared, version: u32) -> Reply {
         ("POST", _) if path.starts_with("/register/confirm/") && version >= 29 && with_oidc => {
             relying_party::confirm(seen, shared, &path["/register/confirm/".len()..])
         }
-        (_, _) if path.starts_with("/api/") => api(seen, &shared.state(), version),
+        (_, _) if path.starts_with("/api/") => api::answer(seen, shared, version),
         (method, _) => plain(method, seen, &shared.state(), version),
     }
 }
@@ -157,67 +157,4 @@ fn register(shared: &Shared, kind: Kind, auth_id: &str) -> Reply {
             "<!DOCTYPE html><title>Node registration - Headscale</title><code>{command}</code>"
         ),
     )
-}
-
-fn api(seen: &Seen, state: &State, version: u32) -> Reply {
-    let path = seen.path();
-    let documents = [
-        "/api/v1/docs",
-        "/api/v1/openapi.json",
-        "/api/v2/docs",
-        "/api/v2/openapi.json",
-    ];
-    if version >= 30 && seen.method == "GET" && documents.contains(&path) {
-        return Reply::json(200, &json!({ "openapi": "3.1.0" }));
-    }
-    let bearer = format!("Bearer {}", state.options.api_key);
-    if seen.fields.values("authorization") != [bearer.as_str()] {
-        return if version >= 30 {
-            let body = json!({ "title": "Unauthorized", "status": 401 }).to_string();
-            Reply::new(401, "application/problem+json", body)
-        } else {
-            Reply::text(401, "Unauthorized")
-        };
-    }
-    match (seen.method.as_str(), path) {
-        ("GET", "/api/v1/user") => Reply::json(200, &json!({ "users": users(state) })),
-        ("GET", "/api/v1/apikey") => {
-            // The public part of a key, as Headscale shows it.
-            let prefix = format!("{}***", state.options.api_key.get(..13).unwrap_or_default());
-            let key = json!({ "id": "1", "prefix": prefix, "expiration": "2099-01-01T00:00:00Z" });
-            Reply::json(200, &json!({ "apiKeys": [key] }))
-        }
-        ("GET", "/api/v1/node") => {
-            let nodes: Vec<Value> = state.nodes.iter().zip(1_u32..).map(node).collect();
-            Reply::json(200, &json!({ "nodes": nodes }))
-        }
-        ("POST" | "PUT" | "DELETE", _) => Reply::json(200, &json!({})),
-        _ => Reply::json(
-            404,
-            &json!({ "code": 5, "message": "Not Found", "details": [] }),
-        ),
-    }
-}
-
-fn users(state: &State) -> Vec<Value> {
-    let row = |(user, id): (&super::User, u32)| {
-        json!({
-            "id": id.to_string(),
-            "name": user.name,
-            "displayName": user.display_name,
-            "email": user.email.clone().unwrap_or_default(),
-            "providerId": user.provider_identifier,
-            "provider": "oidc",
-        })
-    };
-    state.users.iter().zip(1..).map(row).collect()
-}
-
-fn node((node, id): (&super::Node, u32)) -> Value {
-    json!({
-        "id": id.to_string(),
-        "name": node.auth_id,
-        "user": { "providerId": node.provider_identifier },
-        "registerMethod": "REGISTER_METHOD_OIDC",
-    })
 }
