@@ -18,7 +18,7 @@ pub const HOUR: Duration = Duration::from_hours(1);
 /// Most people that are written down: with more, something else is wrong.
 const MOST: usize = 10_000;
 /// The first pause after a failure, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_mins(15));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(15));
 
 /// One person who is to be off-boarded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -237,7 +237,7 @@ fn what_fails_is_tried_again_ever_more_seldom_and_never_forgotten() {
     let mut ledger = Ledger::default();
     notice(&mut ledger, "ann", 0);
     let mut now = 900;
-    for pause in [15, 30, 60, 120, 240, 480, 900, 900, 900] {
+    for pause in [5, 10, 20, 40, 80, 160, 320, 640, 900, 900] {
         assert_eq!(due(&mut ledger, now), ["ann"]);
         ledger.failed(&subject("ann"), at(now));
         assert_eq!(ledger.next(), Some(at(now + pause)));

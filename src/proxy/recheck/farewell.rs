@@ -119,9 +119,12 @@ impl Rechecks {
             Ok(news) => {
                 match terms.rules.decide(&news.identity) {
                     Ok(()) => {
-                        offboarding
-                            .is_here(&news.identity.subject, Some(request))
-                            .await
+                        tracing::debug!(
+                            request_id = request, subject = %news.identity.subject,
+                            "signed out by the provider, which still vouches for the person"
+                        );
+                        let subject = &news.identity.subject;
+                        offboarding.is_here(subject, Some(request)).await;
                     }
                     Err(denial) => {
                         let (rules, request) = (&terms.rules, Some(request));
