@@ -53,9 +53,11 @@ use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::offboarding::Offboarding;
 use crate::proxy::phases::Phases;
+use crate::proxy::policy_sync::PolicySync;
 use crate::proxy::private::{self, Caller, Listening};
 use crate::proxy::rates::{self, Rates};
 use crate::proxy::recheck::Rechecks;
+use crate::proxy::roll::Roll;
 use crate::proxy::shelf::SessionShelf;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
@@ -65,7 +67,8 @@ use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 pub use reload::Configuration;
 
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, Snapshot, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, People, Rotation, Sessions, SignOuts, Snapshot,
+    keyring, shared::SharedSessions,
 };
 use refurbish::Rooms;
 use reload::Reloader;
@@ -286,6 +289,7 @@ impl App {
             audit.clone(),
             Arc::clone(&clock),
         ));
+        let roll = roll(&settings, &current, shared.as_ref(), &keyring, &clock);
         let rechecks = Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
@@ -295,7 +299,8 @@ impl App {
             audit.clone(),
             Arc::clone(&clock),
         );
-        let rechecks = Arc::new(rechecks.telling(Arc::clone(&offboarding)));
+        let rechecks = rechecks.telling_departures(Arc::clone(&offboarding));
+        let rechecks = Arc::new(rechecks.telling(Arc::clone(&roll)));
         let standing = Standings {
             sessions: Arc::clone(&sessions),
             rechecks: Arc::clone(&rechecks),
@@ -324,8 +329,11 @@ impl App {
         let web_uis = web_uis(&settings, new_origin)?;
         let grpc = grpc(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
+        let policy_sync = PolicySync::new(Arc::clone(&roll), shared.clone());
         let houses = Houses::new(|succession| House {
             succession,
+            roll,
+            policy_sync: Arc::new(policy_sync),
             web_uis,
             grpc,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
@@ -477,6 +485,8 @@ impl App {
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
             tasks.spawn(hearing);
         }
+        let sync = Arc::clone(&self.houses.now().policy_sync);
+        tasks.spawn(sync.run(self.houses.clone(), self.drain.leaving()));
         // Validators come to the public listeners.
         if let Some(acme) = self.tls.acme() {
             tasks.spawn(acme.keep(self.drain.leaving()));
@@ -636,6 +646,23 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Who is in which group of the policy: in the store of the replicas, or in a file.
+fn roll(
+    settings: &Settings,
+    current: &Current,
+    shared: Option<&Arc<SharedSessions>>,
+    keys: &Arc<KeyRing>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Roll> {
+    let people = if let Some(shared) = shared {
+        People::shared(Arc::clone(shared))
+    } else {
+        let path = settings.policy_sync.state_path.clone();
+        People::at(path, Arc::clone(keys), &deployment(settings))
+    };
+    Arc::new(Roll::new(people, current.clone(), Arc::clone(clock)))
 }
 
 /// Where sessions wait while the process is stopped, where the operator wants that.

@@ -11,6 +11,7 @@ mod import;
 mod manual;
 mod migrate;
 mod offboarding;
+mod policy_sync;
 mod sessions;
 mod status;
 
@@ -85,6 +86,7 @@ enum Command {
     Offboarding(offboarding::Offboarding),
     /// See who is signed in to the running process, and end sessions
     Sessions(sessions::Sessions),
+    PolicySync(policy_sync::PolicySync),
     /// Put a new key in front of the key ring that seals cookies; used from the next start on
     RotateKeys {
         /// Drop the old keys at once: somebody else may know them. Sign-ins on their way begin again
@@ -121,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Offboarding(people) if !people.needs_settings() => people.run(None),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
         Command::Status(status) if !status.needs_settings() => status.run(None),
+        Command::PolicySync(sync) if !sync.needs_settings() => sync.run(None),
         other => return with_settings(other, Source::new(cli.config, environment)),
     };
     done.unwrap_or(ExitCode::from(FAILED))
@@ -144,6 +147,7 @@ fn with_settings(command: Command, source: Source) -> ExitCode {
         Command::Offboarding(people) => people.run(Some(&settings)),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
         Command::Status(status) => status.run(Some(&settings)),
+        Command::PolicySync(sync) => sync.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate(migrate) => migrate.run(&settings),

@@ -12,6 +12,7 @@ mod limits;
 mod listeners;
 mod offboarding;
 mod oidc;
+mod policy_sync;
 mod rules;
 mod secrets;
 mod store;
@@ -25,7 +26,8 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, Settings};
+use super::settings::{Api, PolicySync, Settings};
+use crate::domain::group_name::GroupSources;
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
@@ -69,6 +71,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
     let offboarding = offboarding::offboarding(file.offboarding.unwrap_or_default(), checks);
+    let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
@@ -77,6 +80,13 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
+    let policy_sync = policy_sync.map(|sync| PolicySync {
+        sources: GroupSources {
+            exact: rules.as_ref().is_some_and(|rules| rules.exact_groups),
+            ..sync.sources
+        },
+        ..sync
+    });
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
@@ -92,6 +102,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         access: access?,
         api: api?,
         offboarding: offboarding?,
+        policy_sync: policy_sync?,
         shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
@@ -125,6 +136,8 @@ fn together(settings: &Settings, report: &mut Report) {
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);
     offboarding::check_with_the_rest(settings, report);
+    policy_sync::check_with_headscale(settings, report);
+    policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

@@ -50,6 +50,7 @@ sections! {
         access: List<Access>,
         api: Option<Api>,
         offboarding: Option<Offboarding>,
+        policy_sync: Option<PolicySync>,
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
         log: Option<Log>,
@@ -216,6 +217,19 @@ sections! {
         refused_refresh: Option<bool>,
         dry_run: Option<bool>,
         state_path: Option<String>,
+    }
+    /// `policy_sync`.
+    PolicySync {
+        groups: List<PolicyGroup>,
+        interval: Option<String>,
+        forget_after: Option<String>,
+        dry_run: Option<bool>,
+        state_path: Option<String>,
+    }
+    /// An entry of `policy_sync.groups`.
+    PolicyGroup {
+        name: Option<String>,
+        from: List<String>,
     }
     /// `shutdown`.
     Shutdown {

@@ -8,6 +8,7 @@ mod headscale;
 mod limits;
 mod offboarding;
 mod own_side;
+mod policy_sync;
 mod provider;
 mod schema;
 mod sessions;
@@ -61,6 +62,7 @@ const SECTIONS: &[Section] = &[
     browser_paths::SECTION,
     api::SECTION,
     offboarding::SECTION,
+    policy_sync::SECTION,
     limits::SECTION,
 ];
 

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::domain::assurance::Assurance;
 use crate::domain::door::OpenPath;
+use crate::domain::group_name::GroupSources;
 use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
 use crate::domain::policy::Rules;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub api: Api,
     /// What becomes of the devices of people who are gone.
     pub offboarding: Offboarding,
+    /// Groups of the provider's in Headscale's policy.
+    pub policy_sync: PolicySync,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Worker threads; `None` is one per processor.
@@ -474,6 +477,28 @@ pub struct Offboarding {
     pub dry_run: bool,
     /// Where those who are noticed are written down, where replicas share no store.
     pub state_path: PathBuf,
+}
+
+/// Groups of the provider's in Headscale's policy.
+#[derive(Clone, Debug)]
+pub struct PolicySync {
+    /// Which groups, and how they are called there; none, if the policy is not to be touched.
+    pub sources: GroupSources,
+    /// How often the policy is looked at, also if nobody's groups changed.
+    pub interval: Duration,
+    /// When somebody who has not come back is taken out.
+    pub forget_after: Duration,
+    /// Nothing is written, and what would be is said.
+    pub dry_run: bool,
+    /// Where people's groups are kept while the process is stopped, unless replicas share them.
+    pub state_path: PathBuf,
+}
+
+impl PolicySync {
+    /// Whether there is anything to do.
+    pub const fn is_on(&self) -> bool {
+        !self.sources.entries.is_empty()
+    }
 }
 
 /// Bounds on what one client address may do.

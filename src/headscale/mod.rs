@@ -11,6 +11,7 @@ mod key;
 mod migrate;
 mod owner;
 mod probe;
+mod provider_id;
 mod versions;
 mod wire;
 
@@ -22,5 +23,6 @@ pub use key::ApiKey;
 pub use migrate::{Database, MigrateError, migration};
 pub use owner::Owner;
 pub use probe::{Health, Probe, ProbeError, Trust};
+pub use provider_id::provider_id;
 pub use versions::{Support, Version, VersionWatch};
 pub use wire::{RedirectError, parse_authorize_redirect};

@@ -142,6 +142,12 @@ pub struct Entry<'a> {
     pub role: Option<Role>,
     /// The public part of a key of Headscale's API.
     pub key: Option<&'a str>,
+    /// How many groups of the policy are the provider's.
+    pub groups: Option<usize>,
+    /// Members that came into them.
+    pub members_added: Option<usize>,
+    /// Members that went.
+    pub members_removed: Option<usize>,
 }
 
 impl<'a> Entry<'a> {
@@ -167,6 +173,9 @@ impl<'a> Entry<'a> {
             status: None,
             role: None,
             key: None,
+            groups: None,
+            members_added: None,
+            members_removed: None,
         }
     }
 
@@ -192,6 +201,9 @@ impl<'a> Entry<'a> {
             status = self.status,
             role = self.role.map(Role::label),
             key = self.key,
+            groups = self.groups,
+            members_added = self.members_added,
+            members_removed = self.members_removed,
             "{}", self.act.message()
         );
     }

@@ -16,11 +16,13 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, SyncFailure,
+    TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::offboarding::OffboardingFamilies;
 pub use self::offboarding::{Device, Stage};
+use self::policy::PolicyFamilies;
 use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
 use self::watched::WatchFamilies;
@@ -30,6 +32,7 @@ use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
 mod offboarding;
+mod policy;
 mod process;
 mod times;
 mod tls;
@@ -69,6 +72,7 @@ pub struct Metrics {
     times: TimeFamilies,
     watched: WatchFamilies,
     offboarding: OffboardingFamilies,
+    policy: PolicyFamilies,
 }
 
 fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
@@ -195,6 +199,7 @@ impl Metrics {
             times: TimeFamilies::new(&families)?,
             watched: WatchFamilies::new(&families)?,
             offboarding: OffboardingFamilies::new(&families)?,
+            policy: PolicyFamilies::new(&families)?,
             registry: families.0,
         })
     }

@@ -14,8 +14,10 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::offboarding::Offboarding;
+use super::policy_sync::PolicySync;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
+use super::roll::Roll;
 use super::tunnel::Tunnels;
 use super::upstream::Origin;
 use super::visit::Visit;
@@ -49,6 +51,10 @@ pub struct House {
     pub rechecks: Arc<Rechecks>,
     /// Who is gone.
     pub offboarding: Arc<Offboarding>,
+    /// Who is in which group of the policy.
+    pub roll: Arc<Roll>,
+    /// What keeps the policy so.
+    pub policy_sync: Arc<PolicySync>,
     /// Sign-ins on their way.
     pub attempts: Arc<Attempts>,
     /// Login attempts that came back already.

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 use self::pauses::Pauses;
 use super::flights::{Flight, Flights};
 use super::offboarding::Offboarding;
+use super::roll::Roll;
 use crate::domain::identity::Subject;
 use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
@@ -100,6 +101,7 @@ pub struct Rechecks {
     audit: Audit,
     /// Who hears of those who are gone.
     offboarding: Option<Arc<Offboarding>>,
+    roll: Option<Arc<Roll>>,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
     /// Held by each who is asked about for the last time.
@@ -135,6 +137,7 @@ impl Rechecks {
             metrics,
             audit,
             offboarding: None,
+            roll: None,
             clock,
             flights: Flights::new(),
             farewells: Arc::default(),
@@ -146,11 +149,20 @@ impl Rechecks {
         }
     }
 
-    /// Tells of people who are gone, and who are here.
+    /// The same, and who is gone and who is here is told to `offboarding`.
     #[must_use]
-    pub fn telling(self, offboarding: Arc<Offboarding>) -> Self {
+    pub fn telling_departures(self, offboarding: Arc<Offboarding>) -> Self {
         Self {
             offboarding: Some(offboarding),
+            ..self
+        }
+    }
+
+    /// The same, and what is found is told to `roll`.
+    #[must_use]
+    pub fn telling(self, roll: Arc<Roll>) -> Self {
+        Self {
+            roll: Some(roll),
             ..self
         }
     }
@@ -256,9 +268,14 @@ impl Rechecks {
         found
     }
 
+    /// Refreshes that are under way.
+    pub fn under_way(&self) -> usize {
+        self.flights.len() + Arc::strong_count(&self.farewells).saturating_sub(1)
+    }
+
     /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
     pub async fn settled(&self) {
-        while self.flights.len() > 0 || Arc::strong_count(&self.farewells) > 1 {
+        while self.under_way() > 0 {
             sleep(Duration::from_millis(50)).await;
         }
     }

@@ -203,6 +203,7 @@ impl House {
             return refusal;
         }
         if let Err(denial) = self.settings.rules.decide(&person.identity) {
+            self.roll.gone(&person.identity.subject, None).await;
             return self.denied(visit, &denial, &person.identity);
         }
         let session = Session {
@@ -250,6 +251,7 @@ impl House {
         self.rechecks.begun(&live.session);
         let subject = &live.session.identity.subject;
         self.offboarding.is_here(subject, Some(&visit.id)).await;
+        self.roll.vouched(&live.session.identity).await;
         self.audit.record(&audit::Entry {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),

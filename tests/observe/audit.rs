@@ -174,7 +174,7 @@ fn every_act_is_a_line_of_the_schema_in_the_file_and_not_in_the_log() {
         .unwrap()
         .iter()
         .filter_map(Value::as_str)
-        .filter(|act| *act != "configuration_reloaded")
+        .filter(|act| !["configuration_reloaded", "policy_written"].contains(act))
         // Nobody is gone here: `gate::offboarding` has them.
         .filter(|act| !act.starts_with("offboarding_") && *act != "device_expired")
         .collect();

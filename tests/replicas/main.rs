@@ -11,6 +11,7 @@ mod keys;
 mod offboarding;
 mod outages;
 mod people;
+mod policy;
 mod redis;
 mod refusals;
 mod registration;

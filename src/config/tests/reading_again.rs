@@ -209,6 +209,13 @@ offboarding.most | 11
 offboarding.refused_refresh | false
 offboarding.dry_run | true
 offboarding.state_path | "/var/lib/headwarden/other" | session.store="memory"
+policy_sync.groups | [{"name": "net", "from": ["netops"]}]
+policy_sync.groups[].name | "net"
+policy_sync.groups[].from | ["netops"]
+policy_sync.interval | "6m"
+policy_sync.forget_after | "30d"
+policy_sync.dry_run | true
+policy_sync.state_path | "/var/lib/headwarden/other_people"
 shutdown.lead | "6s"
 shutdown.grace | "11s"
 shutdown.upgrade_grace | "2h"

@@ -62,6 +62,8 @@ words! {
         OffboardingDone = "offboarding_done",
         /// A device's key was ended.
         DeviceExpired = "device_expired",
+        /// The provider's groups were written into the policy of the tailnet.
+        PolicyWritten = "policy_written",
     }
 }
 
@@ -86,6 +88,7 @@ impl Act {
             Self::OffboardingConfirmed => "off-boarding confirmed",
             Self::OffboardingDone => "off-boarding done",
             Self::DeviceExpired => "device expired",
+            Self::PolicyWritten => "policy written",
         }
     }
 }

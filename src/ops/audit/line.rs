@@ -57,6 +57,12 @@ struct Line<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_added: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_removed: Option<usize>,
 }
 
 impl Entry<'_> {
@@ -84,6 +90,9 @@ impl Entry<'_> {
             status: self.status,
             role: self.role.map(Role::label),
             key: self.key.map(bounded),
+            groups: self.groups,
+            members_added: self.members_added,
+            members_removed: self.members_removed,
         };
         // Texts and numbers always become JSON.
         let json = serde_json::to_string(&line).unwrap_or_default();

@@ -27,6 +27,27 @@ macro_rules! label {
 pub(super) use label;
 
 label! {
+    /// Why the policy of the tailnet does not have the groups that it should have.
+    SyncFailure {
+        /// Nobody knows who is in which group: the file, or the store that replicas share.
+        State = "state",
+        /// Headscale does not answer, or not to this key.
+        Headscale = "headscale",
+        /// The policy cannot have them, as it is.
+        Policy = "policy",
+        /// Headscale does not take it.
+        Rejected = "rejected",
+        /// Headscale's policy is a file.
+        FileMode = "file_mode",
+        /// Somebody else keeps writing it.
+        Changed = "changed",
+    }
+}
+
+/// Why somebody is in none of their groups.
+pub(super) const LEFT_OUT: &[&str] = &["unknown", "ambiguous", "subject"];
+
+label! {
     /// Why a person went to the provider.
     SignIn {
         /// To have a session.

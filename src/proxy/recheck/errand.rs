@@ -95,6 +95,10 @@ impl Rechecks {
                     request_id = cause.request, session = %cause.session, reason = %why,
                     "signed out: the provider's word about this person cannot be believed"
                 );
+                if let Some(roll) = &self.roll {
+                    let who = &live.session.identity.subject;
+                    roll.gone(who, Some(live.session.checked_at)).await;
+                }
                 let reason = audit::EndReason::RecheckMisbehaved;
                 self.end(&live, audit::Actor::Headwarden, reason, cause)
                     .await;
@@ -128,6 +132,9 @@ impl Rechecks {
                 let (session, rules) = (&live.session, &terms.rules);
                 offboarding.denied(session, rules, &denial, request).await;
             }
+            if let Some(roll) = &self.roll {
+                roll.gone(&news.identity.subject, None).await;
+            }
             let reason = audit::EndReason::LostRight;
             self.end(live, audit::Actor::Headwarden, reason, cause)
                 .await;
@@ -138,6 +145,9 @@ impl Rechecks {
         if let Some(offboarding) = &self.offboarding {
             let subject = &live.session.identity.subject;
             offboarding.is_here(subject, cause.request.as_deref()).await;
+        }
+        if let Some(roll) = &self.roll {
+            roll.vouched(&news.identity).await;
         }
         let session = continued(&live.session, news, self.clock.now());
         Ok(match self.store(live, session).await? {
@@ -180,6 +190,10 @@ impl Rechecks {
             offboarding
                 .refused(&live.session, said, request.as_deref())
                 .await;
+        }
+        if let Some(roll) = &self.roll {
+            let who = &live.session.identity.subject;
+            roll.gone(who, Some(live.session.checked_at)).await;
         }
         let reason = audit::EndReason::RecheckRefused;
         self.end(live, audit::Actor::Provider, reason, cause).await;
