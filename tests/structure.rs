@@ -105,6 +105,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/keyfile.rs",
             "session/people/file.rs",
             "session/snapshot/file.rs",
+            "session/journal/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
             // The key of Headscale's API, where it is renewed.

@@ -10,6 +10,7 @@ mod audit;
 mod headscale;
 mod limits;
 mod listeners;
+mod offboarding;
 mod oidc;
 mod policy_sync;
 mod renewal;
@@ -70,6 +71,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
+    let offboarding = offboarding::offboarding(file.offboarding.unwrap_or_default(), checks);
     let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
@@ -105,6 +107,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access,
         api: api?,
+        offboarding: offboarding?,
         policy_sync: policy_sync?,
         shutdown: shutdown?,
         workers: workers.ok()?,
@@ -147,6 +150,7 @@ fn together(settings: &Settings, report: &mut Report) {
             );
         }
     }
+    offboarding::check_with_the_rest(settings, report);
     policy_sync::check_with_headscale(settings, report);
     policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();

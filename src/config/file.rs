@@ -49,6 +49,7 @@ sections! {
         open: List<String>,
         access: List<Access>,
         api: Option<Api>,
+        offboarding: Option<Offboarding>,
         policy_sync: Option<PolicySync>,
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
@@ -219,6 +220,15 @@ sections! {
         viewers: List<String>,
         from: List<String>,
         bearer: Option<String>,
+    }
+    /// `offboarding`.
+    Offboarding {
+        expire_nodes: Option<bool>,
+        after: Option<String>,
+        most: Option<u64>,
+        refused_refresh: Option<bool>,
+        dry_run: Option<bool>,
+        state_path: Option<String>,
     }
     /// `policy_sync`.
     PolicySync {

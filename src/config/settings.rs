@@ -51,6 +51,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
+    /// What becomes of the devices of people who are gone.
+    pub offboarding: Offboarding,
     /// Groups of the provider's in Headscale's policy.
     pub policy_sync: PolicySync,
     /// How the process ends.
@@ -486,6 +488,23 @@ pub struct Api {
     pub from: Vec<String>,
     /// Whether a client's own `Authorization` is passed on to Headscale.
     pub bearer: bool,
+}
+
+/// What becomes of the devices of people who are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offboarding {
+    /// Whether they expire.
+    pub expire_nodes: bool,
+    /// How long after it was noticed.
+    pub after: Duration,
+    /// Most people in an hour; with more, an operator has to look first.
+    pub most: usize,
+    /// Whether a refused refresh counts.
+    pub refused_refresh: bool,
+    /// Nothing is done; it is only said what would be.
+    pub dry_run: bool,
+    /// Where those who are noticed are written down, where replicas share no store.
+    pub state_path: PathBuf,
 }
 
 /// Groups of the provider's in Headscale's policy.

@@ -318,8 +318,9 @@ pub(super) fn check_with_provider(settings: &Settings, report: &mut Report) {
     if settings.headscale.api_key.is_none() && issuer.node_expiry.is_none() && !from_token {
         report.warn(
             "headscale.issuer.node_expiry",
-            "without it and without headscale.api_key_path, a person who loses access keeps the \
-             devices they have; only browsers and new devices stop",
+            "without it and without offboarding.expire_nodes, which needs headscale.api_key_path, a \
+             person who loses access keeps the devices they have; only browsers and new devices \
+             stop",
         );
     }
 }

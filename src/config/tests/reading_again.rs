@@ -212,6 +212,12 @@ api.admins | []
 api.viewers | []
 api.from | []
 api.bearer | "deny"
+offboarding.expire_nodes | false
+offboarding.after | "16m"
+offboarding.most | 11
+offboarding.refused_refresh | false
+offboarding.dry_run | true
+offboarding.state_path | "/var/lib/headwarden/other" | session.store="memory"
 policy_sync.groups | [{"name": "net", "from": ["netops"]}]
 policy_sync.groups[].name | "net"
 policy_sync.groups[].from | ["netops"]

@@ -58,6 +58,18 @@ words! {
         KeyRenewed = "api_key_renewed",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
+        /// A person is to be off-boarded.
+        OffboardingDue = "offboarding_due",
+        /// There were too many: an operator is to look first.
+        OffboardingHeld = "offboarding_held",
+        /// A person is not to be off-boarded after all.
+        OffboardingDropped = "offboarding_dropped",
+        /// An operator has looked at one who was held.
+        OffboardingConfirmed = "offboarding_confirmed",
+        /// A person was off-boarded: none of their devices is left.
+        OffboardingDone = "offboarding_done",
+        /// A device's key was ended.
+        DeviceExpired = "device_expired",
         /// The provider's groups were written into the policy of the tailnet.
         PolicyWritten = "policy_written",
     }
@@ -82,6 +94,12 @@ impl Act {
             Self::ApiWrite => "api write",
             Self::KeyRenewed => "api key renewed",
             Self::Reloaded => "configuration reloaded",
+            Self::OffboardingDue => "off-boarding due",
+            Self::OffboardingHeld => "off-boarding held",
+            Self::OffboardingDropped => "off-boarding dropped",
+            Self::OffboardingConfirmed => "off-boarding confirmed",
+            Self::OffboardingDone => "off-boarding done",
+            Self::DeviceExpired => "device expired",
             Self::PolicyWritten => "policy written",
         }
     }
@@ -96,6 +114,8 @@ words! {
         Refused = "refused",
         /// It was allowed, and something broke.
         Failed = "failed",
+        /// It would have been done: only what would be is said.
+        DryRun = "dry_run",
         /// Nobody heard how it ended: the request was over before its answer.
         Unknown = "unknown",
     }
@@ -160,6 +180,17 @@ words! {
         Operator = "operator",
         /// The person, from another session.
         Person = "person",
+    }
+}
+
+words! {
+    /// Why somebody is not to be off-boarded after all. The value of `reason` of
+    /// [`Act::OffboardingDropped`].
+    DropReason {
+        /// The person signed in again, or the provider vouches for them.
+        Back = "back",
+        /// An operator.
+        Operator = "operator",
     }
 }
 

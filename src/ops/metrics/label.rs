@@ -24,6 +24,7 @@ macro_rules! label {
         }
     };
 }
+pub(super) use label;
 
 label! {
     /// Why the policy of the tailnet does not have the groups that it should have.
