@@ -38,7 +38,7 @@ use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, ApiKey, Probe, ProbeError, VersionWatch};
+use crate::headscale::{Api, ApiKey, Probe, ProbeError, Roster, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
@@ -52,9 +52,11 @@ use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
+use crate::proxy::policy_sync::PolicySync;
 use crate::proxy::private::{self, Caller, Listening};
 use crate::proxy::rates::{self, Rates};
 use crate::proxy::recheck::Rechecks;
+use crate::proxy::roll::Roll;
 use crate::proxy::shelf::SessionShelf;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
@@ -64,7 +66,8 @@ use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 pub use reload::Configuration;
 
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, Rotation, Sessions, SignOuts, Snapshot, keyring,
+    Attempts, Cookies, KeyRing, KeyRingError, People, Rotation, Sessions, SignOuts, Snapshot,
+    keyring, shared::SharedSessions,
 };
 use refurbish::Rooms;
 use reload::Reloader;
@@ -278,7 +281,8 @@ impl App {
             &random,
         ));
         let provider = provider(&settings, &clock, &metrics)?;
-        let rechecks = Arc::new(Rechecks::new(
+        let roll = roll(&settings, &current, shared.as_ref(), &keyring, &clock);
+        let rechecks = Rechecks::new(
             settings.session.recheck,
             settings.rules.clone(),
             Arc::clone(&provider),
@@ -286,7 +290,8 @@ impl App {
             Arc::clone(&metrics),
             audit.clone(),
             Arc::clone(&clock),
-        ));
+        );
+        let rechecks = Arc::new(rechecks.telling(Arc::clone(&roll)));
         let standing = Standings {
             sessions: Arc::clone(&sessions),
             rechecks: Arc::clone(&rechecks),
@@ -305,6 +310,7 @@ impl App {
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let api_key = ApiKey::new(settings.headscale.api_key.clone());
         let api = Api::new(probe.clone(), api_key);
+        let roster = Arc::new(Roster::new(api.clone(), Arc::clone(&clock)));
         let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = deployment(&settings);
@@ -315,8 +321,11 @@ impl App {
         let web_uis = web_uis(&settings, new_origin)?;
         let grpc = grpc(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
+        let policy_sync = PolicySync::new(Arc::clone(&roll), shared.clone());
         let houses = Houses::new(|succession| House {
             succession,
+            roll,
+            policy_sync: Arc::new(policy_sync),
             web_uis,
             grpc,
             tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
@@ -331,6 +340,7 @@ impl App {
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             api,
+            roster,
             cookies,
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),
@@ -464,6 +474,8 @@ impl App {
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
             tasks.spawn(hearing);
         }
+        let sync = Arc::clone(&self.houses.now().policy_sync);
+        tasks.spawn(sync.run(self.houses.clone(), self.drain.leaving()));
         // Validators come to the public listeners.
         if let Some(acme) = self.tls.acme() {
             tasks.spawn(acme.keep(self.drain.leaving()));
@@ -623,6 +635,23 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Who is in which group of the policy: in the store of the replicas, or in a file.
+fn roll(
+    settings: &Settings,
+    current: &Current,
+    shared: Option<&Arc<SharedSessions>>,
+    keys: &Arc<KeyRing>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Roll> {
+    let people = if let Some(shared) = shared {
+        People::shared(Arc::clone(shared))
+    } else {
+        let path = settings.policy_sync.state_path.clone();
+        People::at(path, Arc::clone(keys), &deployment(settings))
+    };
+    Arc::new(Roll::new(people, current.clone(), Arc::clone(clock)))
 }
 
 /// Where sessions wait while the process is stopped, where the operator wants that.

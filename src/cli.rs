@@ -10,6 +10,7 @@ mod health;
 mod import;
 mod manual;
 mod migrate;
+mod policy_sync;
 mod sessions;
 mod status;
 
@@ -82,6 +83,7 @@ enum Command {
     Status(status::Status),
     /// See who is signed in to the running process, and end sessions
     Sessions(sessions::Sessions),
+    PolicySync(policy_sync::PolicySync),
     /// Put a new key in front of the key ring that seals cookies; used from the next start on
     RotateKeys {
         /// Drop the old keys at once: somebody else may know them. Sign-ins on their way begin again
@@ -117,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(&cli.config, &environment),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
         Command::Status(status) if !status.needs_settings() => status.run(None),
+        Command::PolicySync(sync) if !sync.needs_settings() => sync.run(None),
         other => return with_settings(other, Source::new(cli.config, environment)),
     };
     done.unwrap_or(ExitCode::from(FAILED))
@@ -139,6 +142,7 @@ fn with_settings(command: Command, source: Source) -> ExitCode {
         Command::Health { json } => health::run(&settings, json),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
         Command::Status(status) => status.run(Some(&settings)),
+        Command::PolicySync(sync) => sync.run(Some(&settings)),
         Command::RotateKeys { forget_old } => rotate_keys(&settings, forget_old),
         Command::HeadscaleConfig => headscale_config(&settings),
         Command::HeadscaleMigrate(migrate) => migrate.run(&settings),

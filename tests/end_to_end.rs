@@ -229,3 +229,65 @@ fn run_sql(tailnet: &RealTailnet, sql: &str) {
         .expect("python3 runs");
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn a_group_of_the_provider_is_in_the_policy_and_its_rule_holds_until_the_group_is_lost() {
+    let Some(binaries) = Binaries::named() else {
+        return;
+    };
+    let mut tailnet = RealTailnet::start(&binaries);
+    let policy = "{\n  // who is who\n  \"groups\": {\n    // headwarden: begin\n    \"group:admins\": [],\n    \
+        // headwarden: end\n    \"group:none\": [], // nobody\n  },\n  \"acls\": [\n    \
+        {\"action\": \"accept\", \"src\": [\"group:admins\"], \"dst\": [\"*:*\"]},\n  ],\n}\n";
+    let file = tailnet.house.plan.files.join("policy.hujson");
+    std::fs::write(&file, policy).unwrap();
+    tailnet.headscale_says(&["policy", "set", "--file", file.to_str().unwrap()]);
+    let key = tailnet.headscale(&["apikeys", "create", "--expiration", "24h"]);
+    let key = key.as_str().expect("a key");
+    let path = tailnet.house.plan.files.join("config.yaml");
+    let state = tailnet.house.plan.files.join("people");
+    let config = std::fs::read_to_string(&path).unwrap().replace(
+        "headscale:\n",
+        &format!(
+            "policy_sync:\n  groups: [{{ name: admins, from: [headscale-admins] }}]\n  \
+             state_path: {}\nheadscale:\n  api_key: {key}\n",
+            state.display()
+        ),
+    );
+    std::fs::write(&path, config).unwrap();
+    tailnet.house.signal("HUP");
+    tailnet.house.wait_for_log("the policy was looked at");
+
+    let [desk, phone] = ["desk", "phone"].map(|name| tailnet.node(name));
+    tailnet.register(&desk, desk.up(&[]), ADMIN);
+    tailnet.register(&phone, phone.up(&[]), MEMBER);
+    let (_, _, id) = users(&tailnet)["dominic"].clone();
+    let with_one = policy.replace(
+        "\"group:admins\": []",
+        &format!("\"group:admins\": [\n      \"{id}@\", // dominic\n    ]"),
+    );
+    let now = |meant: &str| {
+        poll("the policy", || {
+            let there = tailnet.headscale_says(&["policy", "get"]);
+            (there.trim() == meant.trim()).then_some(())
+        });
+    };
+    now(&with_one);
+    // Whom the rule is about reaches the other one, and so each knows of it.
+    desk.wait_for_peers(1);
+    phone.wait_for_peers(1);
+    tailnet.house.wait_for_log("policy_written");
+
+    // The group is gone at the provider, and he signs in again.
+    let groups = serde_json::json!({ "groups": ["headscale"] });
+    tailnet.provider.set_person(ADMIN, &groups);
+    let mut dominic = tailnet.person();
+    let page = format!("{}/windows", tailnet.origin());
+    let page = tailnet.sign_in(&mut dominic, &page, ADMIN);
+    assert_eq!(page.status(), 200, "{}", page.text());
+    poll("an empty group", || {
+        let there = tailnet.headscale_says(&["policy", "get"]);
+        (there.trim() == policy.trim()).then_some(())
+    });
+    desk.wait_for_peers(0);
+}

@@ -103,6 +103,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "ops/audit/file.rs",
             "ops/metrics/process.rs",
             "session/keyfile.rs",
+            "session/people/file.rs",
             "session/snapshot/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",

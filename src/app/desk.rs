@@ -113,6 +113,11 @@ impl Desk {
         }
     }
 
+    /// The answer to who may not ask here at all.
+    pub fn foreign(&self, request: &Request<Bytes>, caller: Caller) -> Option<Response<Bytes>> {
+        refused(request, &self.visit(caller))
+    }
+
     /// The answer to who may not ask here at all, and to what is no question.
     pub fn refusal(&self, request: &Request<Bytes>, caller: Caller) -> Option<Response<Bytes>> {
         let visit = self.visit(caller);

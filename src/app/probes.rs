@@ -15,6 +15,7 @@ use super::desk::Desk;
 use super::status::Status;
 use super::tls::Tls;
 use crate::config::Current;
+use crate::domain::calendar::rfc3339;
 use crate::domain::text::escaped_json;
 use crate::headscale::{Health, Probe, Trust};
 use crate::ops::health::{self, Checks, Outcome};
@@ -65,6 +66,9 @@ impl Admin {
         // Problems of a configuration may name people.
         if path == "/status" && may_come_here {
             return self.tell_status(request, caller).await;
+        }
+        if path == "/policy-sync" && may_come_here {
+            return self.policy_sync(request, caller).await;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(
@@ -118,11 +122,43 @@ impl Admin {
             let url = format!("{scheme}://{}", upstream.authority());
             let version = house.versions.current().to_string();
             told.insert("headscale".into(), json!({"url": url, "version": version}));
+            if settings.policy_sync.is_on() {
+                let last = house.policy_sync.last();
+                let tried = last.tried.as_ref();
+                let last = json!({
+                    "dry_run": settings.policy_sync.dry_run,
+                    "last_success": last.good.map(rfc3339),
+                    "last_attempt": tried.map(|(at, _)| rfc3339(*at)),
+                    "last": tried.map(|(_, report)| report.json(false)),
+                });
+                told.insert("policy_sync".into(), last);
+            }
         }
         text(
             StatusCode::OK,
             "application/json",
             format!("{}\n", escaped_json(&told.to_string())),
+        )
+    }
+
+    /// What the policy of the tailnet should be; `POST` writes it.
+    async fn policy_sync(&self, request: &Request<Bytes>, caller: Caller) -> Response<Bytes> {
+        if let Some(refusal) = self.desk.foreign(request, caller) {
+            return refusal;
+        }
+        let house = self.houses.now();
+        let report = match *request.method() {
+            Method::GET | Method::HEAD => house.policy_sync.show(&house).await,
+            Method::POST => house.policy_sync.write(&house).await,
+            _ => {
+                let methods = "GET or POST only\n".to_owned();
+                return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", methods);
+            }
+        };
+        text(
+            StatusCode::OK,
+            "application/json",
+            format!("{}\n", escaped_json(&report.json(true).to_string())),
         )
     }
 

@@ -194,6 +194,7 @@ impl App {
             None => house.sessions.tell_nobody(),
         }
         house.rechecks.go_on();
+        house.roll.go_on();
         for drain in [&self.drain, closing] {
             drain.stay();
             drain.set_door(Door::Open);
@@ -230,9 +231,20 @@ impl App {
             }
         }
         house.rechecks.retire();
+        let refreshes = house.rechecks.under_way();
+        if refreshes > 0 {
+            tracing::info!(
+                refreshes,
+                "handing over once what the provider was asked is answered"
+            );
+        }
         // The token that a refresh brings is the only one that counts from then on.
         let settled = tokio::time::timeout(REFRESHES, house.rechecks.settled());
-        link.tell_news_until(async { drop(settled.await) }).await?;
+        link.tell_news_until(async {
+            drop(settled.await);
+            house.roll.retire().await;
+        })
+        .await?;
         for drain in [&self.drain, closing] {
             drain.leave();
             drain.set_door(Door::Held);

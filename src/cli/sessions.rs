@@ -225,6 +225,14 @@ pub(super) fn get<T: for<'de> Deserialize<'de>>(socket: &Path, target: &str) -> 
     read(socket, &send(socket, "GET", target)?)
 }
 
+/// The same, and something is done.
+pub(super) fn post<T: for<'de> Deserialize<'de>>(
+    socket: &Path,
+    target: &str,
+) -> Result<T, Refused> {
+    read(socket, &send(socket, "POST", target)?)
+}
+
 fn read<T: for<'de> Deserialize<'de>>(socket: &Path, answer: &Answer) -> Result<T, Refused> {
     serde_json::from_str(&answer.body).map_err(|_| {
         let path = socket.display();

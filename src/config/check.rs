@@ -11,6 +11,7 @@ mod headscale;
 mod limits;
 mod listeners;
 mod oidc;
+mod policy_sync;
 mod rules;
 mod secrets;
 mod store;
@@ -24,7 +25,8 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, Settings};
+use super::settings::{Api, Oidc, PolicySync, Settings};
+use crate::domain::group_name::GroupSources;
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
@@ -67,6 +69,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
+    let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
@@ -75,6 +78,18 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
+    let policy_sync = policy_sync.map(|sync| PolicySync {
+        sources: GroupSources {
+            exact: rules.as_ref().is_some_and(|rules| rules.exact_groups),
+            ..sync.sources
+        },
+        ..sync
+    });
+    let access = access?;
+    let provider = Oidc {
+        kept_claims: access::kept_claims(&access),
+        ..provider?
+    };
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
@@ -82,13 +97,14 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
-        oidc: provider?,
+        oidc: provider,
         rules: rules?,
         session: session?,
         keys_path: keys_path?,
         open: open?,
-        access: access?,
+        access,
         api: api?,
+        policy_sync: policy_sync?,
         shutdown: shutdown?,
         workers: workers.ok()?,
         limits: limits?,
@@ -121,6 +137,8 @@ fn together(settings: &Settings, report: &mut Report) {
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);
+    policy_sync::check_with_headscale(settings, report);
+    policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
     if roles && settings.headscale.api_key.is_none() {
         report.warn(

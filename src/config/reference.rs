@@ -7,6 +7,7 @@ mod browser_paths;
 mod headscale;
 mod limits;
 mod own_side;
+mod policy_sync;
 mod provider;
 mod schema;
 mod sessions;
@@ -59,6 +60,7 @@ const SECTIONS: &[Section] = &[
     sessions::SECTION,
     browser_paths::SECTION,
     api::SECTION,
+    policy_sync::SECTION,
     limits::SECTION,
 ];
 

@@ -11,9 +11,12 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::domain::assurance::Assurance;
+use crate::domain::demands::Demands;
 use crate::domain::door::OpenPath;
+use crate::domain::group_name::GroupSources;
 use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
+use crate::domain::methods::Methods;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Limits, Recheck};
@@ -48,6 +51,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
+    /// Groups of the provider's in Headscale's policy.
+    pub policy_sync: PolicySync,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Worker threads; `None` is one per processor.
@@ -338,6 +343,8 @@ pub struct Oidc {
     pub username_claim: String,
     /// Which claim holds the groups: a plain, dotted or namespaced name.
     pub groups_claim: String,
+    /// Claims that `access` rules name: kept with a session.
+    pub kept_claims: Vec<String>,
     /// Strip `@domain` from user names that are e-mail addresses.
     pub strip_email_domain: StripDomain,
     /// Give devices the provider's own token expiry.
@@ -425,16 +432,25 @@ pub enum RedisTopology {
 pub struct Access {
     /// `/admin/**`, `/web/*`, or an exact path.
     pub path: String,
+    /// The methods it is about; a request of another one is not its.
+    pub methods: Methods,
+    /// Nobody is asked for a session. Then nothing is demanded, and nobody's identity is told.
+    pub public: bool,
     /// Where it goes; `None` is Headscale.
     pub upstream: Option<Upstream>,
-    /// One of these groups is needed, on top of the general rules; empty asks for nothing more.
-    pub groups: Vec<String>,
-    /// One of these e-mail addresses is needed; empty asks for nothing more.
-    pub users: Vec<String>,
+    /// What is needed on top of the general rules.
+    pub demands: Demands,
     /// What the sign-in must have; what is missing is asked for at the provider.
     pub assurance: Assurance,
     /// Which identity headers the upstream gets.
     pub identity_headers: IdentityHeaders,
+}
+
+impl Access {
+    /// What requests it is about, as [`crate::domain::access::walk`] wants it.
+    pub fn about(&self) -> (&str, Methods) {
+        (&self.path, self.methods)
+    }
 }
 
 /// Presets of identity headers.
@@ -455,6 +471,28 @@ pub struct Api {
     pub viewers: Vec<String>,
     /// Whether a client's own `Authorization` is passed on to Headscale.
     pub bearer: bool,
+}
+
+/// Groups of the provider's in Headscale's policy.
+#[derive(Clone, Debug)]
+pub struct PolicySync {
+    /// Which groups, and how they are called there; none, if the policy is not to be touched.
+    pub sources: GroupSources,
+    /// How often the policy is looked at, also if nobody's groups changed.
+    pub interval: Duration,
+    /// When somebody who has not come back is taken out.
+    pub forget_after: Duration,
+    /// Nothing is written, and what would be is said.
+    pub dry_run: bool,
+    /// Where people's groups are kept while the process is stopped, unless replicas share them.
+    pub state_path: PathBuf,
+}
+
+impl PolicySync {
+    /// Whether there is anything to do.
+    pub const fn is_on(&self) -> bool {
+        !self.sources.entries.is_empty()
+    }
 }
 
 /// Bounds on what one client address may do.

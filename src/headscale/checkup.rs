@@ -2,6 +2,7 @@
 //! fix. What its configuration file says is `file`'s business.
 
 mod file;
+mod policy;
 
 use serde::Deserialize;
 
@@ -36,13 +37,15 @@ pub async fn check_up(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
             return vec![Finding::failure(HEALTH, why.to_string(), fix)];
         }
     };
-    vec![
+    let mut all = vec![
         health(&probe, settings).await,
         version(&probe).await,
         trust(&probe, settings).await,
         api_key(&probe, settings, clock).await,
         users(&probe, settings).await,
-    ]
+    ];
+    all.extend(policy::policy(&probe, settings).await);
+    all
 }
 
 fn unreachable(check: &'static str, why: &FetchError, settings: &Settings) -> Finding {

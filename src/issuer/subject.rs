@@ -30,7 +30,10 @@ pub enum SubjectError {
 }
 
 /// Yes, or why not.
-pub(crate) fn check_subject(sub: &str) -> Result<(), SubjectError> {
+///
+/// # Errors
+/// [`SubjectError`].
+pub fn check_subject(sub: &str) -> Result<(), SubjectError> {
     if sub.is_empty() {
         return Err(SubjectError::Empty);
     }

@@ -132,6 +132,10 @@ pub struct Entry<'a> {
     pub step: Option<Step>,
     /// The end of the link's id, as in the log.
     pub device: Option<&'a str>,
+    /// Which device, by Headscale's id.
+    pub node: Option<&'a str>,
+    /// Whose device it is, if it is not theirs who did it: a subject, or Headscale's id of a user.
+    pub owner: Option<&'a str>,
     /// The request's method.
     pub method: Option<&'a str>,
     /// The request's path, as the log may be told it.
@@ -142,6 +146,12 @@ pub struct Entry<'a> {
     pub role: Option<Role>,
     /// The public part of a key of Headscale's API.
     pub key: Option<&'a str>,
+    /// How many groups of the policy are the provider's.
+    pub groups: Option<usize>,
+    /// Members that came into them.
+    pub members_added: Option<usize>,
+    /// Members that went.
+    pub members_removed: Option<usize>,
 }
 
 impl<'a> Entry<'a> {
@@ -162,11 +172,16 @@ impl<'a> Entry<'a> {
             rule: None,
             step: None,
             device: None,
+            node: None,
+            owner: None,
             method: None,
             path: None,
             status: None,
             role: None,
             key: None,
+            groups: None,
+            members_added: None,
+            members_removed: None,
         }
     }
 
@@ -187,11 +202,16 @@ impl<'a> Entry<'a> {
             rule = self.rule,
             step = self.step.map(Step::label),
             device = self.device,
+            node = self.node,
+            owner = self.owner,
             method = self.method,
             path = self.path,
             status = self.status,
             role = self.role.map(Role::label),
             key = self.key,
+            groups = self.groups,
+            members_added = self.members_added,
+            members_removed = self.members_removed,
             "{}", self.act.message()
         );
     }

@@ -15,10 +15,12 @@ use prometheus::{
 };
 
 pub use self::label::{
-    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, TunnelEnd,
+    Answer, CallbackFailure, ChangeOutcome, Check, DeviceChange, DeviceHand, Direction, Endpoint,
+    Handshake, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule, SignIn,
+    Spans, StoreOperation, SyncFailure, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
+use self::policy::PolicyFamilies;
 use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
 use self::watched::WatchFamilies;
@@ -27,6 +29,7 @@ use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
+mod policy;
 mod process;
 mod times;
 mod tls;
@@ -51,6 +54,7 @@ pub struct Metrics {
     denials: IntCounterVec,
     logouts: IntCounterVec,
     refreshes: IntCounterVec,
+    device_changes: IntCounterVec,
     tunnels_open: IntGaugeVec,
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
@@ -65,6 +69,7 @@ pub struct Metrics {
     tls: TlsFamilies,
     times: TimeFamilies,
     watched: WatchFamilies,
+    policy: PolicyFamilies,
 }
 
 fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
@@ -74,6 +79,20 @@ fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheu
             "Connections closed for want of a PROXY header, by reason.",
         ),
         &[("reason", ProxyHeader::ALL)],
+    )
+}
+
+fn device_changes(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
+    families.counters(
+        (
+            "device_changes_total",
+            "Changes to devices by people, by what it was, whose hand, and outcome.",
+        ),
+        &[
+            ("change", DeviceChange::ALL),
+            ("by", DeviceHand::ALL),
+            ("outcome", ChangeOutcome::ALL),
+        ],
     )
 }
 
@@ -144,6 +163,7 @@ impl Metrics {
                 ),
                 &[("outcome", Refresh::ALL)],
             )?,
+            device_changes: device_changes(&families)?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
                 &[("kind", TUNNELS)],
@@ -190,8 +210,15 @@ impl Metrics {
             tls: TlsFamilies::new(&families)?,
             times: TimeFamilies::new(&families)?,
             watched: WatchFamilies::new(&families)?,
+            policy: PolicyFamilies::new(&families)?,
             registry: families.0,
         })
+    }
+
+    /// Counts a change to a device.
+    pub fn device_changed(&self, change: DeviceChange, by: DeviceHand, outcome: ChangeOutcome) {
+        let labels = [change.label(), by.label(), outcome.label()];
+        self.device_changes.with_label_values(&labels).inc();
     }
 
     /// Counts an answered request.

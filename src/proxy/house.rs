@@ -13,15 +13,17 @@ use http::{HeaderValue, Response, StatusCode};
 
 use tokio::sync::watch;
 
+use super::policy_sync::PolicySync;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
+use super::roll::Roll;
 use super::tunnel::Tunnels;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, VersionWatch};
+use crate::headscale::{Api, Roster, VersionWatch};
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::audit::Audit;
@@ -46,6 +48,10 @@ pub struct House {
     pub sessions: Arc<Sessions>,
     /// Who is checked again.
     pub rechecks: Arc<Rechecks>,
+    /// Who is in which group of the policy.
+    pub roll: Arc<Roll>,
+    /// What keeps the policy so.
+    pub policy_sync: Arc<PolicySync>,
     /// Sign-ins on their way.
     pub attempts: Arc<Attempts>,
     /// Login attempts that came back already.
@@ -62,6 +68,8 @@ pub struct House {
     pub versions: Arc<VersionWatch>,
     /// What we ask of its API ourselves, with the key as it is now.
     pub api: Api,
+    /// Its devices and users, as of a few seconds ago.
+    pub roster: Arc<Roster>,
     /// Cookie names and attributes.
     pub cookies: Cookies,
     /// Headscale's listener for gRPC, where there is one.
@@ -246,6 +254,7 @@ impl House {
             site: self.settings.server_url.authority.as_str(),
             support_id: &visit.id,
             form_action: &origins,
+            language: visit.language(),
         })
     }
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use self::pauses::Pauses;
 use super::flights::{Flight, Flights};
+use super::roll::Roll;
 use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
 use crate::domain::time::{Clock, Timestamp};
@@ -80,6 +81,7 @@ pub struct Rechecks {
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     audit: Audit,
+    roll: Option<Arc<Roll>>,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
     pauses: Pauses<SessionKey>,
@@ -112,6 +114,7 @@ impl Rechecks {
             sessions,
             metrics,
             audit,
+            roll: None,
             clock,
             flights: Flights::new(),
             pauses: Pauses::new(),
@@ -119,6 +122,15 @@ impl Rechecks {
             complained: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             said: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, and what is found is told to `roll`.
+    #[must_use]
+    pub fn telling(self, roll: Arc<Roll>) -> Self {
+        Self {
+            roll: Some(roll),
+            ..self
         }
     }
 
@@ -187,9 +199,14 @@ impl Rechecks {
         self.retired.store(false, Ordering::Relaxed);
     }
 
+    /// Refreshes that are under way.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
     /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
     pub async fn settled(&self) {
-        while self.flights.len() > 0 {
+        while self.under_way() > 0 {
             sleep(Duration::from_millis(50)).await;
         }
     }

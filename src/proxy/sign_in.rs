@@ -203,6 +203,7 @@ impl House {
             return refusal;
         }
         if let Err(denial) = self.settings.rules.decide(&person.identity) {
+            self.roll.gone(&person.identity.subject, None).await;
             return self.denied(visit, &denial, &person.identity);
         }
         let session = Session {
@@ -248,6 +249,7 @@ impl House {
         }
         self.metrics.signed_in((&attempt.kind).into());
         self.rechecks.begun(&live.session);
+        self.roll.vouched(&live.session.identity).await;
         self.audit.record(&audit::Entry {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),

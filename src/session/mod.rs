@@ -5,7 +5,7 @@
 //! sign-ins on their way ([`attempts`], [`used`], and who left meanwhile: [`departures`]), sign-outs on
 //! theirs ([`sign_outs`]), the key ring that seals what a browser keeps for us ([`keyring`]), one-time
 //! confirmation tokens ([`confirmations`]), and sessions as bytes ([`record`]), which wait
-//! in a file while the process is stopped ([`snapshot`]). Not here: what a session may do
+//! in a file while the process is stopped ([`snapshot`]), and who is in which group, beyond sessions ([`people`]). Not here: what a session may do
 //! (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
 
 pub mod attempts;
@@ -19,6 +19,7 @@ mod keyfile;
 pub mod keyring;
 pub mod live;
 pub mod memory;
+pub mod people;
 pub mod record;
 pub mod redis;
 pub mod sessions;
@@ -34,6 +35,7 @@ pub use departures::{Departures, Moment};
 pub use id::{SessionId, SessionKey};
 pub use keyring::{KeyRing, KeyRingError, Rotation, SealError};
 pub use live::{Live, State};
+pub use people::{Known, People, StateError};
 pub use sessions::{RefreshLock, Sessions, StoreAway};
 pub use sign_outs::SignOuts;
 pub use snapshot::{Snapshot, SnapshotError};

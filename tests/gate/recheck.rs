@@ -6,12 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
+use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::faulty_provider::{Fault, Key, Person as Account};
 use crate::outages::probe;
 use crate::stage::{HTML, SAME_ORIGIN, Stage, admin, ask, member, request, session_line};
-use crate::support::certified_provider::MEMBER;
+use crate::support::certified_provider::{ADMIN, MEMBER};
+use crate::support::headscale_standin::{PolicyMode, User};
 use crate::support::house::{House, More};
 use crate::support::person::Person;
 use crate::support::raw::{PATIENCE, Raw};
@@ -250,7 +252,6 @@ fn a_provider_without_refresh_tokens_is_mentioned_once() {
 fn no_token_of_a_refresh_is_in_the_log_whatever_becomes_of_it() {
     let mut stage = Stage::start_with(|_| More {
         top: "session: { recheck: 1s }\nlog: { level: trace }\n",
-        oidc: "  timeout: 1s\n",
         ..More::default()
     });
     stage.faulty.provider.rotate_to(Key::Ec);
@@ -305,4 +306,72 @@ fn no_token_of_a_refresh_is_in_the_log_whatever_becomes_of_it() {
     {
         assert!(!log.contains(token), "{name} is in the log");
     }
+}
+
+#[test]
+fn who_loses_a_group_or_the_account_at_the_provider_leaves_the_policy_at_the_next_re_check() {
+    let mut tailnet = Tailnet::start_providing(&json!({ "refresh_tokens": true }), |plan| {
+        let top = format!(
+            "session: {{ recheck: 1s }}\npolicy_sync:\n  groups: [{{ from: [headscale, headscale-admins] }}]\n  \
+             state_path: {}/people\n",
+            plan.files.display()
+        );
+        More {
+            headscale: "  api_key: hskey-api-standin\n",
+            top: Box::leak(top.into_boxed_str()),
+            ..More::default()
+        }
+    });
+    let [admin_id, member_id] = [ADMIN, MEMBER].map(|name| {
+        let digest = digest(&SHA256, format!("headwarden-rig-{name}").as_bytes());
+        let subject: String = digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let id = format!("{}/{subject}", tailnet.house.plan.issuer_url());
+        tailnet.headscale.add_user(User {
+            provider_identifier: id.clone(),
+            name: name.to_owned(),
+            ..User::default()
+        });
+        id
+    });
+    tailnet
+        .headscale
+        .configure(|options| options.policy = PolicyMode::Database);
+    tailnet.headscale.set_policy("{\"groups\": {}}");
+    let session = session_line(&tailnet.house, &admin(&tailnet));
+    let other = session_line(&tailnet.house, &member(&tailnet));
+    // Each look is a visit of both, so that both are checked again.
+    let until_policy = |tailnet: &Tailnet, right: &dyn Fn(&str) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            for session in [&session, &other] {
+                ask(&tailnet.house, "GET", "/windows", &[session]);
+            }
+            let there = tailnet.headscale.policy().unwrap_or_default();
+            if right(&there) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{there}");
+        }
+    };
+    let holds = |policy: &str, id: &str, times: usize| policy.matches(id).count() == times;
+    until_policy(&tailnet, &|policy| {
+        holds(policy, &admin_id, 2) && holds(policy, &member_id, 1)
+    });
+    tailnet
+        .provider
+        .set_person(ADMIN, &json!({ "groups": ["headscale"] }));
+    until_policy(&tailnet, &|policy| {
+        holds(policy, &admin_id, 1) && policy.contains("\"group:headscale-admins\": [],")
+    });
+    tailnet.provider.deactivate(ADMIN);
+    until_policy(&tailnet, &|policy| holds(policy, &admin_id, 0));
+    // A rule that refuses is as final.
+    tailnet
+        .provider
+        .set_person(MEMBER, &json!({ "groups": ["visitors"] }));
+    until_policy(&tailnet, &|policy| holds(policy, &member_id, 0));
 }

@@ -9,6 +9,7 @@ mod commands;
 mod faulty_provider;
 mod listener;
 mod own;
+mod policy;
 mod scene;
 mod socket;
 #[expect(dead_code, reason = "another test crate uses the rest of its words")]

@@ -31,6 +31,8 @@ impl Scene {
         let (url, issuer) = (headscale.url(), faulty.provider.issuer());
         let house = House::start(|plan| {
             let config = plan.config(&url, &issuer, more);
+            let state = plan.files.join("people").display().to_string();
+            let config = config.replace("STATE", &state);
             let socket = format!("admin: {{ {admin} socket_path: {}, ", path(plan).display());
             config.replace("admin: { ", &socket)
         });

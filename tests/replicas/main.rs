@@ -10,6 +10,7 @@ mod faulty_provider;
 mod keys;
 mod outages;
 mod people;
+mod policy;
 mod redis;
 mod refusals;
 mod registration;

@@ -296,6 +296,14 @@ impl RealTailnet {
             .unwrap_or_else(|why| panic!("{arguments:?}: {why} in {output:?}"))
     }
 
+    /// What `headscale …` prints for people.
+    pub(crate) fn headscale_says(&self, arguments: &[&str]) -> String {
+        let output = self.headscale_command().args(arguments).output();
+        let output = output.expect("headscale runs");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// Headscale's database, only while it is stopped.
     pub(crate) fn database(&self) -> PathBuf {
         assert!(self.headscale.is_none(), "it may not run");

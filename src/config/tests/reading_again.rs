@@ -194,8 +194,12 @@ access | []
 access[].path | "/other/**"
 access[].upstream | "https://other.internal:3000"
 access[].ca_path | "/etc/other.pem"
+access[].methods | ["GET"]
+access[].public | false
 access[].groups | []
+access[].domains | ["other.company"]
 access[].users | []
+access[].claims | {"level":[3]}
 access[].max_auth_age | "16m"
 access[].acr | ["silver"]
 access[].amr | ["otp"]
@@ -203,6 +207,13 @@ access[].identity_headers | "none"
 api.admins | []
 api.viewers | []
 api.bearer | "deny"
+policy_sync.groups | [{"name": "net", "from": ["netops"]}]
+policy_sync.groups[].name | "net"
+policy_sync.groups[].from | ["netops"]
+policy_sync.interval | "6m"
+policy_sync.forget_after | "30d"
+policy_sync.dry_run | true
+policy_sync.state_path | "/var/lib/headwarden/other_people"
 shutdown.lead | "6s"
 shutdown.grace | "11s"
 shutdown.upgrade_grace | "2h"

@@ -279,7 +279,7 @@ fn access_rules_name_paths_and_origins() {
     assert_eq!(rules.access[1].identity_headers, IdentityHeaders::None);
     warned(
         &[("access", json!([{"path": "/a/**"}, {"path": "/a/b"}]))],
-        "/a/b is never reached",
+        "the rule /a/b (access[1], line 1) is never reached",
     );
     let open = ("open", json!(["GET /a/logo.png"]));
     warned(
@@ -379,6 +379,51 @@ fn a_snapshot_has_a_file_of_its_own() {
     let session = good(&[("session", json!({"snapshot_path": path}))]).session;
     assert_eq!(session.snapshot_path, Some(path.into()));
     assert_eq!(good(&[]).session.snapshot_path, None);
+}
+
+#[test]
+fn groups_of_the_policy_have_names_of_their_own_and_need_a_key() {
+    refused(
+        r#"
+        policy_sync | {"groups": [{}]} | policy_sync.groups[0].from | is required
+        policy_sync | {"groups": [{"name": "a", "from": []}]} | policy_sync.groups[0].from | is required
+        policy_sync | {"groups": [{"name": "a:b", "from": ["x"]}]} | policy_sync.groups[0].name | no name that is safe
+        policy_sync | {"groups": [{"name": "a\" b", "from": ["x"]}]} | policy_sync.groups[0].name | letters, digits
+        policy_sync | {"groups": [{"from": ["\u7ba1"]}]} | policy_sync.groups[0].from[0] | give the entry a name
+        policy_sync | {"groups": [{"from": ["Team A", "team-a"]}]} | policy_sync.groups[0] | group:team-a is what policy_sync.groups[0] makes
+        policy_sync | {"groups": [{"name": "net", "from": ["x"]}, {"from": ["/Net"]}]} | policy_sync.groups[1] | group:net is what policy_sync.groups[0] makes
+        policy_sync | {"groups": [{"name": "net", "from": ["x"]}, {"name": "group:net", "from": ["y"]}]} | policy_sync.groups[1] | one entry with a name
+        policy_sync | {"groups": {"group:a": ["x"]}} | policy_sync.groups | must be a list
+        policy_sync | {"interval": "1s"} | policy_sync.interval | between 30s and 1day
+        policy_sync | {"forget_after": "1h"} | policy_sync.forget_after | between 1day and
+        policy_sync | {"state_path": "/var/lib/headwarden/keys.json"} | policy_sync.state_path | the same file
+        "#,
+    );
+    let groups = json!([{"name": "admins", "from": ["x"]}, {"from": ["vpn-*", "/staff", "staff"]}]);
+    let sync = good(&[
+        ("policy_sync.groups", groups.clone()),
+        ("oidc.exact_group_names", json!(true)),
+    ])
+    .policy_sync;
+    assert!(sync.is_on() && sync.sources.exact && !sync.dry_run);
+    assert_eq!(sync.sources.entries.len(), 2);
+    assert!(!good(&[]).policy_sync.is_on());
+    for (key, value, problem) in [
+        ("headscale.api_key", json!(null), "headscale.api_key_path"),
+        (
+            "headscale.sign_in",
+            json!("none"),
+            "headscale.sign_in: none",
+        ),
+    ] {
+        let problems = bad(&[("policy_sync.groups", groups.clone()), (key, value)]);
+        let refused = Problems(&problems).to_string();
+        assert!(refused.contains(problem), "{refused}");
+    }
+    warned(
+        &[("policy_sync.dry_run", json!(true))],
+        "does nothing without policy_sync.groups",
+    );
 }
 
 #[test]

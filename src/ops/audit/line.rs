@@ -48,6 +48,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -57,6 +61,12 @@ struct Line<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_added: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_removed: Option<usize>,
 }
 
 impl Entry<'_> {
@@ -79,11 +89,16 @@ impl Entry<'_> {
             rule: self.rule,
             step: self.step.map(Step::label),
             device: self.device.map(bounded),
+            node: self.node.map(bounded),
+            owner: self.owner.map(bounded),
             method: self.method.map(bounded),
             path: self.path.map(bounded),
             status: self.status,
             role: self.role.map(Role::label),
             key: self.key.map(bounded),
+            groups: self.groups,
+            members_added: self.members_added,
+            members_removed: self.members_removed,
         };
         // Texts and numbers always become JSON.
         let json = serde_json::to_string(&line).unwrap_or_default();

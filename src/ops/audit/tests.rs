@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::clock::SystemClock;
-use super::super::metrics::{CallbackFailure, Rule};
+use super::super::metrics::{CallbackFailure, Rule, SyncFailure};
 use super::*;
 use crate::domain::text::draws;
 use crate::domain::time::Timestamp;
@@ -27,6 +27,9 @@ fn full<'a>(subject: &'a Subject, value: &'a str) -> Entry<'a> {
         status: Some(200),
         role: Some(Role::Admin),
         key: Some(value),
+        groups: Some(2),
+        members_added: Some(1),
+        members_removed: Some(0),
         ..Entry::new(Act::Ended, Actor::LocalUser(0), "abcdefghijkl")
     }
 }
@@ -103,7 +106,9 @@ fn the_schema_has_exactly_the_fields_and_words_there_are() {
                     .map(|word| word.label())
                     .chain(CallbackFailure::ALL.iter().copied())
                     // Nobody's sign-in: there is no line about them.
-                    .filter(|word| !["cookie", "state"].contains(word)),
+                    .filter(|word| !["cookie", "state"].contains(word))
+                    // What Headscale does not take.
+                    .chain([SyncFailure::Rejected, SyncFailure::FileMode].map(SyncFailure::label)),
             ),
         ),
     ] {

@@ -26,6 +26,27 @@ macro_rules! label {
 }
 
 label! {
+    /// Why the policy of the tailnet does not have the groups that it should have.
+    SyncFailure {
+        /// Nobody knows who is in which group: the file, or the store that replicas share.
+        State = "state",
+        /// Headscale does not answer, or not to this key.
+        Headscale = "headscale",
+        /// The policy cannot have them, as it is.
+        Policy = "policy",
+        /// Headscale does not take it.
+        Rejected = "rejected",
+        /// Headscale's policy is a file.
+        FileMode = "file_mode",
+        /// Somebody else keeps writing it.
+        Changed = "changed",
+    }
+}
+
+/// Why somebody is in none of their groups.
+pub(super) const LEFT_OUT: &[&str] = &["unknown", "ambiguous", "subject"];
+
+label! {
     /// Why a person went to the provider.
     SignIn {
         /// To have a session.
@@ -72,6 +93,40 @@ label! {
         StepUp = "step_up",
         /// The provider ended its session while it was on its way.
         SignedOut = "signed_out",
+    }
+}
+
+label! {
+    /// What was done to a device by our own pages.
+    DeviceChange {
+        /// It has another name.
+        Renamed = "renamed",
+        /// It is signed out.
+        Expired = "expired",
+        /// It is removed.
+        Removed = "removed",
+    }
+}
+
+label! {
+    /// By whom.
+    DeviceHand {
+        /// The person whose device it is.
+        Owner = "owner",
+        /// An administrator.
+        Admin = "admin",
+    }
+}
+
+label! {
+    /// What became of it.
+    ChangeOutcome {
+        /// It was done.
+        Done = "done",
+        /// Headscale does not want it so.
+        Refused = "refused",
+        /// Headscale did not answer, or not as it should.
+        Failed = "failed",
     }
 }
 

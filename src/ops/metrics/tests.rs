@@ -29,7 +29,9 @@ fn every_series_is_there_at_zero_before_anything_happens() {
             // TLS, orders of certificates, the process.
             + 8 + 1 + 2 + 7
             // The configuration read again; requests without a door.
-            + 3 + 6,
+            + 3 + 6
+            // Groups in the policy.
+            + 1 + 6 + 1 + 1 + 3,
         "{text}"
     );
     let (build, rest): (Vec<&str>, Vec<&str>) = series
@@ -84,7 +86,28 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.ordered(Order::Issued);
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
+    metrics.policy_synced(Timestamp::from_unix(1_900_000_000));
+    metrics.policy_failed(SyncFailure::FileMode);
+    metrics.policy_holds(2, 3);
+    metrics.policy_leaves_out("ambiguous", 1);
+    metrics.policy_leaves_out("somebody@company", 1);
     for (series, expected) in [
+        (
+            "headwarden_policy_sync_last_success_timestamp_seconds",
+            1_900_000_000,
+        ),
+        (
+            "headwarden_policy_sync_failures_total{reason=\"file_mode\"}",
+            1,
+        ),
+        (
+            "headwarden_policy_sync_failures_total{reason=\"rejected\"}",
+            0,
+        ),
+        ("headwarden_policy_sync_groups", 2),
+        ("headwarden_policy_sync_members", 3),
+        ("headwarden_policy_sync_left_out{reason=\"ambiguous\"}", 1),
+        ("headwarden_policy_sync_left_out{reason=\"unknown\"}", 0),
         (
             "headwarden_requests_total{door=\"guarded\",status=\"3xx\"}",
             2,

@@ -87,6 +87,10 @@ impl Rechecks {
                     request_id = cause.request, session = %cause.session, reason = %why,
                     "signed out: the provider's word about this person cannot be believed"
                 );
+                if let Some(roll) = &self.roll {
+                    let who = &live.session.identity.subject;
+                    roll.gone(who, Some(live.session.checked_at)).await;
+                }
                 let reason = audit::EndReason::RecheckMisbehaved;
                 self.end(&live, audit::Actor::Headwarden, reason, cause)
                     .await;
@@ -114,6 +118,9 @@ impl Rechecks {
                 subject = %news.identity.subject, rule = denial.kind(), reason = %denial,
                 "signed out: checked again and denied by a rule"
             );
+            if let Some(roll) = &self.roll {
+                roll.gone(&news.identity.subject, None).await;
+            }
             let reason = audit::EndReason::LostRight;
             self.end(live, audit::Actor::Headwarden, reason, cause)
                 .await;
@@ -121,6 +128,9 @@ impl Rechecks {
         }
         self.metrics.refreshed(Refresh::Confirmed);
         tracing::debug!(request_id = cause.request, session = %cause.session, "checked again");
+        if let Some(roll) = &self.roll {
+            roll.vouched(&news.identity).await;
+        }
         let session = continued(&live.session, news, self.clock.now());
         Ok(match self.store(live, session).await? {
             Some(live) => Landed::Confirmed(live),
@@ -155,6 +165,10 @@ impl Rechecks {
             subject = %live.session.identity.subject, reason = %why,
             "signed out: the provider does not vouch for this person any more"
         );
+        if let Some(roll) = &self.roll {
+            let who = &live.session.identity.subject;
+            roll.gone(who, Some(live.session.checked_at)).await;
+        }
         let reason = audit::EndReason::RecheckRefused;
         self.end(live, audit::Actor::Provider, reason, cause).await;
         Ok(Landed::Over)

@@ -7,6 +7,7 @@
 mod ending;
 mod finding;
 mod holding;
+mod people;
 mod starting;
 
 use std::sync::Arc;

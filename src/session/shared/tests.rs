@@ -2,6 +2,7 @@
 
 mod bounds;
 mod faults;
+mod people;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -42,6 +42,16 @@ impl std::fmt::Debug for Held {
     }
 }
 
+impl Held {
+    pub(super) fn new(store: &Arc<dyn SharedStore>, place: String, token: String) -> Self {
+        Self {
+            store: Arc::clone(store),
+            place,
+            token,
+        }
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         // Without a runtime the process is about to end.
