@@ -68,8 +68,6 @@ words! {
         OffboardingConfirmed = "offboarding_confirmed",
         /// A person was off-boarded: none of their devices is left.
         OffboardingDone = "offboarding_done",
-        /// A device's key was ended.
-        DeviceExpired = "device_expired",
         /// The provider's groups were written into the policy of the tailnet.
         PolicyWritten = "policy_written",
     }
@@ -99,7 +97,6 @@ impl Act {
             Self::OffboardingDropped => "off-boarding dropped",
             Self::OffboardingConfirmed => "off-boarding confirmed",
             Self::OffboardingDone => "off-boarding done",
-            Self::DeviceExpired => "device expired",
             Self::PolicyWritten => "policy written",
         }
     }
