@@ -8,8 +8,9 @@ use url::Url;
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::house::House;
 use super::rates::Rated;
+use super::ruling;
 use super::visit::Visit;
-use crate::domain::access;
+use crate::domain::access::Found;
 use crate::domain::door::ApiKind;
 use crate::domain::identity::Identity;
 use crate::domain::path::Target;
@@ -116,14 +117,15 @@ impl House {
             return Err(Elsewhere::Unlisted);
         }
         let page = Target::parse(page.path().as_bytes()).map_err(|_| Elsewhere::Unlisted)?;
-        let rules = &self.settings.access;
-        let patterns = rules.iter().map(|access| access.path.as_str());
-        let found = access::walk(&patterns, page.path(), |place| match rules.get(place) {
-            Some(access) if !self.access_admits(access, who) => Err(Elsewhere::Unlisted),
-            Some(_) | None => Ok(()),
+        let rules = &self.settings.rules;
+        let found = ruling::walk(&self.settings, "GET", page.path(), |_, rule| {
+            let met = rules.meet(who, &rule.demands);
+            met.map_err(|_| Elsewhere::Unlisted)
         })?;
-        let rule = found.and_then(|place| rules.get(place));
-        match rule {
+        let Found::Rule(place) = found else {
+            return Err(Elsewhere::Unlisted);
+        };
+        match self.settings.access.get(place) {
             Some(rule) if from.contains(&rule.path) => Ok(()),
             Some(_) | None => Err(Elsewhere::Unlisted),
         }

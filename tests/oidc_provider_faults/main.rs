@@ -91,6 +91,7 @@ impl Random for SystemEntropy {
 
 fn settings(issuer: String) -> Oidc {
     Oidc {
+        kept_claims: Vec::new(),
         only_start_if_available: true,
         start_timeout: Duration::from_secs(5),
         issuer: Issuer::new(issuer),

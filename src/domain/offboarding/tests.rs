@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Email, Issuer, Subject};
 use crate::domain::time::Timestamp;
 
@@ -116,6 +117,7 @@ fn person(groups: &[&str], email: Option<&str>, verified: bool) -> Identity {
         name: None,
         picture: None,
         groups: groups.into(),
+        claims: NamedClaims::default(),
     }
 }
 
