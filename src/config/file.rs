@@ -212,7 +212,9 @@ sections! {
         max_auth_age: Option<String>,
         acr: List<String>,
         amr: List<String>,
-        identity_headers: Option<String>,
+        identity_headers: Option<IdentityHeaders>,
+        assertion: Option<bool>,
+        assertion_audience: Option<String>,
     }
     /// `api`.
     Api {
@@ -310,6 +312,18 @@ impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scalar")
     }
+}
+
+/// `access[].identity_headers`, in one of its three forms.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum IdentityHeaders {
+    /// A preset.
+    Word(String),
+    /// Several.
+    Words(Vec<Option<String>>),
+    /// Names and templates.
+    Templates(BTreeMap<String, Option<String>>),
 }
 
 /// Decodes `tree`, and names every key path in the way: unknown keys and values of the wrong type.
@@ -461,6 +475,7 @@ mod tests {
             Kind::Map => json!({"x": "y"}),
             Kind::Lists => json!({"x": ["y", 1, true]}),
             Kind::Items => json!([{}]),
+            Kind::Fields => json!({"x": "y"}),
             Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
         }
     }

@@ -27,9 +27,13 @@ pub(super) enum Kind {
     Lists,
     /// A list of maps.
     Items,
+    /// A word, a list of words, or a map of texts.
+    Fields,
 }
 
-use Kind::{Duration, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts};
+use Kind::{
+    Duration, Fields, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts,
+};
 
 /// Every key: path (`[]` stands for an entry of a list) and kind.
 pub(super) const KEYS: &[(&str, Kind)] = &[
@@ -150,7 +154,9 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("access[].max_auth_age", Duration),
     ("access[].acr", Texts),
     ("access[].amr", Texts),
-    ("access[].identity_headers", Text),
+    ("access[].identity_headers", Fields),
+    ("access[].assertion", Flag),
+    ("access[].assertion_audience", Text),
     ("api.admins", Texts),
     ("api.viewers", Texts),
     ("api.from", Texts),
@@ -260,12 +266,12 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
         .or_else(|| {
             path.strip_suffix("[]")
                 .and_then(find)
-                .filter(|kind| *kind == Texts)
+                .filter(|kind| matches!(kind, Texts | Fields))
         })
         .or_else(|| {
             path.rsplit_once('.')
                 .and_then(|(parent, _)| find(parent))
-                .filter(|kind| *kind == Map)
+                .filter(|kind| matches!(kind, Map | Fields))
         })
         .or_else(|| in_lists(&path))
 }

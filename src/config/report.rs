@@ -223,6 +223,10 @@ fn expected(kind: Option<Kind>, entry: bool) -> (&'static str, &'static str) {
             "must be a list of texts, numbers and booleans",
             "write [value] or one `- value` a line",
         ),
+        Some(Kind::Fields) => (
+            "must be a word, a list of words, or a map of names and templates",
+            "put a template in quotes: { X-User: \"{username}\" }",
+        ),
         Some(Kind::Text | Kind::Secret | Kind::Path | Kind::Texts | Kind::Map) => {
             ("must be a text", "put it in quotes")
         }

@@ -110,6 +110,8 @@ pub enum Own {
     DevicesSignOut,
     /// `/.headwarden/devices/remove`
     DevicesRemove,
+    /// `/.headwarden/jwks.json`
+    Jwks,
     /// `/.headwarden/backchannel-logout`
     BackchannelLogout,
     /// `/.headwarden/frontchannel-logout`
@@ -280,6 +282,7 @@ fn own(path: &str) -> Own {
         "/.headwarden/devices/people" => Own::DevicesPeople,
         "/.headwarden/devices/sign-out" => Own::DevicesSignOut,
         "/.headwarden/devices/remove" => Own::DevicesRemove,
+        "/.headwarden/jwks.json" => Own::Jwks,
         "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
         "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,

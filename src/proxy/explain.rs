@@ -62,6 +62,7 @@ pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
         upstream: None,
         step_up: told::step_up(&crate::domain::assurance::Assurance::default(), None),
         identity_headers: Vec::new(),
+        assertion: None,
         headscale: headscale(settings, &session),
         api: api_told(settings, who),
         notes: Vec::new(),
@@ -333,11 +334,13 @@ impl Judge<'_> {
         }
         let rule = routes.and_then(|place| rules.get(place));
         if let Some(rule) = rule.filter(|rule| rule.upstream.is_some()) {
-            let fields = identity_fields(&self.settings.rules, rule.identity_headers, who);
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| Field { name, value });
+            let fields = identity_fields(&self.settings.rules, &rule.identity_headers, who);
+            let fields = fields.into_iter().map(|(name, value)| Field {
+                name: name.into_cow(),
+                value,
+            });
             self.told.identity_headers = fields.collect();
+            self.told.assertion = rule.assertion.as_deref().map(str::to_owned);
         }
         self.told.upstream = Some(self.upstream_of(rule));
         None

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
+use super::assertion::Assertion;
 use super::house::House;
 use super::identity_fields::identity_fields;
 use super::rates::Rated;
@@ -18,6 +19,7 @@ use super::visit::Visit;
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
+use crate::domain::identity_field::FieldName;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
 use crate::ops::audit::{Pending, Step};
@@ -59,7 +61,9 @@ pub struct Route {
     /// Whether that is Headscale, whose cookies for its own sign-in may pass.
     pub to_headscale: bool,
     /// Identity fields for the upstream.
-    pub identity: Vec<(&'static str, String)>,
+    pub identity: Vec<(FieldName, String)>,
+    /// The same under our signature, where the rule wants that.
+    pub assertion: Option<Arc<Assertion>>,
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// Which cookies go on.
@@ -182,6 +186,7 @@ impl House {
             Own::StepUp => Verdict::Answer(self.step_up(visit).await),
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::Jwks => Verdict::Answer(self.jwks(visit)),
             Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
             Own::Devices
             | Own::DevicesAdd
@@ -266,7 +271,11 @@ impl House {
             Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
                 origin: Arc::clone(origin),
                 to_headscale: false,
-                identity: identity_fields(&self.settings.rules, access.identity_headers, who),
+                identity: identity_fields(&self.settings.rules, &access.identity_headers, who),
+                assertion: match self.assertion(visit, access, who) {
+                    Ok(assertion) => assertion,
+                    Err(answer) => return Verdict::Answer(answer),
+                },
                 authorization: Authorization::Keep,
                 read_timeout: WEB_UI_SILENCE,
                 ..self.route_to_headscale(permit)
@@ -287,6 +296,7 @@ impl House {
             origin: Arc::clone(&self.headscale),
             to_headscale: true,
             identity: Vec::new(),
+            assertion: None,
             authorization: Authorization::Drop,
             cookies: CookieRule::Others,
             leg: None,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headwarden::config::{Access, IdentityHeaders, Settings, Upstream};
+use headwarden::config::{Access, Settings, Upstream};
 use headwarden::domain::assurance::Assurance;
 use headwarden::domain::demands::Demands;
 use headwarden::domain::methods::Methods;
@@ -33,7 +33,8 @@ fn to(streams: &Streams) -> impl FnOnce(&mut Settings) {
             public: false,
             demands: Demands::default(),
             assurance: Assurance::default(),
-            identity_headers: IdentityHeaders::None,
+            identity_headers: Vec::new(),
+            assertion: None,
         });
     }
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod devices;
+mod assertions;
 mod doors;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]

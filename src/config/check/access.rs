@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{Access, IdentityHeaders, Upstream};
+use super::super::settings::{Access, Upstream};
 use super::assurance::{self, assurance};
 use super::headscale::path_if;
-use super::values::{self, choice};
+use super::identity_headers::{self, assertion, identity_headers};
+use super::values;
 use super::{Checks, Reported};
 use pattern::{head, mistake};
 
@@ -97,14 +98,16 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
     let upstream = upstream(key, entry.upstream.take(), ca_path, report);
     let methods = demands::methods(key, entry.methods.take(), report);
     let demands = demands::demands(key, &mut entry, report);
-    let identity_headers = choice(
+    let identity_headers = identity_headers(
         &format!("{key}.identity_headers"),
-        entry.identity_headers.as_deref(),
-        &[
-            ("none", IdentityHeaders::None),
-            ("remote", IdentityHeaders::Remote),
-        ],
-        IdentityHeaders::None,
+        entry.identity_headers.take(),
+        report,
+    );
+    let assertion = assertion(
+        key,
+        entry.assertion,
+        entry.assertion_audience.take(),
+        &upstream,
         report,
     );
     public(&format!("{key}.public"), means, report)?;
@@ -116,6 +119,7 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
         demands: demands?,
         assurance: assurance?,
         identity_headers: identity_headers?,
+        assertion: assertion?,
     })
 }
 
@@ -146,8 +150,8 @@ fn public(key: &str, means: Means, report: &mut Report) -> Option<()> {
         report.refuse_with(
             key,
             "nobody is asked who they are, so nothing can be asked of them or told about them",
-            "remove public, or groups, domains, users, claims, max_auth_age, acr, amr and \
-             identity_headers",
+            "remove public, or groups, domains, users, claims, max_auth_age, acr, amr, \
+             identity_headers and assertion",
         );
         return None;
     }
@@ -178,7 +182,7 @@ impl Means {
             || entry.domains.is_some()
             || entry.users.is_some()
             || entry.claims.is_some();
-        let tells = entry.identity_headers.is_some();
+        let tells = entry.identity_headers.is_some() || entry.assertion.is_some();
         let public = entry.public == Some(true);
         let elsewhere = entry.upstream.is_some();
         Self {
@@ -187,10 +191,8 @@ impl Means {
             public,
             asks_somebody: of_sign_in
                 || of_person
-                || entry
-                    .identity_headers
-                    .as_deref()
-                    .is_some_and(|it| it != "none"),
+                || entry.assertion == Some(true)
+                || identity_headers::tell_something(entry.identity_headers.as_ref()),
         }
     }
 }

@@ -66,6 +66,11 @@ fn of_kind(kind: Kind, key: &str) -> Value {
                 "items": {"type": ["string", "number", "boolean", "null"]},
             },
         }),
+        Kind::Fields => json!({
+            "type": ["string", "array", "object", "null"],
+            "items": {"type": ["string", "null"]},
+            "additionalProperties": {"type": ["string", "null"]},
+        }),
         Kind::Items => json!({"type": ["array", "null"], "items": object(&format!("{key}[]"))}),
     }
 }
@@ -90,7 +95,13 @@ pub(super) fn value(kind: Kind, written: &str) -> Value {
     let read = yaml::parse_document(written, "").map(|document| document.value);
     match (kind, read) {
         (
-            Kind::Flag | Kind::Number | Kind::Texts | Kind::Map | Kind::Lists | Kind::Items,
+            Kind::Flag
+            | Kind::Number
+            | Kind::Texts
+            | Kind::Map
+            | Kind::Lists
+            | Kind::Items
+            | Kind::Fields,
             Ok(value),
         ) => value,
         (_, Ok(Value::String(text))) => Value::String(text),
