@@ -49,7 +49,9 @@ use crate::ops::notify;
 use crate::ops::rate::RateLimiter;
 use crate::ops::trace::{Collector, ExportError, Tracer};
 use crate::proxy::accept::Front;
+use crate::proxy::assertion::Assertions;
 use crate::proxy::drain::Drain;
+use crate::proxy::headers::Reserved;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::phases::Phases;
 use crate::proxy::policy_sync::PolicySync;
@@ -66,8 +68,8 @@ use crate::proxy::upstream::{Origin, TrustError, check_system_roots};
 pub use reload::Configuration;
 
 use crate::session::{
-    Attempts, Cookies, KeyRing, KeyRingError, People, Rotation, Sessions, SignOuts, Snapshot,
-    keyring, shared::SharedSessions,
+    Attempts, Cookies, KeyRing, KeyRingError, People, Rotation, Sessions, SignOuts, SigningError,
+    SigningKeys, Snapshot, keyring, shared::SharedSessions,
 };
 use refurbish::Rooms;
 use reload::Reloader;
@@ -121,6 +123,9 @@ pub enum StartError {
     /// The key ring cannot be used.
     #[error("the key ring cannot be used: {0}")]
     KeyRing(#[from] KeyRingError),
+    /// No signing key can be made of it.
+    #[error("the key ring cannot be used: {0}")]
+    Signing(#[from] SigningError),
     /// There can be no client for the session store.
     #[error("the client for the session store cannot be built: {0}")]
     Store(#[from] crate::session::redis::BuildError),
@@ -165,7 +170,7 @@ impl StartError {
             Self::Bind { .. } | Self::Inherited(_) | Self::AdminSocket(_) | Self::Audit { .. } => 3,
             Self::Tls(_) | Self::Acme(_) | Self::Trust(_) | Self::Store(_) | Self::Traces(_) => 4,
             Self::Provider { .. } => 5,
-            Self::KeyRing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
+            Self::KeyRing(_) | Self::Signing(_) | Self::IssuerKey(_) | Self::Replicas(_) => 6,
             Self::IssuerUrl(_)
             | Self::Client(_)
             | Self::HeadscaleClient(_)
@@ -320,6 +325,10 @@ impl App {
         let web_uis = web_uis(&settings, new_origin)?;
         let grpc = grpc(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
+        let reserved = Arc::new(Reserved::of(&settings));
+        let signing = SigningKeys::of(&keyring)?;
+        let us = settings.server_url.origin.clone();
+        let assertions = Assertions::new(signing, us, Arc::<dyn Clock>::clone(&clock));
         let policy_sync = PolicySync::new(Arc::clone(&roll), shared.clone());
         let houses = Houses::new(|succession| House {
             succession,
@@ -327,7 +336,9 @@ impl App {
             policy_sync: Arc::new(policy_sync),
             web_uis,
             grpc,
-            tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain)),
+            tunnels: Arc::new(tunnels(&settings, &origin, &metrics, &drain, &reserved)),
+            assertions: Arc::new(assertions),
+            reserved,
             provider,
             sessions,
             rechecks,
@@ -701,9 +712,11 @@ fn tunnels(
     origin: &Arc<Origin>,
     metrics: &Arc<Metrics>,
     drain: &Drain,
+    reserved: &Arc<Reserved>,
 ) -> Tunnels {
     Tunnels {
         origin: Arc::clone(origin),
+        reserved: Arc::clone(reserved),
         response_timeout: settings.headscale.response_timeout,
         authority: settings.server_url.authority.to_string(),
         secure: settings.server_url.secure,

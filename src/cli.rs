@@ -351,7 +351,7 @@ fn rotate_keys(settings: &Settings, forget_old: bool) -> io::Result<ExitCode> {
         }
     };
     say(&format!("{} is the newest key", rotation.newest))?;
-    if let Some(kept) = rotation.kept {
+    for kept in rotation.kept {
         say(&format!("{kept} still opens what it sealed"))?;
     }
     for dropped in rotation.dropped {

@@ -41,8 +41,9 @@ psql postgresql
 groff groff
 END
 
-# A part of nginx without a command of its own.
+# Parts without a command of their own.
 [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
+/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null || missing+=(python3-jwt python3-cryptography)
 
 if ((${#missing[@]})); then
     say "installing Debian packages: ${missing[*]}"

@@ -89,7 +89,12 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     // ring signs and makes keys with its own source of randomness only.
     (
         "ring::rand",
-        &["ops/entropy.rs", "issuer/jwt.rs", "issuer/keys.rs"],
+        &[
+            "ops/entropy.rs",
+            "issuer/jwt.rs",
+            "issuer/keys.rs",
+            "session/signing.rs",
+        ],
     ),
     ("prost::", &["ops/trace/message.rs", "ops/trace/export.rs"]),
     ("tikv_jemallocator", &["main.rs"]),

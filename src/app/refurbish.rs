@@ -10,6 +10,7 @@ use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
+use crate::proxy::headers::Reserved;
 use crate::proxy::house::{House, Houses};
 use crate::proxy::recheck::Terms;
 use crate::proxy::upstream::Origin;
@@ -70,6 +71,7 @@ impl Rooms {
         if changed.iter().any(|key| key == "oidc.ca_path") {
             ask_again(Arc::clone(&prepared.provider));
         }
+        let reserved = Arc::new(Reserved::of(settings));
         self.houses.replace(House {
             settings: Arc::clone(settings),
             tunnels: Arc::new(tunnels(
@@ -77,7 +79,9 @@ impl Rooms {
                 &prepared.headscale,
                 &before.metrics,
                 &self.drain,
+                &reserved,
             )),
+            reserved,
             provider: prepared.provider,
             headscale: prepared.headscale,
             web_uis: prepared.web_uis,

@@ -170,6 +170,9 @@ fn in_words(told: &Explanation, unverified_token: bool, doubts: &[String]) -> St
     for field in &told.identity_headers {
         line("header", format!("{}: {}", field.name, field.value));
     }
+    if let Some(audience) = &told.assertion {
+        line("assertion", format!("signed, for {audience}"));
+    }
     line("headscale", headscale(told));
     let key = if told.api.key {
         ""

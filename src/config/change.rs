@@ -132,6 +132,8 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("access[].acr", Live),
     ("access[].amr", Live),
     ("access[].identity_headers", Live),
+    ("access[].assertion", Live),
+    ("access[].assertion_audience", Live),
     ("api.admins", Live),
     ("api.viewers", Live),
     ("api.bearer", Live),

@@ -8,6 +8,7 @@ mod admin;
 mod assurance;
 mod audit;
 mod headscale;
+mod identity_headers;
 mod limits;
 mod listeners;
 mod oidc;

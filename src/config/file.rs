@@ -200,7 +200,9 @@ sections! {
         max_auth_age: Option<String>,
         acr: List<String>,
         amr: List<String>,
-        identity_headers: Option<String>,
+        identity_headers: Option<IdentityHeaders>,
+        assertion: Option<bool>,
+        assertion_audience: Option<String>,
     }
     /// `api`.
     Api {
@@ -262,6 +264,18 @@ sections! {
         path: Option<String>,
         user_names: Option<bool>,
     }
+}
+
+/// `access[].identity_headers`, in one of its three forms.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum IdentityHeaders {
+    /// A preset.
+    Word(String),
+    /// Several.
+    Words(Vec<Option<String>>),
+    /// Names and templates.
+    Templates(BTreeMap<String, Option<String>>),
 }
 
 /// Decodes `tree`, and names every key path in the way: unknown keys and values of the wrong type.
@@ -412,6 +426,7 @@ mod tests {
             Kind::Texts => json!(["x"]),
             Kind::Map => json!({"x": "y"}),
             Kind::Items => json!([{}]),
+            Kind::Fields => json!({"x": "y"}),
             Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
         }
     }

@@ -25,9 +25,11 @@ pub(super) enum Kind {
     Map,
     /// A list of maps.
     Items,
+    /// A word, a list of words, or a map of texts.
+    Fields,
 }
 
-use Kind::{Duration, Flag, Items, Map, Number, Path, Secret, Text, Texts};
+use Kind::{Duration, Fields, Flag, Items, Map, Number, Path, Secret, Text, Texts};
 
 /// Every key: path (`[]` stands for an entry of a list) and kind.
 pub(super) const KEYS: &[(&str, Kind)] = &[
@@ -141,7 +143,9 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("access[].max_auth_age", Duration),
     ("access[].acr", Texts),
     ("access[].amr", Texts),
-    ("access[].identity_headers", Text),
+    ("access[].identity_headers", Fields),
+    ("access[].assertion", Flag),
+    ("access[].assertion_audience", Text),
     ("api.admins", Texts),
     ("api.viewers", Texts),
     ("api.bearer", Text),
@@ -244,12 +248,12 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
         .or_else(|| {
             path.strip_suffix("[]")
                 .and_then(find)
-                .filter(|kind| *kind == Texts)
+                .filter(|kind| matches!(kind, Texts | Fields))
         })
         .or_else(|| {
             path.rsplit_once('.')
                 .and_then(|(parent, _)| find(parent))
-                .filter(|kind| *kind == Map)
+                .filter(|kind| matches!(kind, Map | Fields))
         })
 }
 

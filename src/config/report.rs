@@ -208,6 +208,10 @@ fn expected(kind: Option<Kind>, entry: bool) -> (&'static str, &'static str) {
         Some(Kind::Texts) if !entry => ("must be a list", "write [value] or one `- value` a line"),
         Some(Kind::Items) if !entry => ("must be a list", "begin each entry with `-`"),
         Some(Kind::Map) if !entry => ("must be a map of texts", "write { name: value }"),
+        Some(Kind::Fields) => (
+            "must be a word, a list of words, or a map of names and templates",
+            "put a template in quotes: { X-User: \"{username}\" }",
+        ),
         Some(Kind::Text | Kind::Secret | Kind::Path | Kind::Texts | Kind::Map) => {
             ("must be a text", "put it in quotes")
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -15,6 +16,7 @@ use crate::domain::door::OpenPath;
 use crate::domain::group_name::GroupSources;
 use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
+use crate::domain::identity_field::IdentityField;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Limits, Recheck};
@@ -254,6 +256,21 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Scheme, host and port, without a port that goes without saying (RFC 6454 section 6.2).
+    pub fn origin(&self) -> String {
+        let (scheme, port) = if self.tls {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let authority = self.authority();
+        let authority = match authority.rsplit_once(':') {
+            Some((host, _)) if self.port == port => host,
+            _ => &authority,
+        };
+        format!("{scheme}://{authority}")
+    }
+
     /// `host:port`, with brackets around an IPv6 address.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -436,17 +453,10 @@ pub struct Access {
     pub users: Vec<String>,
     /// What the sign-in must have; what is missing is asked for at the provider.
     pub assurance: Assurance,
-    /// Which identity headers the upstream gets.
-    pub identity_headers: IdentityHeaders,
-}
-
-/// Presets of identity headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentityHeaders {
-    /// None.
-    None,
-    /// `Remote-User`, `Remote-Email`, `Remote-Name`, `Remote-Groups`.
-    Remote,
+    /// What the upstream is told about the person, field by field.
+    pub identity_headers: Vec<IdentityField>,
+    /// Whom the signed assertion is for; without one, none is sent.
+    pub assertion: Option<Arc<str>>,
 }
 
 /// Who may use Headscale's API through a session.

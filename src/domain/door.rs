@@ -99,6 +99,8 @@ pub enum Own {
     SignedOut,
     /// `/.headwarden/sessions`
     Sessions,
+    /// `/.headwarden/jwks.json`
+    Jwks,
     /// `/.headwarden/backchannel-logout`
     BackchannelLogout,
     /// `/.headwarden/frontchannel-logout`
@@ -266,6 +268,7 @@ fn own(path: &str) -> Own {
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
         "/.headwarden/sessions" => Own::Sessions,
+        "/.headwarden/jwks.json" => Own::Jwks,
         "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
         "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,

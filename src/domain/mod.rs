@@ -18,6 +18,7 @@ pub mod group_name;
 pub mod hash;
 pub mod hujson;
 pub mod identity;
+pub mod identity_field;
 pub mod leg;
 pub mod login;
 pub mod path;

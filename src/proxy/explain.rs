@@ -61,6 +61,7 @@ pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
         upstream: None,
         step_up: told::step_up(&crate::domain::assurance::Assurance::default(), None),
         identity_headers: Vec::new(),
+        assertion: None,
         headscale: headscale(settings, &session),
         api: api_told(settings, who),
         notes: Vec::new(),
@@ -289,11 +290,13 @@ impl Judge<'_> {
         let rule = routes.and_then(|place| rules.get(place));
         let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
         if let (Some(rule), Some(_)) = (rule, web_ui) {
-            let fields = identity_fields(&self.settings.rules, rule.identity_headers, who);
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| Field { name, value });
+            let fields = identity_fields(&self.settings.rules, &rule.identity_headers, who);
+            let fields = fields.into_iter().map(|(name, value)| Field {
+                name: name.into_cow(),
+                value,
+            });
             self.told.identity_headers = fields.collect();
+            self.told.assertion = rule.assertion.as_deref().map(str::to_owned);
         }
         let upstream = web_ui.unwrap_or(&self.settings.headscale.upstream);
         self.told.upstream = Some(upstream.authority());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
+use super::assertion::Assertion;
 use super::house::House;
 use super::identity_fields::identity_fields;
 use super::rates::Rated;
@@ -19,6 +20,7 @@ use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
+use crate::domain::identity_field::FieldName;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
 use crate::ops::audit::{Pending, Step};
@@ -61,7 +63,9 @@ pub struct Route {
     /// Whether that is Headscale, whose cookies for its own sign-in may pass.
     pub to_headscale: bool,
     /// Identity fields for the upstream.
-    pub identity: Vec<(&'static str, String)>,
+    pub identity: Vec<(FieldName, String)>,
+    /// The same under our signature, where the rule wants that.
+    pub assertion: Option<Arc<Assertion>>,
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// Which cookies go on.
@@ -181,6 +185,7 @@ impl House {
             Own::StepUp => Verdict::Answer(self.step_up(visit).await),
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
+            Own::Jwks => Verdict::Answer(self.jwks(visit)),
             Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
             Own::BackchannelLogout => Verdict::Answer(self.backchannel_logout(visit, body).await),
             Own::FrontchannelLogout => Verdict::Answer(self.frontchannel_logout(visit).await),
@@ -297,7 +302,11 @@ impl House {
             Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
                 origin: Arc::clone(origin),
                 to_headscale: false,
-                identity: identity_fields(&self.settings.rules, access.identity_headers, who),
+                identity: identity_fields(&self.settings.rules, &access.identity_headers, who),
+                assertion: match self.assertion(visit, access, who) {
+                    Ok(assertion) => assertion,
+                    Err(answer) => return Verdict::Answer(answer),
+                },
                 authorization: Authorization::Keep,
                 read_timeout: WEB_UI_SILENCE,
                 ..self.route_to_headscale(permit)
@@ -323,6 +332,7 @@ impl House {
             origin: Arc::clone(&self.headscale),
             to_headscale: true,
             identity: Vec::new(),
+            assertion: None,
             authorization: Authorization::Drop,
             cookies: CookieRule::Others,
             leg: None,

@@ -13,6 +13,10 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::config::Settings;
+
+pub use crate::domain::identity_field::encode_claim;
+
 /// Names that are dropped, in lower case.
 const DROPPED: &[&str] = &[
     "base-url",
@@ -162,6 +166,36 @@ pub fn is_dropped(name: &str) -> bool {
             .any(|word| DROPPED_WORDS.binary_search(&word).is_ok())
 }
 
+/// The operator's own names for fields about a person, of all rules. Whoever believes one of them may be
+/// behind any door, so no client's field of such a name passes one.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved(Vec<String>);
+
+impl Reserved {
+    /// Those that the settings name and that would pass otherwise.
+    pub fn of(settings: &Settings) -> Self {
+        let fields = settings
+            .access
+            .iter()
+            .flat_map(|rule| &rule.identity_headers);
+        let names = fields.map(|field| field.name.as_str().to_ascii_lowercase());
+        let mut names: Vec<String> = names.filter(|name| !is_dropped(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names)
+    }
+
+    /// Whether a client's field of this name never reaches an upstream. An alias of it, with an underscore
+    /// for example, does not either: see [`is_dropped`].
+    pub fn drops(&self, name: &str) -> bool {
+        is_dropped(name)
+            || self
+                .0
+                .iter()
+                .any(|reserved| name.eq_ignore_ascii_case(reserved))
+    }
+}
+
 /// The names that `Connection` nominates (RFC 9110 section 7.6.1), in lower case; they end here too.
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     headers
@@ -197,7 +231,10 @@ pub fn truth(
 
 /// The fields of a client's request that may go on, as sent. `Host`, framing, `Cookie` and
 /// `Authorization` are the caller's business and left out.
-pub fn passed(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+pub fn passed<'a>(
+    headers: &'a HeaderMap,
+    reserved: &'a Reserved,
+) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
     const OURS: [&str; 5] = [
         "host",
         "cookie",
@@ -207,28 +244,10 @@ pub fn passed(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &Header
     ];
     let nominated = nominated(headers);
     headers.iter().filter(move |(name, _)| {
-        !is_dropped(name.as_str())
+        !reserved.drops(name.as_str())
             && !OURS.contains(&name.as_str())
             && !nominated.iter().any(|gone| gone == name.as_str())
     })
-}
-
-/// A claim as one header value: visible ASCII as it is; everything else, whatever could be taken for
-/// a separator, and blanks at the edges (which readers trim), percent-encoded (RFC 3986 section 2.1),
-/// so that no value can forge another.
-pub fn encode_claim(claim: &str) -> String {
-    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-    const INNER: &AsciiSet = &CONTROLS.add(b'%').add(b',').add(b'|').add(b';').add(b'"');
-    let rest = claim.trim_start_matches(' ');
-    let inner = rest.trim_end_matches(' ');
-    let (before, after) = (claim.len() - rest.len(), rest.len() - inner.len());
-    let blanks = |count: usize| "%20".repeat(count);
-    format!(
-        "{}{}{}",
-        blanks(before),
-        utf8_percent_encode(inner, INNER),
-        blanks(after)
-    )
 }
 
 #[cfg(test)]
@@ -331,28 +350,44 @@ mod tests {
             )
         })
         .collect();
-        let names: Vec<&str> = passed(&headers).map(|(name, _)| name.as_str()).collect();
+        let none = Reserved::default();
+        let names: Vec<&str> = passed(&headers, &none)
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(
             names,
             ["accept", "x-tailscale-handshake", "sec-websocket-key"]
         );
+        let reserved = Reserved(vec!["x-tailscale-handshake".to_owned()]);
+        let names = passed(&headers, &reserved).map(|(name, _)| name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["accept", "sec-websocket-key"]);
     }
 
     #[test]
-    fn no_claim_can_forge_another_or_end_the_line() {
-        for (claim, encoded) in [
-            ("admins", "admins"),
-            ("a,b", "a%2Cb"),
-            ("a|b", "a%7Cb"),
-            ("a\r\nX: y", "a%0D%0AX: y"),
-            ("100%", "100%25"),
-            ("Zoë", "Zo%C3%AB"),
-            ("  padded ", "%20%20padded%20"),
-            ("two words", "two words"),
-            (" ", "%20"),
-            ("", ""),
-        ] {
-            assert_eq!(encode_claim(claim), encoded);
+    fn every_name_of_a_preset_and_of_the_truth_is_dropped_and_no_operator_can_claim_the_truth() {
+        use crate::domain::identity_field::{FieldName, preset, presets};
+        let fields: Vec<_> = presets().filter_map(preset).flatten().collect();
+        assert!(fields.len() > 12);
+        for field in fields {
+            assert!(
+                is_dropped(field.name.as_str()),
+                "{:?} would pass",
+                field.name
+            );
+        }
+        for (name, _) in truth(IpAddr::from([127, 0, 0, 1]), "a", true, "id") {
+            assert!(
+                is_dropped(name) && FieldName::parse(name).is_err(),
+                "{name}"
+            );
+        }
+        // What a client cannot do without is no name for a person either.
+        for name in NEEDED.split_ascii_whitespace() {
+            let may_be = [
+                "HX-", "Next-", "RSC", "Turbo-", "Sentry-", "Service-", "Save-", "X-",
+            ];
+            let free = may_be.iter().any(|prefix| name.starts_with(prefix));
+            assert!(free || FieldName::parse(name).is_err(), "{name}");
         }
     }
 }

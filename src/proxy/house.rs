@@ -13,6 +13,8 @@ use http::{HeaderValue, Response, StatusCode};
 
 use tokio::sync::watch;
 
+use super::assertion::Assertions;
+use super::headers::Reserved;
 use super::policy_sync::PolicySync;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
@@ -76,6 +78,10 @@ pub struct House {
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.
     pub web_uis: Vec<Option<Arc<Origin>>>,
+    /// Who signs what upstreams are told.
+    pub assertions: Arc<Assertions>,
+    /// The operator's own names for fields about a person.
+    pub reserved: Arc<Reserved>,
     /// Where tunnels go.
     pub tunnels: Arc<Tunnels>,
     /// How often one address may do what costs something.

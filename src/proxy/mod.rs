@@ -9,6 +9,7 @@
 pub mod accept;
 pub mod announcement;
 mod api;
+pub mod assertion;
 mod authorize;
 mod chunks;
 mod confirm;

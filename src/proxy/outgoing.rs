@@ -10,7 +10,7 @@ use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
 use super::head::Head;
-use super::headers;
+use super::headers::Reserved;
 use super::visit::Visit;
 use crate::domain::door::{Door, Guarded};
 
@@ -19,7 +19,7 @@ use crate::domain::door::{Door, Guarded};
 ///
 /// # Errors
 /// When the porch let something pass that cannot be written; nothing was sent then.
-pub fn restate(request: &mut RequestHeader, visit: &Visit) -> Result<()> {
+pub fn restate(request: &mut RequestHeader, visit: &Visit, reserved: &Reserved) -> Result<()> {
     let unsendable = |what| Error::explain(ErrorType::HTTPStatus(500), what);
     let method = Method::from_bytes(visit.head.method.as_bytes())
         .map_err(|_| unsendable("the method cannot be sent"))?;
@@ -31,7 +31,7 @@ pub fn restate(request: &mut RequestHeader, visit: &Visit) -> Result<()> {
         .headers
         .keys()
         .map(|name| name.as_str().to_owned())
-        .filter(|name| headers::is_dropped(name))
+        .filter(|name| reserved.drops(name))
         .collect();
     for name in dropped {
         request.remove_header(name.as_str());
@@ -106,7 +106,7 @@ mod tests {
         for (name, value) in others {
             request.append_header(*name, *value).unwrap();
         }
-        restate(&mut request, &visit).unwrap();
+        restate(&mut request, &visit, &Reserved::default()).unwrap();
         assert!(is_the_same(&visit.head, &request));
         request
     }

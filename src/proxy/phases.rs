@@ -1,6 +1,7 @@
 //! pingora's phases, a few lines each: the gate's verdict is carried out here, nothing is decided.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ use super::outgoing::{is_the_same, is_websocket, restate};
 use super::reply::{self, BodyError};
 use super::upload::{Progress, Upload};
 use super::visit::{Follow, HandedOver, Porch, Visit};
-use super::{grpc, headers, reason, shared_caches, traced, websocket};
+use super::{assertion, grpc, headers, reason, shared_caches, traced, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::ops::trace::Trace;
 use crate::pages::{self, UpstreamFailure};
@@ -242,7 +243,7 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
-        restate(request, visit)?;
+        restate(request, visit, &house.reserved)?;
         if grpc::is_grpc(visit) {
             grpc::restate(request)?;
         }
@@ -444,7 +445,13 @@ impl Phases {
             request.insert_header(name, value)?;
         }
         for (name, value) in &route.identity {
-            request.insert_header(*name, value)?;
+            match name.clone().into_cow() {
+                Cow::Borrowed(name) => request.insert_header(name, value)?,
+                Cow::Owned(name) => request.insert_header(name, value)?,
+            }
+        }
+        if let Some(assertion) = &route.assertion {
+            request.insert_header(assertion::FIELD, assertion.text())?;
         }
         match route.authorization {
             Authorization::Keep => {}

@@ -19,7 +19,7 @@ use tracing::field::display;
 use super::chunks::Chunks;
 use super::connection::Connection;
 use super::head::{Framing, read_some};
-use super::headers;
+use super::headers::{self, Reserved};
 use super::plain::{self, Status};
 use super::relay::{Carried, relay};
 use super::response::{Body, ResponseHead};
@@ -50,6 +50,8 @@ pub struct Tunnels {
     pub authority: String,
     /// Whether our public origin is https.
     pub secure: bool,
+    /// Names that no client's field may have.
+    pub reserved: Arc<Reserved>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Turns true when whatever is still open must end.
@@ -267,7 +269,7 @@ impl Tunnels {
             request.extend_from_slice(b"\r\n");
         };
         line("Host", self.authority.as_bytes());
-        for (name, value) in headers::passed(&visit.head.headers) {
+        for (name, value) in headers::passed(&visit.head.headers, &self.reserved) {
             if traced::passes(name.as_str(), trace) {
                 line(name.as_str(), value.as_bytes());
             }

@@ -85,14 +85,18 @@ pub(super) fn load_or_create(
 pub struct Rotation {
     /// Seals from the next start on.
     pub newest: String,
-    /// Sealed until now, and still opens.
-    pub kept: Option<String>,
+    /// Those before it, newest first, which still open what they sealed.
+    pub kept: Vec<String>,
     /// Open nothing any more.
     pub dropped: Vec<String>,
 }
 
-/// Puts a new key in front of the ring at `path`, which must be there. The one that sealed until now
-/// is kept, unless `forget_old` says that nothing of it may be believed any more; older ones go.
+/// Old keys that a rotation keeps: the one that sealed until now, and the one before it, by which a
+/// replica that was not restarted yet may still sign for upstreams.
+const KEPT: usize = 2;
+
+/// Puts a new key in front of the ring at `path`, which must be there. The two before it are kept,
+/// unless `forget_old` says that nothing of them may be believed any more; older ones go.
 /// Everybody reads the old file or the new one, whole, with the same owner and mode.
 ///
 /// # Errors
@@ -108,10 +112,11 @@ pub fn rotate(
         new = fresh(random);
     }
     let mut old = keys.iter().map(Entry::from);
-    let kept = if forget_old { None } else { old.next() };
+    let keep = if forget_old { 0 } else { KEPT };
+    let kept: Vec<Entry> = old.by_ref().take(keep).collect();
     let rotation = Rotation {
         newest: new.id.clone(),
-        kept: kept.as_ref().map(|entry| entry.id.clone()),
+        kept: kept.iter().map(|entry| entry.id.clone()).collect(),
         dropped: old.map(|entry| entry.id).collect(),
     };
     let entries: Vec<Entry> = std::iter::once(new).chain(kept).collect();

@@ -40,6 +40,8 @@ struct Key {
     sealing: LessSafeKey,
     /// Derived from the same bytes, and good for names only.
     naming: hmac::Key,
+    /// What other keys are made of.
+    root: hmac::Key,
 }
 
 /// Nothing may be sealed: the value is too long for AES-GCM, or not what belongs there.
@@ -131,19 +133,36 @@ impl KeyRing {
     /// `what` under each key of the ring, newest first, so that only its holders can tell what a name
     /// is about. The same in every process that has the key.
     pub fn hashes(&self, what: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys()
+            .map(move |key| bytes(&hmac::sign(&key.naming, what)))
+    }
+
+    /// For each key of the ring, newest first, bytes of which another key may be made: as many as are
+    /// wanted, each as secret as the key and of no use for anything but `purpose`. The same in every
+    /// process that has the key.
+    pub(super) fn seeds(
+        &self,
+        purpose: &'static [u8],
+    ) -> impl Iterator<Item = impl Iterator<Item = [u8; 32]> + use<>> {
         self.keys().map(move |key| {
-            let mut hash = [0; 32];
-            let tag = hmac::sign(&key.naming, what);
-            for (to, from) in hash.iter_mut().zip(tag.as_ref()) {
-                *to = *from;
-            }
-            hash
+            let made = hmac::sign(&key.root, purpose);
+            let made = hmac::Key::new(hmac::HMAC_SHA256, made.as_ref());
+            (0..=u8::MAX).map(move |count| bytes(&hmac::sign(&made, &[count])))
         })
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.newest).chain(&self.older)
     }
+}
+
+/// A tag of HMAC-SHA256, which is as long.
+fn bytes(tag: &hmac::Tag) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    bytes
 }
 
 impl Key {
@@ -155,6 +174,7 @@ impl Key {
             id: stored.id,
             naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()),
             sealing: LessSafeKey::new(key),
+            root,
         })
     }
 }

@@ -3,7 +3,8 @@
 //! Here belong: sessions ([`sessions`], [`live`]) in memory (`memory`) and in a store that replicas share
 //! ([`shared`], [`redis`]), their identifiers ([`id`]), the cookies that carry them ([`cookie`]),
 //! sign-ins on their way ([`attempts`], [`used`], and who left meanwhile: [`departures`]), sign-outs on
-//! theirs ([`sign_outs`]), the key ring that seals what a browser keeps for us ([`keyring`]), one-time
+//! theirs ([`sign_outs`]), the key ring that seals what a browser keeps for us ([`keyring`]), the keys made of it that sign for
+//! upstreams ([`signing`]), one-time
 //! confirmation tokens ([`confirmations`]), and sessions as bytes ([`record`]), which wait
 //! in a file while the process is stopped ([`snapshot`]), and who is in which group, beyond sessions ([`people`]). Not here: what a session may do
 //! (`domain::policy`), how a person signs in (`oidc`), what is answered (`proxy`, `pages`).
@@ -25,6 +26,7 @@ pub mod redis;
 pub mod sessions;
 pub mod shared;
 pub mod sign_outs;
+pub mod signing;
 pub mod snapshot;
 pub mod used;
 
@@ -38,6 +40,7 @@ pub use live::{Live, State};
 pub use people::{Known, People, StateError};
 pub use sessions::{RefreshLock, Sessions, StoreAway};
 pub use sign_outs::SignOuts;
+pub use signing::{SigningError, SigningKeys};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use used::UsedOnce;
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headwarden::config::{Access, IdentityHeaders, Settings, Upstream};
+use headwarden::config::{Access, Settings, Upstream};
 use headwarden::domain::assurance::Assurance;
 
 use crate::bookkeeper::{Bookkeeper, Limits};
@@ -30,7 +30,8 @@ fn to(streams: &Streams) -> impl FnOnce(&mut Settings) {
             groups: Vec::new(),
             users: Vec::new(),
             assurance: Assurance::default(),
-            identity_headers: IdentityHeaders::None,
+            identity_headers: Vec::new(),
+            assertion: None,
         });
     }
 }

@@ -77,11 +77,21 @@ fn spellings(name: &str) -> [String; 7] {
 /// A house with a web UI under `/ui` and an API key.
 fn start(top: &'static str) -> (Tailnet, HeadscaleStandin) {
     let ui = HeadscaleStandin::start(Options::default());
-    let more = format!(
-        "{top}api: {{ admins: [headscale-admins] }}\naccess:\n  - path: /ui/**\n    \
-         upstream: {}\n    identity_headers: remote\n",
-        ui.url()
-    );
+    let rules = [
+        ("ui", "remote"),
+        ("forwarded", "forwarded"),
+        ("both", "[remote, authentik]"),
+        (
+            "crew",
+            r#"{ X-Crew: "{name} <{email}>", X-Crews: "{groups:;}", X-Crew-Id: "{issuer}{{{subject}" }"#,
+        ),
+    ];
+    let rules = rules.map(|(path, told)| {
+        let url = ui.url();
+        format!("  - {{ path: /{path}/**, upstream: \"{url}\", identity_headers: {told} }}\n")
+    });
+    let access = rules.concat();
+    let more = format!("{top}api: {{ admins: [headscale-admins] }}\naccess:\n{access}");
     let tailnet = Tailnet::start_with("v0.29.2", |_| More {
         headscale: "  api_key: hskey-api-standin\n",
         top: Box::leak(more.into_boxed_str()),
@@ -387,6 +397,83 @@ fn a_web_ui_is_told_who_is_there_by_us_and_nobody_else_is() {
     let head = witness(&tailnet, &ui, "headscale").head;
     let head = String::from_utf8_lossy(&head).to_lowercase();
     assert!(!head.contains("remote-") && !head.contains("zoe"), "{head}");
+}
+
+#[test]
+fn each_rule_tells_its_upstream_in_its_own_fields_and_in_no_others() {
+    let (mut tailnet, ui) = start("");
+    tailnet.provider.set_person(
+        "zoe",
+        &serde_json::json!({
+            "name": "Zoë <root@acmecorp.net>",
+            "email": "zoe@acmecorp.net",
+            "groups": ["headscale", "a,b", "c|d", "e;f"],
+        }),
+    );
+    let person = crate::stage::somebody(&tailnet, "zoe");
+    let session = session_line(&tailnet.house, &person);
+    ask(
+        &tailnet.house,
+        "GET",
+        "/both/a",
+        &[&session, "X-Row: subject"],
+    );
+    let told = witness(&tailnet, &ui, "subject").fields;
+    let [subject] = told.values("x-authentik-uid")[..] else {
+        panic!("{told:?}")
+    };
+    assert!(!subject.is_empty() && subject != "zoe", "{subject}");
+    let id = format!("{}{{{subject}", tailnet.provider.issuer());
+    let remote = [
+        ("Remote-User", "zoe"),
+        ("Remote-Email", "zoe@acmecorp.net"),
+        ("Remote-Name", "Zo%C3%AB <root@acmecorp.net>"),
+        ("Remote-Groups", "headscale,a%2Cb,c%7Cd,e%3Bf"),
+    ];
+    let forwarded = [
+        ("X-Forwarded-User", subject),
+        ("X-Forwarded-Email", "zoe@acmecorp.net"),
+        ("X-Forwarded-Preferred-Username", "zoe"),
+        ("X-Forwarded-Groups", "headscale,a%2Cb,c%7Cd,e%3Bf"),
+    ];
+    let authentik = [
+        ("X-authentik-username", "zoe"),
+        ("X-authentik-groups", "headscale|a%2Cb|c%7Cd|e%3Bf"),
+        ("X-authentik-email", "zoe@acmecorp.net"),
+        ("X-authentik-name", "Zo%C3%AB <root@acmecorp.net>"),
+        ("X-authentik-uid", subject),
+    ];
+    let crew = [
+        (
+            "X-Crew",
+            "Zo%C3%AB%20%3Croot@acmecorp.net%3E <zoe@acmecorp.net>",
+        ),
+        ("X-Crews", "headscale;a%2Cb;c%7Cd;e%3Bf"),
+        ("X-Crew-Id", id.as_str()),
+    ];
+    let all = [&remote[..], &forwarded, &authentik, &crew].concat();
+    let forged: Vec<String> = all
+        .iter()
+        .map(|(name, _)| format!("{name}: {FORGED}"))
+        .collect();
+    for (path, told) in [
+        ("/ui/a", remote.to_vec()),
+        ("/forwarded/a", forwarded.to_vec()),
+        ("/both/a", [&remote[..], &authentik].concat()),
+        ("/crew/a", crew.to_vec()),
+        ("/windows", Vec::new()),
+    ] {
+        let tag = format!("X-Row: {path}");
+        let lines: Vec<&str> = forged.iter().map(String::as_str).collect();
+        let lines = [&lines[..], &[session.as_str(), tag.as_str()]].concat();
+        ask(&tailnet.house, "GET", path, &lines);
+        let seen = witness(&tailnet, &ui, path);
+        for (name, _) in &all {
+            let value = told.iter().find(|(known, _)| known == name);
+            let expected: Vec<&str> = value.iter().map(|(_, value)| *value).collect();
+            assert_eq!(seen.fields.values(name), expected, "{path} {name}");
+        }
+    }
 }
 
 #[test]

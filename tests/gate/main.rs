@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod api;
+mod assertions;
 mod doors;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use names::{BELIEVED, spellings};
 
 use crate::faulty_provider::Person as Account;
-use crate::framing::place::{KEY, NO_LIMITS, Place};
+use crate::framing::place::{CREW, KEY, NO_LIMITS, Place};
 use crate::stage::{HTML, SAME_ORIGIN, SESSION, Stage, request, seen, session_line};
 use crate::support::headscale_standin::{HeadscaleStandin, Options, Script};
 use crate::support::house::{House, More};
@@ -72,6 +72,38 @@ fn no_spelling_of_a_name_that_somebody_believes_leads_to_an_upstream_or_back() {
             assert!(!head.contains(FORGED), "{method} {target}:\n{head}");
             assert!(!raw(&answer).contains(FORGED), "{method} {target}");
         }
+    }
+}
+
+#[test]
+fn a_name_that_one_rule_tells_its_upstream_comes_from_no_client_on_any_door() {
+    let place = Place::start(NO_LIMITS);
+    let session = place.session.as_str();
+    let crew = [
+        ("GET", "/crew/page", vec![session]),
+        ("POST", "/crew/form", vec![session, "Content-Length: 0"]),
+    ];
+    let plain = CREW;
+    let mut said: Vec<String> = spellings(CREW)
+        .iter()
+        .map(|name| format!("{name}: {FORGED}"))
+        .collect();
+    said.push(format!("{plain}: {FORGED}, {FORGED}"));
+    said.push(format!("{plain}:{FORGED}"));
+    for (at, (method, target, lines)) in place.ways().into_iter().chain(crew).enumerate() {
+        let upgrades = lines.iter().any(|line| line.starts_with("Connection: "));
+        let nominated = (!upgrades).then_some("Connection: keep-alive, X-Crew");
+        let said = said.iter().map(String::as_str).chain(nominated);
+        let lines: Vec<&str> = lines.iter().copied().chain(said).collect();
+        let (answer, head) = place.pass(method, target, &lines, &at.to_string());
+        assert!(!head.contains(FORGED), "{method} {target}:\n{head}");
+        assert!(!raw(&answer).contains(FORGED), "{method} {target}");
+        let told = head.to_lowercase().matches("\r\nx-crew: ").count();
+        assert_eq!(
+            told,
+            usize::from(target.starts_with("/crew/")),
+            "{target}:\n{head}"
+        );
     }
 }
 

@@ -1,7 +1,13 @@
 //! Replicas have one key ring and sign with one key.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
 use crate::faulty_provider::Person as Account;
+use crate::redis::Redis;
 use crate::stage::{Stage, eventually, session_line, url};
+use crate::support::headscale_standin::{HeadscaleStandin, Options};
 use crate::support::house::House;
 use crate::support::raw::Raw;
 
@@ -43,6 +49,35 @@ fn every_replica_signs_with_one_key_whatever_its_own_file_holds() {
     stage.replicas[2].wait_for_log("serving");
     for replica in &stage.replicas {
         assert_eq!(keys(replica, &host), first);
+    }
+}
+
+#[test]
+fn what_any_replica_signs_for_an_upstream_is_verified_by_the_keys_of_every_one() {
+    let ui = HeadscaleStandin::start(Options::default());
+    let rule = format!(
+        "access: [{{ path: /ui/**, upstream: \"{}\", assertion: true }}]\n",
+        ui.url()
+    );
+    let stage = Stage::start_with(2, Redis::start(), "", &rule);
+    let session = session_line(&stage.somebody(Account::Member, 0));
+    let sets: Vec<Value> = [0, 1]
+        .map(|at| stage.ask(at, "GET", "/.headwarden/jwks.json", &[]).json())
+        .to_vec();
+    assert_eq!(sets[0], sets[1]);
+    for at in 0..2 {
+        stage.ask(at, "GET", "/ui/page", &[&session]);
+    }
+    let heard: Vec<Value> = ui
+        .requests()
+        .iter()
+        .filter_map(|seen| seen.fields.value("x-headwarden-assertion"))
+        .filter_map(|assertion| URL_SAFE_NO_PAD.decode(assertion.split('.').next()?).ok())
+        .filter_map(|header| serde_json::from_slice(&header).ok())
+        .collect();
+    assert_eq!(heard.len(), 2);
+    for header in heard {
+        assert_eq!(header["kid"], sets[0]["keys"][0]["kid"], "{header}");
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{Access, IdentityHeaders, Settings};
+use super::super::settings::{Access, Settings};
 use super::assurance::{self, assurance};
 use super::headscale::path_if;
-use super::values::{self, choice, texts};
+use super::identity_headers::{assertion, identity_headers};
+use super::values::{self, texts};
 use super::{Checks, Reported};
 use crate::domain::access::path_matches;
 use crate::domain::door::{self, Asked, Door, Guarded, OpenPath};
@@ -120,7 +121,8 @@ fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Acces
             && entry.upstream.is_none()
             && entry.groups.is_none()
             && entry.users.is_none()
-            && entry.identity_headers.is_none(),
+            && entry.identity_headers.is_none()
+            && entry.assertion.is_none(),
     };
     let path = path(&format!("{key}.path"), entry.path, means, report);
     let asked = assurance(
@@ -148,14 +150,16 @@ fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Acces
     };
     let groups = texts(&format!("{key}.groups"), entry.groups, report);
     let users = texts(&format!("{key}.users"), entry.users, report);
-    let identity_headers = choice(
+    let identity_headers = identity_headers(
         &format!("{key}.identity_headers"),
-        entry.identity_headers.as_deref(),
-        &[
-            ("none", IdentityHeaders::None),
-            ("remote", IdentityHeaders::Remote),
-        ],
-        IdentityHeaders::None,
+        entry.identity_headers,
+        report,
+    );
+    let assertion = assertion(
+        key,
+        entry.assertion,
+        entry.assertion_audience,
+        &upstream,
         report,
     );
     Some(Access {
@@ -165,6 +169,7 @@ fn rule(key: &str, entry: file::Access, checks: &mut Checks<'_>) -> Option<Acces
         users: users?,
         assurance: asked?,
         identity_headers: identity_headers?,
+        assertion: assertion?,
     })
 }
 

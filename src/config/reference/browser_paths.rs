@@ -1,6 +1,6 @@
 //! Paths of browsers.
 
-use super::Allowed::{Any, OneOf};
+use super::Allowed::Any;
 use super::Default::{Is, Required, Told};
 use super::{Entry, Section};
 
@@ -83,8 +83,22 @@ const ENTRIES: &[Entry] = &[
     Entry {
         key: "access[].identity_headers",
         default: Is("none"),
-        allowed: OneOf(&["none", "remote"]),
+        allowed: Any,
         example: "remote",
-        meaning: "`remote` sends `Remote-User`, `Remote-Email`, `Remote-Name` and `Remote-Groups`.",
+        meaning: "What the upstream is told about the person: `remote`, `forwarded` or `authentik`, a list of them, or a map of names and templates, as in `{ X-User: \"{username}\" }`. See [identity for the upstream](guides/identity.md).",
+    },
+    Entry {
+        key: "access[].assertion",
+        default: Is("false"),
+        allowed: Any,
+        example: "true",
+        meaning: "Sends `X-Headwarden-Assertion`: the same in a signed token, good for a minute, which [the upstream can verify](guides/verifying-the-assertion.md).",
+    },
+    Entry {
+        key: "access[].assertion_audience",
+        default: Told("the upstream"),
+        allowed: Any,
+        example: "headplane",
+        meaning: "The `aud` of the assertion. Without it, the origin in `upstream`.",
     },
 ];

@@ -200,6 +200,8 @@ access[].max_auth_age | "16m"
 access[].acr | ["silver"]
 access[].amr | ["otp"]
 access[].identity_headers | "none"
+access[].assertion | false | access[].assertion_audience=null
+access[].assertion_audience | "other"
 api.admins | []
 api.viewers | []
 api.bearer | "deny"

@@ -1,6 +1,7 @@
 //! Sessions, access rules, API roles, limits and logging.
 
 use super::*;
+use crate::domain::identity_field::preset;
 
 #[test]
 fn sessions_have_limits_and_live_in_memory() {
@@ -237,6 +238,65 @@ fn only_a_page_can_be_opened_and_only_for_reading() {
     assert_eq!(settings.open[1].path, "/robots.txt");
 }
 
+fn what_is_told(written: &Value, names: &[&str], count: usize) {
+    let upstream = "http://127.0.0.1:3000";
+    let rule = json!({"path": "/a", "upstream": upstream, "identity_headers": written});
+    let fields = &good(&[("access", json!([rule]))]).access[0].identity_headers;
+    assert_eq!(fields.len(), count, "{written}");
+    for name in names {
+        assert!(fields.iter().any(|field| field.name.is(name)), "{name}");
+    }
+}
+
+#[test]
+fn an_assertion_is_for_the_upstream_or_for_whom_the_operator_says() {
+    for (upstream, more, audience) in [
+        ("http://127.0.0.1:3000", json!({}), None),
+        ("http://127.0.0.1:3000", json!({"assertion": false}), None),
+        (
+            "http://127.0.0.1:3000",
+            json!({"assertion": true}),
+            Some("http://127.0.0.1:3000"),
+        ),
+        (
+            "http://127.0.0.1",
+            json!({"assertion": true}),
+            Some("http://127.0.0.1"),
+        ),
+        (
+            "https://ui.internal:443/",
+            json!({"assertion": true}),
+            Some("https://ui.internal"),
+        ),
+        (
+            "https://ui.internal:80",
+            json!({"assertion": true}),
+            Some("https://ui.internal:80"),
+        ),
+        (
+            "http://[::1]:80",
+            json!({"assertion": true}),
+            Some("http://[::1]"),
+        ),
+        (
+            "http://[::1]:81",
+            json!({"assertion": true}),
+            Some("http://[::1]:81"),
+        ),
+        (
+            "http://127.0.0.1:3000",
+            json!({"assertion": true, "assertion_audience": "urn:x:ui"}),
+            Some("urn:x:ui"),
+        ),
+    ] {
+        let mut rule = json!({"path": "/a", "upstream": upstream});
+        let rule_map = rule.as_object_mut().unwrap();
+        rule_map.extend(more.as_object().unwrap().clone());
+        let settings = good(&[("access", json!([rule]))]);
+        assert_eq!(settings.access[0].assertion.as_deref(), audience, "{rule}");
+    }
+}
+
 #[test]
 fn access_rules_name_paths_and_origins() {
     refused(
@@ -257,7 +317,31 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a", "upstream": "http://127.0.0.1:8000"}] | access[0].upstream | Headwarden itself
         access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "ca_path": "/ca"}] | access[0].upstream | not https
         access | [{"path": "/a", "ca_path": "/ca"}] | access[0].ca_path | without an upstream
-        access | [{"path": "/a", "identity_headers": "yes"}] | access[0].identity_headers | none or remote
+        access | [{"path": "/a", "identity_headers": "yes"}] | access[0].identity_headers | none, remote, forwarded, authentik, or a map
+        access | [{"path": "/a", "identity_headers": true}] | access[0].identity_headers | a word, a list of words, or a map
+        access | [{"path": "/a", "identity_headers": {"X-User": {"username": null}}}] | access[0].identity_headers | put a template in quotes
+        access | [{"path": "/a", "identity_headers": []}] | access[0].identity_headers | an empty list tells nothing
+        access | [{"path": "/a", "identity_headers": {}}] | access[0].identity_headers | write none to tell nothing
+        access | [{"path": "/a", "identity_headers": ["remote", "none"]}] | access[0].identity_headers[1] | not one of the words
+        access | [{"path": "/a", "identity_headers": ["remote", "remote"]}] | access[0].identity_headers[1] | stands in the list already
+        access | [{"path": "/a", "identity_headers": {"X-User": "{user}"}}] | access[0].identity_headers.X-User | did you mean {username}?
+        access | [{"path": "/a", "identity_headers": {"X-User": "{nobody}"}}] | access[0].identity_headers.X-User | {username}, {email}, {name}, {groups}, {subject}, {issuer}
+        access | [{"path": "/a", "identity_headers": {"X-User": "username"}}] | access[0].identity_headers.X-User | names no claim
+        access | [{"path": "/a", "identity_headers": {"X-User": null}}] | access[0].identity_headers.X-User | names no claim
+        access | [{"path": "/a", "identity_headers": {"X-User": "{username}{email}"}}] | access[0].identity_headers.X-User | a punctuation mark between them
+        access | [{"path": "/a", "identity_headers": {"X-User": "{groups:/}"}}] | access[0].identity_headers.X-User | {groups:|}
+        access | [{"path": "/a", "identity_headers": {"X_User": "{username}"}}] | access[0].identity_headers.X_User | letters, digits and single hyphens
+        access | [{"path": "/a", "identity_headers": {"Cookie": "{username}"}}] | access[0].identity_headers.Cookie | a meaning of its own
+        access | [{"path": "/a", "identity_headers": {"X-Forwarded-For": "{username}"}}] | access[0].identity_headers.X-Forwarded-For | not who somebody is
+        access | [{"path": "/a", "identity_headers": {"X-Headwarden-User": "{username}"}}] | access[0].identity_headers.X-Headwarden-User | set by Headwarden itself
+        access | [{"path": "/a", "identity_headers": {"X-User": "{email}", "x-user": "{username}"}}] | access[0].identity_headers.x-user | in another case
+        access | [{"path": "/a", "assertion": "yes"}] | access[0].assertion | true or false
+        access | [{"path": "/a", "assertion": true}] | access[0].assertion | without an upstream
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion_audience": "a"}] | access[0].assertion_audience | write assertion: true
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": false, "assertion_audience": "a"}] | access[0].assertion_audience | write assertion: true
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": true, "assertion_audience": ""}] | access[0].assertion_audience | 1 to 255
+        access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": true, "assertion_audience": "a b"}] | access[0].assertion_audience | no blanks
+        access | [{"path": "/api/v1/**", "acr": ["a"], "assertion": true}] | access[0].path | in the api section
         access | [{"path": "/a", "groups": [""]}] | access[0].groups[0] | an empty entry
         access | [{"path": "/a", "groups": "x"}] | access[0].groups | must be a list
         "#,
@@ -275,8 +359,15 @@ fn access_rules_name_paths_and_origins() {
         rules.access[0].upstream.as_ref().unwrap().authority(),
         "127.0.0.1:3000"
     );
-    assert_eq!(rules.access[0].identity_headers, IdentityHeaders::Remote);
-    assert_eq!(rules.access[1].identity_headers, IdentityHeaders::None);
+    assert_eq!(rules.access[0].identity_headers, preset("remote").unwrap());
+    assert!(rules.access[1].identity_headers.is_empty());
+    what_is_told(
+        &json!(["remote", "authentik"]),
+        &["Remote-User", "X-authentik-uid"],
+        9,
+    );
+    what_is_told(&json!({"X-Who": "{name} <{email}>"}), &["X-Who"], 1);
+    what_is_told(&json!("none"), &[], 0);
     warned(
         &[("access", json!([{"path": "/a/**"}, {"path": "/a/b"}]))],
         "/a/b is never reached",

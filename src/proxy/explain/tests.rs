@@ -207,7 +207,7 @@ fn what_is_told_to_a_web_ui_and_to_headscale_is_what_they_get() {
     let fields: Vec<(&str, &str)> = told
         .identity_headers
         .iter()
-        .map(|f| (f.name, f.value.as_str()))
+        .map(|f| (f.name.as_ref(), f.value.as_str()))
         .collect();
     assert_eq!(
         fields,

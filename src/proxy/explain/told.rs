@@ -1,5 +1,7 @@
 //! What is told, with the names that the JSON of `headwarden explain` has.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::domain::assurance::{Assurance, Missing};
@@ -31,6 +33,8 @@ pub struct Explanation {
     pub step_up: StepUpTold,
     /// What the upstream would be told about the person.
     pub identity_headers: Vec<Field>,
+    /// Whom the signed assertion would be for, if the upstream gets one.
+    pub assertion: Option<String>,
     /// What Headscale would be told about the person.
     pub headscale: HeadscaleTold,
     /// What a session may do on the API.
@@ -162,7 +166,7 @@ pub struct StepUpTold {
 #[derive(Clone, Debug, Serialize)]
 pub struct Field {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value, as it is sent.
     pub value: String,
 }

@@ -22,6 +22,7 @@ fn tunnels(upstream: SocketAddr, cut: watch::Receiver<bool>) -> Arc<Tunnels> {
         ca_path: None,
     };
     Arc::new(Tunnels {
+        reserved: Arc::default(),
         origin: Arc::new(Origin::new(upstream, Duration::from_secs(10)).unwrap()),
         response_timeout: Duration::from_secs(10),
         authority: "headscale.example".to_owned(),

@@ -122,31 +122,40 @@ fn an_old_key_opens_the_newest_seals_and_a_removed_key_is_refused() {
 }
 
 #[test]
-fn a_rotation_puts_a_key_in_front_keeps_the_one_before_it_and_drops_the_rest() {
+fn a_rotation_puts_a_key_in_front_keeps_the_two_before_it_and_drops_the_rest() {
     let (directory, path) = place();
     let first = load(&path).unwrap();
     let old = first.seal(NAME, PURPOSE, b"old").unwrap();
+    let turn = || {
+        let rotation = rotate(&path, random().as_ref(), false).unwrap();
+        let ring = load(&path).unwrap();
+        let all: Vec<&String> = [&rotation.newest]
+            .into_iter()
+            .chain(&rotation.kept)
+            .collect();
+        assert_eq!(format!("{ring:?}"), format!("{all:?}"));
+        (rotation, ring)
+    };
 
-    let once = rotate(&path, random().as_ref(), false).unwrap();
-    let second = load(&path).unwrap();
-    assert_eq!(
-        format!("{second:?}"),
-        format!("[{:?}, {:?}]", once.newest, once.kept.clone().unwrap())
-    );
-    assert_eq!(once.dropped, Vec::<String>::new());
+    let (once, second) = turn();
+    assert_eq!((once.kept.len(), once.dropped.len()), (1, 0));
     let new = second.seal(NAME, PURPOSE, b"new").unwrap();
     assert_eq!(second.open(NAME, PURPOSE, old.as_bytes()).unwrap(), b"old");
     assert!(first.open(NAME, PURPOSE, new.as_bytes()).is_none());
 
-    let twice = rotate(&path, random().as_ref(), false).unwrap();
-    let third = load(&path).unwrap();
-    assert_eq!(twice.kept.as_deref(), Some(once.newest.as_str()));
-    assert_eq!(twice.dropped, [once.kept.unwrap()]);
-    assert_eq!(third.open(NAME, PURPOSE, new.as_bytes()).unwrap(), b"new");
-    assert!(third.open(NAME, PURPOSE, old.as_bytes()).is_none());
+    let (twice, third) = turn();
+    assert_eq!(twice.kept, [once.newest.clone(), once.kept[0].clone()]);
+    assert_eq!(twice.dropped, Vec::<String>::new());
+    assert_eq!(third.open(NAME, PURPOSE, old.as_bytes()).unwrap(), b"old");
+
+    let (thrice, fourth) = turn();
+    assert_eq!(thrice.kept, [twice.newest, once.newest]);
+    assert_eq!(thrice.dropped, once.kept);
+    assert_eq!(fourth.open(NAME, PURPOSE, new.as_bytes()).unwrap(), b"new");
+    assert!(fourth.open(NAME, PURPOSE, old.as_bytes()).is_none());
 
     let alone = rotate(&path, random().as_ref(), true).unwrap();
-    assert_eq!((alone.kept, alone.dropped.len()), (None, 2));
+    assert_eq!((alone.kept.len(), alone.dropped.len()), (0, 3));
     let last = load(&path).unwrap();
     assert!(last.open(NAME, PURPOSE, new.as_bytes()).is_none());
     let mode = fs::metadata(&path).unwrap().permissions().mode();

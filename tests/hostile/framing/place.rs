@@ -23,6 +23,8 @@ pub(crate) const CONTROL: [&str; 3] = [
     "Upgrade: tailscale-control-protocol",
     "X-Tailscale-Handshake: AAAA",
 ];
+/// A name that means something to one rule's upstream alone.
+pub(crate) const CREW: &str = "X-Crew";
 pub(crate) const NO_LIMITS: &str = "limits: { connections_per_address: 100000, \
      tunnels_per_minute: 100000, open_requests_per_minute: 100000 }\n";
 
@@ -36,8 +38,9 @@ impl Place {
         let ui = Witness::start();
         let more = format!(
             "{top}api: {{ admins: [headscale-admins] }}\nopen: [GET /ui/open]\n\
-             access:\n  - path: /ui/**\n    upstream: {}\n    identity_headers: remote\n",
-            ui.url()
+             access:\n  - path: /ui/**\n    upstream: {url}\n    identity_headers: remote\n  \
+             - path: /crew/**\n    upstream: {url}\n    identity_headers: {{ {CREW}: \"{{username}}\" }}\n",
+            url = ui.url()
         );
         let stage = Stage::start_with(|_| More {
             listen: "    http2: true\n",
