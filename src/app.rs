@@ -38,7 +38,7 @@ use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, ApiKey, Probe, ProbeError, VersionWatch};
+use crate::headscale::{Api, ApiKey, Probe, ProbeError, Roster, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
@@ -310,6 +310,7 @@ impl App {
         let versions = Arc::new(VersionWatch::new(probe.clone()));
         let api_key = ApiKey::new(settings.headscale.api_key.clone());
         let api = Api::new(probe.clone(), api_key);
+        let roster = Arc::new(Roster::new(api.clone(), Arc::clone(&clock)));
         let origin = headscale(&settings)?;
         // What is sealed here is of no use to another deployment with the same keys.
         let deployment = deployment(&settings);
@@ -339,6 +340,7 @@ impl App {
             issuer: issuer.clone(),
             versions: Arc::clone(&versions),
             api,
+            roster,
             cookies,
             headscale: origin,
             rates: Arc::new(Rates::new(&settings.limits)),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::departure::Departure;
 use headwarden::domain::door::Door;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
@@ -254,6 +255,7 @@ fn check_email() {
         name: None,
         picture: None,
         groups: Vec::new().into(),
+        claims: NamedClaims::default(),
     };
     let token = object(&json!({"email": "a@x.example", "email_verified": true}));
     targets::claims::check_email(&token, &object(&json!({"email": "b@x.example"})), &who);

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use headwarden::domain::secret::Secret;
 use headwarden::domain::session::{Browser, Session};
@@ -35,6 +36,7 @@ pub fn session(n: u64) -> Session {
             name: Some(format!("User Number {n}")),
             picture: None,
             groups: groups.map(str::to_owned).to_vec().into(),
+            claims: NamedClaims::default(),
         },
         provider_session: Some(ProviderSession::new(format!("{n:064x}"))),
         auth_time: Some(now),

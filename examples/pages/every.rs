@@ -1,8 +1,12 @@
 //! Every page there is, each with a name: for `cargo run --example pages`, and for the browser tests.
 
+#[path = "devices.rs"]
+mod devices;
+
 use std::net::Ipv6Addr;
 
 use bytes::Bytes;
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
@@ -21,6 +25,7 @@ pub(crate) type Named = (&'static str, Response<Bytes>);
 /// All of them, as they come from the house.
 pub(crate) fn pages(context: &Context<'_>) -> Vec<Named> {
     let mut all = notices(context);
+    all.extend(devices::pages(context, &dominic()));
     if let Some(id) = AuthId::parse("hskey-authreq-4f1c09aa7be2d35861c0ffee") {
         all.extend(questions(context, &dominic(), &id));
     }
@@ -200,5 +205,6 @@ fn dominic() -> Identity {
         name: Some("Dominic Keller".to_owned()),
         picture: None,
         groups: vec!["staff".to_owned()].into(),
+        claims: NamedClaims::default(),
     }
 }

@@ -6,7 +6,7 @@ mod every;
 use std::error::Error;
 use std::path::PathBuf;
 
-use headwarden::pages::Context;
+use headwarden::pages::{Context, Language};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args_os()
@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         site: "headscale.company",
         support_id: "k7rd2m9xq4",
         form_action: &[],
+        language: Language::english(),
     };
     for (name, page) in every::pages(&context) {
         std::fs::write(directory.join(format!("{name}.html")), page.body())?;

@@ -2,6 +2,7 @@
 //! address and user name (each may be empty), then what a message says.
 
 use bytes::Bytes;
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
@@ -78,6 +79,7 @@ fn person([name, email, username, subject]: [String; 4]) -> Identity {
         name: given(name),
         picture: None,
         groups: Vec::new().into(),
+        claims: NamedClaims::default(),
     }
 }
 

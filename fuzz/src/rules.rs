@@ -2,6 +2,7 @@
 //! address is verified), allowed groups, allowed domains, allowed users (each separated by commas), the
 //! person's groups, and behind these lines their e-mail address (empty for none).
 
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::door::{ApiKind, Door, Guarded};
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::{Permit, Rules};
@@ -31,6 +32,7 @@ pub fn run(data: &[u8]) {
         name: None,
         picture: None,
         groups: entries(has).into(),
+        claims: NamedClaims::default(),
     };
     check(&rules, &identity);
     check_permits(email);

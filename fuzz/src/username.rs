@@ -1,6 +1,7 @@
 //! The user name for Headscale. Input: what is done with a domain (`s`trip, `d`ot, or else keep), then
 //! the claim.
 
+use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::identity::{Identity, Issuer, Subject};
 use headwarden::domain::username::{StripDomain, for_headscale};
 
@@ -24,6 +25,7 @@ pub fn run(data: &[u8]) {
         name: None,
         picture: None,
         groups: Vec::new().into(),
+        claims: NamedClaims::default(),
     };
     match for_headscale(&identity, strip) {
         Ok(name) => check_name(&name, claim, strip),

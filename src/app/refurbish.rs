@@ -103,7 +103,9 @@ fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Pr
         let of = |key: &String| sections.iter().any(|section| key.starts_with(section));
         changed.iter().any(of)
     };
-    let provider = if any(&["oidc."]) {
+    // It is told which claims to keep.
+    let kept = before.settings.oidc.kept_claims == settings.oidc.kept_claims;
+    let provider = if any(&["oidc."]) || !kept {
         let provider = before.provider.with(&settings.oidc);
         provider.map_err(|why| format!("oidc.ca_path: {why}"))?
     } else {

@@ -231,6 +231,13 @@ impl App {
             }
         }
         house.rechecks.retire();
+        let refreshes = house.rechecks.under_way();
+        if refreshes > 0 {
+            tracing::info!(
+                refreshes,
+                "handing over once what the provider was asked is answered"
+            );
+        }
         // The token that a refresh brings is the only one that counts from then on.
         let settled = tokio::time::timeout(REFRESHES, house.rechecks.settled());
         link.tell_news_until(async {

@@ -18,7 +18,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{BAD_CONFIG, FAILED, complain, say, say_json};
-use crate::config::{self, Environment, Refusal, Settings, exposed, read_file};
+use crate::config::{
+    self, Certificates, Environment, Refusal, Settings, SignIn, TlsFiles, exposed, read_file,
+};
 use crate::domain::finding::{Finding, Level, worst};
 use crate::domain::session::Recheck;
 use crate::domain::text::shown;
@@ -201,17 +203,32 @@ fn configuration(path: &Path, environment: &Environment) -> (Option<Settings>, V
     }
 }
 
-/// Keys that others than their owner may read.
+/// Keys that others than their owner may read. Those of certificates may be a group's, as Debian's
+/// `ssl-cert` and Kubernetes have them, and nobody else's.
 fn files(settings: &Settings) -> Finding {
-    let mut keys = vec![settings.keys_path.as_path()];
-    if let config::SignIn::Issuer(issuer) = &settings.headscale.sign_in {
-        keys.push(&issuer.key_path);
+    let mut keys = vec![(settings.keys_path.clone(), 0o077)];
+    let mut shown: Vec<&TlsFiles> = Vec::new();
+    for listener in &settings.listen {
+        let certificates = listener.tls.as_ref().map(|tls| &tls.certificates);
+        if let Some(Certificates::Files(files)) = certificates {
+            shown.extend(files);
+        }
     }
-    let open = keys
-        .into_iter()
-        .filter_map(|path| Some((path, exposed(path)?)));
-    let open: Vec<String> = open
-        .map(|(path, mode)| format!("{} (mode {mode:04o})", path.display()))
+    if let SignIn::Issuer(issuer) = &settings.headscale.sign_in {
+        keys.push((issuer.key_path.clone(), 0o077));
+        shown.extend(issuer.tls.iter().flatten());
+    }
+    if let Some(acme) = &settings.acme {
+        keys.push((acme.place().join("account.json"), 0o077));
+        keys.push((acme.certificate_path(), 0o077));
+    }
+    keys.extend(shown.into_iter().map(|pair| (pair.key_path.clone(), 0o007)));
+    let open: Vec<String> = keys
+        .iter()
+        .filter_map(|(path, others)| {
+            let mode = exposed(path).filter(|mode| mode & others != 0)?;
+            Some(format!("{} (mode {mode:04o})", path.display()))
+        })
         .collect();
     if open.is_empty() {
         return Finding::ok(FILES, "no key file is open to others");

@@ -159,7 +159,12 @@ fn in_words(told: &Explanation, unverified_token: bool, doubts: &[String]) -> St
             "access",
             format!("access[{}] {}: {verdict} ({how})", rule.index, rule.path),
         );
-        for list in [&rule.groups, &rule.users] {
+        let lists = [&rule.groups, &rule.domains, &rule.users];
+        for list in lists
+            .into_iter()
+            .chain(&rule.claims)
+            .filter(|_| !rule.public)
+        {
             line("", in_a_line(list));
         }
     }

@@ -126,8 +126,12 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("access[].path", Live),
     ("access[].upstream", Live),
     ("access[].ca_path", Live),
+    ("access[].methods", Live),
+    ("access[].public", Live),
     ("access[].groups", Live),
+    ("access[].domains", Live),
     ("access[].users", Live),
+    ("access[].claims", Live),
     ("access[].max_auth_age", Live),
     ("access[].acr", Live),
     ("access[].amr", Live),
@@ -384,9 +388,13 @@ mod tests {
             ("listen", "trusted_proxies"),
             ("listen", "headscale.verify_from"),
             ("listen", "open"),
+            ("listen", "api.bearer"),
+            ("admin.enabled", "admin.sessions"),
             ("admin.address", "admin.sessions"),
+            ("admin.socket_path", "admin.sessions"),
             ("admin.socket_access", "admin.sessions"),
             ("session.lifetime", "session.recheck"),
+            ("session.idle_timeout", "session.recheck_grace"),
         ] {
             let (mut running, mut new) = (json!({}), json!({}));
             for key in [first, with] {

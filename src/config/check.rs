@@ -25,7 +25,7 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, PolicySync, Settings};
+use super::settings::{Api, Oidc, PolicySync, Settings};
 use crate::domain::group_name::GroupSources;
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
@@ -85,6 +85,11 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         },
         ..sync
     });
+    let access = access?;
+    let provider = Oidc {
+        kept_claims: access::kept_claims(&access),
+        ..provider?
+    };
     let settings = Settings {
         server_url: server_url?,
         listen: listen?,
@@ -92,12 +97,12 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         admin: admin?,
         trusted_proxies: trusted_proxies?,
         headscale: headscale?,
-        oidc: provider?,
+        oidc: provider,
         rules: rules?,
         session: session?,
         keys_path: keys_path?,
         open: open?,
-        access: access?,
+        access,
         api: api?,
         policy_sync: policy_sync?,
         shutdown: shutdown?,

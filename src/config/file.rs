@@ -195,8 +195,12 @@ sections! {
         path: Option<String>,
         upstream: Option<String>,
         ca_path: Option<String>,
+        methods: List<String>,
+        public: Option<bool>,
         groups: List<String>,
+        domains: List<String>,
         users: List<String>,
+        claims: Option<BTreeMap<String, List<Scalar>>>,
         max_auth_age: Option<String>,
         acr: List<String>,
         amr: List<String>,
@@ -261,6 +265,32 @@ sections! {
     Audit {
         path: Option<String>,
         user_names: Option<bool>,
+    }
+}
+
+/// What a claim may be compared with: a text, or what is written like a number or a boolean.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Text(String),
+    Flag(bool),
+    Number(serde_json::Number),
+}
+
+impl Scalar {
+    /// As the value of a claim is compared.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scalar")
     }
 }
 
@@ -411,6 +441,7 @@ mod tests {
             Kind::Number => json!(1),
             Kind::Texts => json!(["x"]),
             Kind::Map => json!({"x": "y"}),
+            Kind::Lists => json!({"x": ["y", 1, true]}),
             Kind::Items => json!([{}]),
             Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
         }

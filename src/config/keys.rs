@@ -23,11 +23,13 @@ pub(super) enum Kind {
     Texts,
     /// A map of texts, never shown.
     Map,
+    /// A map of lists of texts, numbers and booleans.
+    Lists,
     /// A list of maps.
     Items,
 }
 
-use Kind::{Duration, Flag, Items, Map, Number, Path, Secret, Text, Texts};
+use Kind::{Duration, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts};
 
 /// Every key: path (`[]` stands for an entry of a list) and kind.
 pub(super) const KEYS: &[(&str, Kind)] = &[
@@ -136,8 +138,12 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("access[].path", Text),
     ("access[].upstream", Text),
     ("access[].ca_path", Path),
+    ("access[].methods", Texts),
+    ("access[].public", Flag),
     ("access[].groups", Texts),
+    ("access[].domains", Texts),
     ("access[].users", Texts),
+    ("access[].claims", Lists),
     ("access[].max_auth_age", Duration),
     ("access[].acr", Texts),
     ("access[].amr", Texts),
@@ -251,6 +257,18 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
                 .and_then(|(parent, _)| find(parent))
                 .filter(|kind| *kind == Map)
         })
+        .or_else(|| in_lists(&path))
+}
+
+/// What lies in a map of lists; the names in it may have dots.
+fn in_lists(path: &str) -> Option<Kind> {
+    let above = |(key, kind): &&(&str, Kind)| {
+        *kind == Lists
+            && path
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('.'))
+    };
+    KEYS.iter().find(above).map(|(_, kind)| *kind)
 }
 
 /// Whether keys of the table lie below `path`.

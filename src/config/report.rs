@@ -53,7 +53,8 @@ impl Report {
                 self.push(problem);
             }
             kind => {
-                let entry = key.ends_with(']') || kind == Some(Kind::Map) && !is_whole(key);
+                let of_map = matches!(kind, Some(Kind::Map | Kind::Lists));
+                let entry = key.ends_with(']') || of_map && !is_whole(key);
                 let (reason, hint) = expected(kind, entry);
                 self.push(Problem::new(key, reason).hint(hint));
             }
@@ -88,6 +89,14 @@ impl Report {
                 rest.is_empty() || broken.is_empty() || rest.starts_with(['.', '['])
             })
         })
+    }
+
+    /// Where `key` is, for people: its name, and its line where the file has it.
+    pub(super) fn at(&self, key: &str) -> String {
+        match self.lines.get(key) {
+            Some(line) if self.origin(keys::whole(key)).is_none() => format!("{key}, line {line}"),
+            Some(_) | None => key.to_owned(),
+        }
     }
 
     /// Whether the file has `key` and nothing behind it.
@@ -156,6 +165,7 @@ impl Report {
 
 /// Whether the table has this very key.
 fn is_whole(key: &str) -> bool {
+    let key = keys::general(key);
     keys::KEYS.iter().any(|(known, _)| *known == key)
 }
 
@@ -208,6 +218,11 @@ fn expected(kind: Option<Kind>, entry: bool) -> (&'static str, &'static str) {
         Some(Kind::Texts) if !entry => ("must be a list", "write [value] or one `- value` a line"),
         Some(Kind::Items) if !entry => ("must be a list", "begin each entry with `-`"),
         Some(Kind::Map) if !entry => ("must be a map of texts", "write { name: value }"),
+        Some(Kind::Lists) if !entry => ("must be a map of lists", "write { name: [value] }"),
+        Some(Kind::Lists) => (
+            "must be a list of texts, numbers and booleans",
+            "write [value] or one `- value` a line",
+        ),
         Some(Kind::Text | Kind::Secret | Kind::Path | Kind::Texts | Kind::Map) => {
             ("must be a text", "put it in quotes")
         }

@@ -11,10 +11,12 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::domain::assurance::Assurance;
+use crate::domain::demands::Demands;
 use crate::domain::door::OpenPath;
 use crate::domain::group_name::GroupSources;
 use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
+use crate::domain::methods::Methods;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Limits, Recheck};
@@ -341,6 +343,8 @@ pub struct Oidc {
     pub username_claim: String,
     /// Which claim holds the groups: a plain, dotted or namespaced name.
     pub groups_claim: String,
+    /// Claims that `access` rules name: kept with a session.
+    pub kept_claims: Vec<String>,
     /// Strip `@domain` from user names that are e-mail addresses.
     pub strip_email_domain: StripDomain,
     /// Give devices the provider's own token expiry.
@@ -428,16 +432,25 @@ pub enum RedisTopology {
 pub struct Access {
     /// `/admin/**`, `/web/*`, or an exact path.
     pub path: String,
+    /// The methods it is about; a request of another one is not its.
+    pub methods: Methods,
+    /// Nobody is asked for a session. Then nothing is demanded, and nobody's identity is told.
+    pub public: bool,
     /// Where it goes; `None` is Headscale.
     pub upstream: Option<Upstream>,
-    /// One of these groups is needed, on top of the general rules; empty asks for nothing more.
-    pub groups: Vec<String>,
-    /// One of these e-mail addresses is needed; empty asks for nothing more.
-    pub users: Vec<String>,
+    /// What is needed on top of the general rules.
+    pub demands: Demands,
     /// What the sign-in must have; what is missing is asked for at the provider.
     pub assurance: Assurance,
     /// Which identity headers the upstream gets.
     pub identity_headers: IdentityHeaders,
+}
+
+impl Access {
+    /// What requests it is about, as [`crate::domain::access::walk`] wants it.
+    pub fn about(&self) -> (&str, Methods) {
+        (&self.path, self.methods)
+    }
 }
 
 /// Presets of identity headers.

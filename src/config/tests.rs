@@ -1,6 +1,7 @@
 //! The checks as tables: what is written, which key is blamed, and with what words. Every secret
 //! in here holds the word `canary`, and no problem and no warning may.
 
+mod access;
 mod guide;
 mod provider;
 mod reading_again;

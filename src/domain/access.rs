@@ -7,6 +7,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::methods::Methods;
 use super::path::{Target, TargetError, same_path};
 
 /// Why a pattern is refused.
@@ -69,35 +70,65 @@ pub fn holds(pattern: &str, path: &str) -> Holds {
     }
 }
 
-/// Walks the rules of a path in their order, to the first that means it exactly, and gives its place.
-/// `ask` is called with the place of every rule whose groups and users must be asked for: that one,
-/// and those before it that a careless upstream could take the path for. An escaped `?` is a query to
+/// Where a walk ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No rule means the path.
+    Nothing,
+    /// The rule at this place.
+    Rule(usize),
+    /// Rules mean the path, and none of them this method. What they take together.
+    OtherMethods(Methods),
+}
+
+/// Walks the rules of a path in their order, to the first that means it exactly and takes `method`.
+/// `ask` is called with the place of every rule for that method whose demands count: that one, and
+/// those before it that a careless upstream could take the path for. An escaped `?` is a query to
 /// whoever decodes before cutting, so the path up to it is walked as well.
 ///
 /// # Errors
 /// The first that `ask` gives; the walk ends there.
 pub fn walk<'p, E>(
-    patterns: &(impl Iterator<Item = &'p str> + Clone),
+    rules: &(impl Iterator<Item = (&'p str, Methods)> + Clone),
+    method: &str,
     path: &str,
     mut ask: impl FnMut(usize) -> Result<(), E>,
-) -> Result<Option<usize>, E> {
+) -> Result<Found, E> {
     let mut along = |path: &str| {
-        for (place, pattern) in patterns.clone().enumerate() {
+        let mut others = Methods::NONE;
+        for (place, (pattern, methods)) in rules.clone().enumerate() {
             let stands = holds(pattern, path);
-            if stands != Holds::No {
-                ask(place)?;
+            if stands == Holds::No {
+                continue;
             }
-            if stands == Holds::Exactly {
-                return Ok(Some(place));
+            if methods.has(method) {
+                ask(place)?;
+                if stands == Holds::Exactly {
+                    return Ok(Found::Rule(place));
+                }
+            } else if stands == Holds::Exactly {
+                others = others.and(methods);
             }
         }
-        Ok(None)
+        Ok(if others.is_empty() {
+            Found::Nothing
+        } else {
+            Found::OtherMethods(others)
+        })
     };
     let before_query = cut(path);
     if before_query != path {
         along(before_query)?;
     }
     along(path)
+}
+
+/// Whether `path` is what one of `patterns` means, or could be taken for it, also by whoever decodes an
+/// escaped `?` before cutting there.
+pub fn could_be_any(patterns: &[&str], path: &str) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| holds(pattern, path) != Holds::No || holds(pattern, cut(path)) != Holds::No)
 }
 
 /// Whether `path`, a [`Target`]'s, is one that `pattern` means.
@@ -262,20 +293,92 @@ mod tests {
             ("/x", None, &[]),
         ] {
             let mut asked = Vec::new();
-            let found = walk(&rules.into_iter(), path, |place| {
+            let rules = rules.into_iter().map(|pattern| (pattern, Methods::ALL));
+            let found = walk(&rules, "GET", path, |place| {
                 if !asked.contains(&place) {
                     asked.push(place);
                 }
                 Ok::<(), ()>(())
             });
+            let rule = rule.map_or(Found::Nothing, Found::Rule);
             assert_eq!((found, asked.as_slice()), (Ok(rule), asks), "{path}");
         }
         // A refusal ends the walk.
-        let found = walk(&rules.into_iter(), "/ui/Admin/x", |place| match place {
+        let rules = rules.into_iter().map(|pattern| (pattern, Methods::ALL));
+        let found = walk(&rules, "GET", "/ui/Admin/x", |place| match place {
             0 => Err("not this one"),
             other => panic!("{other} was asked"),
         });
         assert_eq!(found, Err("not this one"));
+    }
+
+    #[test]
+    fn a_rule_of_other_methods_is_passed_over_and_a_path_that_only_such_rules_mean_is_told() {
+        let of = |methods: &[&str]| {
+            let each = methods.iter().filter_map(|method| Methods::parse(method));
+            each.fold(Methods::NONE, Methods::and)
+        };
+        let (read, write) = (of(&["GET"]), of(&["POST", "DELETE"]));
+        let rules = [
+            ("/a/admin/**", write),
+            ("/a/**", read),
+            ("/a/b", write),
+            ("/c", write),
+            ("/c", of(&["PUT"])),
+            ("/d/**", read),
+            ("/d/**", Methods::ALL),
+        ];
+        for (method, path, expected, asks) in [
+            ("GET", "/a/x", Found::Rule(1), &[1][..]),
+            ("HEAD", "/a/x", Found::Rule(1), &[1]),
+            ("POST", "/a/x", Found::OtherMethods(read), &[]),
+            ("OPTIONS", "/a/x", Found::OtherMethods(read), &[]),
+            ("get", "/a/x", Found::OtherMethods(read), &[]),
+            ("POST", "/a/admin/x", Found::Rule(0), &[0]),
+            ("GET", "/a/admin/x", Found::Rule(1), &[1]),
+            ("GET", "/a/Admin/x", Found::Rule(1), &[1]),
+            ("POST", "/a/Admin/x", Found::OtherMethods(read), &[0]),
+            ("POST", "/a/b", Found::Rule(2), &[2]),
+            ("PUT", "/a/b", Found::OtherMethods(read.and(write)), &[]),
+            (
+                "GET",
+                "/c",
+                Found::OtherMethods(of(&["POST", "DELETE", "PUT"])),
+                &[],
+            ),
+            ("PUT", "/c", Found::Rule(4), &[4]),
+            ("GET", "/d", Found::Rule(5), &[5]),
+            ("POST", "/d", Found::Rule(6), &[6]),
+            ("POST", "/x", Found::Nothing, &[]),
+        ] {
+            let mut asked = Vec::new();
+            let found = walk(&rules.into_iter(), method, path, |place| {
+                asked.push(place);
+                Ok::<(), ()>(())
+            });
+            let expected = (Ok(expected), asks);
+            assert_eq!((found, asked.as_slice()), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_be_taken_for_a_link_is_told() {
+        let links = ["/register/**", "/auth/**"];
+        for (path, could) in [
+            ("/register", true),
+            ("/register/", true),
+            ("/register/x", true),
+            ("/Register/x", true),
+            ("/register./x", true),
+            ("/register%3Fx", true),
+            ("/REGISTER%3fx/y", true),
+            ("/auth%20/x", true),
+            ("/registers/x", false),
+            ("/x/register", false),
+            ("/", false),
+        ] {
+            assert_eq!(could_be_any(&links, path), could, "{path}");
+        }
     }
 
     #[test]

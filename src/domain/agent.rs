@@ -35,13 +35,18 @@ const SYSTEMS: &[Known] = &[
     ("Linux", "Linux"),
 ];
 
-/// `Firefox on Windows`, or as much of it as is known. Never a part of `agent` itself.
-pub fn device(agent: &str) -> String {
+/// A browser and a system, as much of them as is known. Never a part of `agent` itself.
+pub fn parts(agent: &str) -> (Option<&'static str>, Option<&'static str>) {
     let find = |table: &[Known]| {
         let known = table.iter().find(|(part, _)| agent.contains(part));
         known.map(|(_, name)| *name)
     };
-    match (find(BROWSERS), find(SYSTEMS)) {
+    (find(BROWSERS), find(SYSTEMS))
+}
+
+/// `Firefox on Windows`, or as much of it as is known.
+pub fn device(agent: &str) -> String {
+    match parts(agent) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),
         (None, Some(system)) => format!("A browser on {system}"),

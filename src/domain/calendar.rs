@@ -22,38 +22,47 @@ const MONTHS: [&str; 12] = [
 /// The last second that has four digits for its year.
 const LAST: u64 = 253_402_300_799;
 
-struct Parts {
-    year: u64,
+/// A civil date in the Gregorian calendar, and a time of that day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// At most 9999.
+    pub year: u64,
     /// 1 to 12.
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
+    pub month: u64,
+    /// 1 to 31.
+    pub day: u64,
+    /// 0 to 23.
+    pub hour: u64,
+    /// 0 to 59.
+    pub minute: u64,
+    /// 0 to 59.
+    pub second: u64,
 }
 
-/// The civil date of a time, in the Gregorian calendar; of one beyond the year 9999, its last second.
-fn parts(at: Timestamp) -> Parts {
-    let seconds = at.unix().min(LAST);
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March have their odd day at the end. Day 0 of such a count is 1 March 0000.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_based = (5 * of_year + 2) / 153;
-    let month = if march_based < 10 {
-        march_based + 3
-    } else {
-        march_based - 9
-    };
-    Parts {
-        year: era * 400 + year_of_era + u64::from(month <= 2),
-        month,
-        day: of_year - (153 * march_based + 2) / 5 + 1,
-        hour: of_day / 3600,
-        minute: of_day % 3600 / 60,
-        second: of_day % 60,
+impl Civil {
+    /// That of a time, in UTC; of one beyond the year 9999, its last second.
+    pub const fn of(at: Timestamp) -> Self {
+        let seconds = if at.unix() < LAST { at.unix() } else { LAST };
+        let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+        // Years that begin in March have their odd day at the end. Day 0 of such a count is 1 March 0000.
+        let days = days + 719_468;
+        let (era, of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_based = (5 * of_year + 2) / 153;
+        let month = if march_based < 10 {
+            march_based + 3
+        } else {
+            march_based - 9
+        };
+        Self {
+            year: era * 400 + year_of_era + (month <= 2) as u64,
+            month,
+            day: of_year - (153 * march_based + 2) / 5 + 1,
+            hour: of_day / 3600,
+            minute: of_day % 3600 / 60,
+            second: of_day % 60,
+        }
     }
 }
 
@@ -81,7 +90,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     civil(year, month.parse().ok()?, day, time)
 }
 
-/// The inverse of [`parts`].
+/// The inverse of [`Civil::of`].
 fn civil(year: &str, month: usize, day: &str, time: &str) -> Option<Timestamp> {
     let clock: Vec<u64> = time
         .split(':')
@@ -109,27 +118,27 @@ fn civil(year: &str, month: usize, day: &str, time: &str) -> Option<Timestamp> {
 
 /// `2026-11-26T01:05:09Z` (RFC 3339 section 5.6).
 pub fn rfc3339(at: Timestamp) -> String {
-    let Parts {
+    let Civil {
         year,
         month,
         day,
         hour,
         minute,
         second,
-    } = parts(at);
+    } = Civil::of(at);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// `26 November 2026, 01:05 UTC`.
 pub fn in_words(at: Timestamp) -> String {
-    let Parts {
+    let Civil {
         year,
         month,
         day,
         hour,
         minute,
         ..
-    } = parts(at);
+    } = Civil::of(at);
     let month = usize::try_from(month)
         .ok()
         .and_then(|month| month.checked_sub(1));

@@ -49,6 +49,7 @@ impl Departure {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::claims::NamedClaims;
     use std::net::Ipv4Addr;
 
     use super::*;
@@ -70,6 +71,7 @@ mod tests {
                 name: None,
                 picture: None,
                 groups: Vec::new().into(),
+                claims: NamedClaims::default(),
             },
             provider_session: sid.map(ProviderSession::new),
             auth_time: None,

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::methods::METHODS;
 use super::path::{Target, same_path};
 
 /// A device's or an SSH check's pending request, as Headscale 0.25 and newer name it: 24 characters,
@@ -99,6 +100,16 @@ pub enum Own {
     SignedOut,
     /// `/.headwarden/sessions`
     Sessions,
+    /// `/.headwarden/devices`
+    Devices,
+    /// `/.headwarden/devices/add`
+    DevicesAdd,
+    /// `/.headwarden/devices/people`
+    DevicesPeople,
+    /// `/.headwarden/devices/sign-out`
+    DevicesSignOut,
+    /// `/.headwarden/devices/remove`
+    DevicesRemove,
     /// `/.headwarden/backchannel-logout`
     BackchannelLogout,
     /// `/.headwarden/frontchannel-logout`
@@ -196,8 +207,6 @@ pub struct OpenPath {
     pub path: String,
 }
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-
 /// Finds the door.
 pub fn decide(asked: &Asked<'_>, open: &[OpenPath]) -> Door {
     let path = asked.target.path();
@@ -266,6 +275,11 @@ fn own(path: &str) -> Own {
         "/.headwarden/logout" => Own::Logout,
         "/.headwarden/signed-out" => Own::SignedOut,
         "/.headwarden/sessions" => Own::Sessions,
+        "/.headwarden/devices" => Own::Devices,
+        "/.headwarden/devices/add" => Own::DevicesAdd,
+        "/.headwarden/devices/people" => Own::DevicesPeople,
+        "/.headwarden/devices/sign-out" => Own::DevicesSignOut,
+        "/.headwarden/devices/remove" => Own::DevicesRemove,
         "/.headwarden/backchannel-logout" => Own::BackchannelLogout,
         "/.headwarden/frontchannel-logout" => Own::FrontchannelLogout,
         "/.headwarden/confirm-register" => Own::ConfirmRegister,

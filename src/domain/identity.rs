@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
+use super::claims::NamedClaims;
 use super::texts::Texts;
 
 macro_rules! text {
@@ -112,6 +113,8 @@ pub struct Identity {
     pub picture: Option<String>,
     /// The value of `oidc.groups_claim`, in the provider's order; empty when the claim is missing.
     pub groups: Texts,
+    /// Claims that rules name.
+    pub claims: NamedClaims,
 }
 
 #[cfg(test)]

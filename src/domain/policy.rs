@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::door::{ApiKind, Door};
+use super::door::{ApiKind, Door, Guarded};
 use super::identity::Identity;
 
 /// The operator's rules.
@@ -106,25 +106,17 @@ impl Rules {
             })
     }
 
-    /// Whether `identity` is in one of `groups`, if any are named, and is one of `users`, if any are:
-    /// what a rule for a path asks for on top of the lists.
-    pub fn admits_at(&self, identity: &Identity, groups: &[String], users: &[String]) -> bool {
-        (groups.is_empty() || self.has_any_group(identity, groups))
-            && (users.is_empty() || self.is_any_user(identity, users))
-    }
-
     /// Whether two group names mean the same group: a single leading slash is not significant
     /// unless `exact_groups`. The empty name is no group at all.
     pub fn same_group(&self, a: &str, b: &str) -> bool {
-        let (a, b) = if self.exact_groups {
-            (a, b)
-        } else {
-            (
-                a.strip_prefix('/').unwrap_or(a),
-                b.strip_prefix('/').unwrap_or(b),
-            )
-        };
+        let (a, b) = (self.group(a), self.group(b));
         !a.is_empty() && a == b
+    }
+
+    /// What is significant of a group's name.
+    pub(super) fn group<'a>(&self, name: &'a str) -> &'a str {
+        let bare = name.strip_prefix('/').filter(|_| !self.exact_groups);
+        bare.unwrap_or(name)
     }
 
     fn has_any_domain(&self, identity: &Identity, wanted: &[String]) -> bool {
@@ -136,7 +128,8 @@ impl Rules {
                 .is_some_and(|(_, domain)| wanted.iter().any(|w| w.eq_ignore_ascii_case(domain)))
     }
 
-    fn trusts_email(&self, identity: &Identity) -> bool {
+    /// Whether the address of `identity` counts for a rule, verified or not.
+    pub(super) fn trusts_email(&self, identity: &Identity) -> bool {
         identity.email_verified || !self.email_verified_required
     }
 }
@@ -150,7 +143,7 @@ pub fn is_plain_address(email: &str) -> bool {
 /// before it the characters of an atom and dots (RFC 5322 section 3.2.3), so that no reader sees a
 /// quote, a comment, a display name or a list of addresses in it; behind it visible ASCII without an
 /// empty label. Anything else satisfies no e-mail rule.
-fn split_email(email: &str) -> Option<(&str, &str)> {
+pub(super) fn split_email(email: &str) -> Option<(&str, &str)> {
     let (local, domain) = email.split_once('@')?;
     let atom = |b: u8| b.is_ascii_alphanumeric() || b".!#$%&'*+-/=?^_`{|}~".contains(&b);
     let visible = |b: u8| b.is_ascii_graphic() && b != b'@' && b != b'"';
@@ -243,6 +236,12 @@ impl Permit {
             | Door::Guarded(_)
             | Door::Closed => None,
         }
+    }
+
+    /// For a path that a rule opened to everybody; never for a device's link or any other door.
+    pub fn for_public_page(door: &Door, rule_is_public: bool) -> Option<Self> {
+        let is_page = matches!(door, Door::Guarded(Guarded::Page));
+        (is_page && rule_is_public).then_some(Self(()))
     }
 
     /// For a live session's identity that the rules admit.

@@ -14,8 +14,13 @@ const LONGEST: usize = 2048;
 /// How often a target is decoded when it is looked at for line breaks. Nobody does it more often.
 const DECODINGS: usize = 4;
 
-/// The one page of ours that a person may want to come back to.
-const OWN_PAGE: &str = "/.headwarden/sessions";
+/// The pages of ours that a person may want to come back to.
+const OWN_PAGES: [&str; 4] = [
+    "/.headwarden/sessions",
+    "/.headwarden/devices",
+    "/.headwarden/devices/add",
+    "/.headwarden/devices/people",
+];
 
 /// A path and query of this origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +39,13 @@ impl ReturnTo {
     }
 
     /// Parses a target; `None` for whatever is not provably ours, for the callback (which must never
-    /// be visited again), and for our own endpoints (which would loop), a person's list of sessions aside.
+    /// be visited again), and for our own endpoints (which would loop), a person's sessions and devices aside.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }
         let target = Target::parse(text.as_bytes()).ok()?;
-        let goes = text == OWN_PAGE || !loops(target.path());
+        let goes = OWN_PAGES.contains(&text) || !loops(target.path());
         (goes && !breaks_lines(text)).then(|| Self(text.to_owned()))
     }
 

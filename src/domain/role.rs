@@ -49,6 +49,7 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::claims::NamedClaims;
     use crate::domain::identity::{Issuer, Subject};
 
     #[test]
@@ -83,6 +84,7 @@ mod tests {
                 name: None,
                 picture: None,
                 groups: list(groups).into(),
+                claims: NamedClaims::default(),
             };
             let found = Role::of(&rules, &who, &list(admins), &list(viewers));
             assert_eq!(found, role, "{groups:?} {admins:?} {viewers:?}");

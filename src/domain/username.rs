@@ -97,6 +97,7 @@ fn is_letter(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::claims::NamedClaims;
     use crate::domain::identity::{Issuer, Subject};
 
     fn named(username: Option<&str>) -> Identity {
@@ -109,6 +110,7 @@ mod tests {
             name: None,
             picture: None,
             groups: Vec::new().into(),
+            claims: NamedClaims::default(),
         }
     }
 

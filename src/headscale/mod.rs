@@ -6,21 +6,25 @@
 mod api;
 mod checkup;
 mod http;
+mod identifier;
 mod import;
 mod key;
 mod migrate;
 mod probe;
 mod provider_id;
+mod roster;
 mod versions;
 mod wire;
 
 pub use api::{Api, ApiError, KeyEntry, Node, User};
 pub use checkup::{check_config, check_up};
 pub use http::FetchError;
+pub use identifier::{provider_id, subject_of};
 pub use import::{Import, ImportError, Note, What, import};
 pub use key::ApiKey;
 pub use migrate::{Database, MigrateError, migration};
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use provider_id::provider_id;
+pub use roster::Roster;
 pub use versions::{Support, Version, VersionWatch};
 pub use wire::{RedirectError, parse_authorize_redirect};

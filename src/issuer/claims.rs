@@ -103,6 +103,7 @@ pub(crate) struct Person<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::claims::NamedClaims;
     use crate::domain::identity::{Email, Issuer, Subject};
 
     fn identity(email: Option<&str>, email_verified: bool) -> Identity {
@@ -115,6 +116,7 @@ mod tests {
             name: None,
             picture: None,
             groups: vec![].into(),
+            claims: NamedClaims::default(),
         }
     }
 

@@ -122,10 +122,13 @@ fn believe(
     };
     match metadata {
         Ok(metadata) => {
-            let told = format!(
-                "{} is known; its endpoints are https, and of its own",
-                settings.issuer
-            );
+            let issuer = settings.issuer.to_string();
+            let https = if issuer.starts_with("https:") {
+                "https, and "
+            } else {
+                ""
+            };
+            let told = format!("{issuer} is known; its endpoints are {https}of its own");
             findings.push(Finding::ok(DISCOVERY, told));
             (Some(metadata), Some(document))
         }

@@ -1,9 +1,13 @@
 //! From claims to an [`Identity`]: which claim is which, and how userinfo is merged over the ID
 //! token. Whether the person may pass is `domain::policy`'s business.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
+use crate::domain::claims::{LONGEST_VALUE, MOST_VALUES, NamedClaims};
 use crate::domain::identity::{Email, Identity, Issuer, Subject};
+use crate::domain::texts::Texts;
 
 /// Claims as JSON.
 pub type Claims = Map<String, Value>;
@@ -15,6 +19,8 @@ pub struct Names<'a> {
     pub username: &'a str,
     /// `oidc.groups_claim`.
     pub groups: &'a str,
+    /// Those that `access` rules name.
+    pub kept: &'a [String],
 }
 
 /// Puts userinfo over the ID token's claims. The caller has proven that both have the same `sub`.
@@ -45,6 +51,35 @@ pub fn identity(claims: &Claims, issuer: &Issuer, subject: Subject, names: Names
             .map(texts)
             .unwrap_or_default()
             .into(),
+        claims: kept(claims, names.kept),
+    }
+}
+
+/// The claims that rules name, as far as they are there.
+fn kept(claims: &Claims, names: &[String]) -> NamedClaims {
+    let found = names.iter().filter_map(|name| {
+        let values: Texts = find(claims, name).map(scalars)?.into();
+        Some((Arc::from(name.as_str()), values))
+    });
+    found.collect()
+}
+
+/// A list of texts, numbers and booleans, or one of them, as a text. What is neither is left out, and
+/// so is what no rule could mean.
+fn scalars(value: &Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let fits = |text: &String| !text.is_empty() && text.len() <= LONGEST_VALUE;
+    match value {
+        Value::Array(values) => {
+            let each = values.iter().filter_map(text).filter(fits);
+            each.take(MOST_VALUES).collect()
+        }
+        other => text(other).filter(fits).into_iter().collect(),
     }
 }
 
@@ -109,7 +144,11 @@ mod tests {
     }
 
     fn read(value: &Value, username: &str, groups: &str) -> Identity {
-        let names = Names { username, groups };
+        let names = Names {
+            username,
+            groups,
+            kept: &[],
+        };
         let issuer = Issuer::new("https://idp.example/");
         identity(&claims(value), &issuer, Subject::new("s"), names)
     }
@@ -151,6 +190,54 @@ mod tests {
             let identity = read(&document, "preferred_username", name);
             assert_eq!(identity.groups.to_strings(), groups, "{document} {name}");
         }
+    }
+
+    #[test]
+    fn a_named_claim_is_kept_as_texts_whatever_it_is_and_nothing_else_is() {
+        let long = "x".repeat(LONGEST_VALUE + 1);
+        let crowd: Vec<String> = (0..=MOST_VALUES).map(|n| n.to_string()).collect();
+        for (value, expected) in [
+            (json!("it"), Some(vec!["it"])),
+            (json!(["it", "ops"]), Some(vec!["it", "ops"])),
+            (json!(3), Some(vec!["3"])),
+            (json!(1.5), Some(vec!["1.5"])),
+            (json!(true), Some(vec!["true"])),
+            (
+                json!([1, false, "x", null, {"a": 1}, ["y"], ""]),
+                Some(vec!["1", "false", "x"]),
+            ),
+            (json!(""), Some(vec![])),
+            (json!({"it": true}), Some(vec![])),
+            (json!(null), Some(vec![])),
+            (json!([long, "short"]), Some(vec!["short"])),
+        ] {
+            for (name, document) in [
+                ("department", json!({ "department": value, "other": "x" })),
+                (
+                    "org.department",
+                    json!({ "org": { "department": value }, "other": "x" }),
+                ),
+                (
+                    "https://x.y/dep",
+                    json!({ "https://x.y/dep": value, "other": "x" }),
+                ),
+            ] {
+                let names = Names {
+                    username: "u",
+                    groups: "g",
+                    kept: &[name.to_owned(), "missing".to_owned()],
+                };
+                let issuer = Issuer::new("https://idp.example/");
+                let who = identity(&claims(&document), &issuer, Subject::new("s"), names);
+                let map = who.claims.to_map();
+                assert_eq!(map.len(), 1, "{document}");
+                let found: Option<Vec<&str>> = map
+                    .get(name)
+                    .map(|all| all.iter().map(String::as_str).collect());
+                assert_eq!(found, expected, "{document}");
+            }
+        }
+        assert_eq!(scalars(&json!(crowd)).len(), MOST_VALUES);
     }
 
     /// Each is taken where it is a text, as it is.

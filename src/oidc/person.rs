@@ -73,6 +73,7 @@ impl Provider {
         let names = Names {
             username: &settings.username_claim,
             groups: &settings.groups_claim,
+            kept: &settings.kept_claims,
         };
         let merged = claims::merge(id_token, userinfo);
         claims::identity(&merged, &settings.issuer, subject, names)

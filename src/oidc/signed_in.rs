@@ -70,6 +70,7 @@ impl SignedIn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::claims::NamedClaims;
     use crate::domain::identity::{Issuer, Subject};
 
     const ASKED: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -85,6 +86,7 @@ mod tests {
                 name: None,
                 picture: None,
                 groups: Vec::new().into(),
+                claims: NamedClaims::default(),
             },
             provider_session: None,
             auth_time: auth_time.map(Timestamp::from_unix),

@@ -84,6 +84,7 @@ impl Unverified {
         let names = Names {
             username: &settings.username_claim,
             groups: &settings.groups_claim,
+            kept: &settings.kept_claims,
         };
         let (acr, amr) = claims::assurance(&self.claims);
         let date = |name: &str| self.claims.get(name).and_then(numeric_date);

@@ -132,6 +132,10 @@ pub struct Entry<'a> {
     pub step: Option<Step>,
     /// The end of the link's id, as in the log.
     pub device: Option<&'a str>,
+    /// Which device, by Headscale's id.
+    pub node: Option<&'a str>,
+    /// Whose device it is, if it is not theirs who did it: a subject, or Headscale's id of a user.
+    pub owner: Option<&'a str>,
     /// The request's method.
     pub method: Option<&'a str>,
     /// The request's path, as the log may be told it.
@@ -168,6 +172,8 @@ impl<'a> Entry<'a> {
             rule: None,
             step: None,
             device: None,
+            node: None,
+            owner: None,
             method: None,
             path: None,
             status: None,
@@ -196,6 +202,8 @@ impl<'a> Entry<'a> {
             rule = self.rule,
             step = self.step.map(Step::label),
             device = self.device,
+            node = self.node,
+            owner = self.owner,
             method = self.method,
             path = self.path,
             status = self.status,

@@ -15,9 +15,9 @@ use prometheus::{
 };
 
 pub use self::label::{
-    Answer, CallbackFailure, Check, Direction, Endpoint, Handshake, Limit, Logout, LogoutOutcome,
-    Order, ProxyHeader, Refresh, Refused, Rule, SignIn, Spans, StoreOperation, SyncFailure,
-    TunnelEnd,
+    Answer, CallbackFailure, ChangeOutcome, Check, DeviceChange, DeviceHand, Direction, Endpoint,
+    Handshake, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule, SignIn,
+    Spans, StoreOperation, SyncFailure, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::policy::PolicyFamilies;
@@ -54,6 +54,7 @@ pub struct Metrics {
     denials: IntCounterVec,
     logouts: IntCounterVec,
     refreshes: IntCounterVec,
+    device_changes: IntCounterVec,
     tunnels_open: IntGaugeVec,
     tunnels_opened: IntCounterVec,
     tunnels_refused: IntCounterVec,
@@ -78,6 +79,20 @@ fn proxy_headers_refused(families: &Families) -> Result<IntCounterVec, prometheu
             "Connections closed for want of a PROXY header, by reason.",
         ),
         &[("reason", ProxyHeader::ALL)],
+    )
+}
+
+fn device_changes(families: &Families) -> Result<IntCounterVec, prometheus::Error> {
+    families.counters(
+        (
+            "device_changes_total",
+            "Changes to devices by people, by what it was, whose hand, and outcome.",
+        ),
+        &[
+            ("change", DeviceChange::ALL),
+            ("by", DeviceHand::ALL),
+            ("outcome", ChangeOutcome::ALL),
+        ],
     )
 }
 
@@ -148,6 +163,7 @@ impl Metrics {
                 ),
                 &[("outcome", Refresh::ALL)],
             )?,
+            device_changes: device_changes(&families)?,
             tunnels_open: families.gauges(
                 ("tunnels_open", "Tunnels open now, by kind."),
                 &[("kind", TUNNELS)],
@@ -197,6 +213,12 @@ impl Metrics {
             policy: PolicyFamilies::new(&families)?,
             registry: families.0,
         })
+    }
+
+    /// Counts a change to a device.
+    pub fn device_changed(&self, change: DeviceChange, by: DeviceHand, outcome: ChangeOutcome) {
+        let labels = [change.label(), by.label(), outcome.label()];
+        self.device_changes.with_label_values(&labels).inc();
     }
 
     /// Counts an answered request.

@@ -4,13 +4,15 @@
 //! What belongs here: words, markup and the headers that guard them. What does not: deciding which
 //! page it is (that is `proxy`), and anything secret but the one-time token of a form.
 //!
-//! Every page is plain HTML without scripts, under a policy that would not run any: text that came
-//! from a claim, a query or a header is escaped, cut and stripped of control characters, and the one
-//! style sheet is allowed by its hash.
+//! Every page is plain HTML that works without scripts: text that came from a claim, a query or a header
+//! is escaped, cut and stripped of control characters. The policy allows the one style sheet, and on a few
+//! pages the one script, by hash; no other would run. The words are in `texts`, one file for each language.
 
 mod confirm;
 mod denied;
+mod devices;
 mod json;
+mod language;
 mod notice;
 mod sessions;
 mod shell;
@@ -21,7 +23,12 @@ mod text;
 
 pub use confirm::{Confirmation, confirm_register, confirm_ssh};
 pub use denied::{Refusal, denied};
+pub use devices::{
+    AddDevice, Ask, AskDevice, Changed, Device, Devices, Everybody, NoDevices, Owner,
+    Row as PersonRow, add_device, ask_device, devices, everybody, no_devices,
+};
 pub use json::{json, oauth_error};
+pub use language::Language;
 pub use notice::{
     UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
@@ -45,6 +52,16 @@ pub const STEP_UP: &str = "/.headwarden/step-up";
 pub const LOGOUT: &str = "/.headwarden/logout";
 /// A person's own sessions; ends them, by POST.
 pub const SESSIONS: &str = "/.headwarden/sessions";
+/// A person's own devices; changes their names, by POST.
+pub const DEVICES: &str = "/.headwarden/devices";
+/// How to add one.
+pub const DEVICES_ADD: &str = "/.headwarden/devices/add";
+/// Everybody's, for those who may look at them.
+pub const DEVICES_PEOPLE: &str = "/.headwarden/devices/people";
+/// Asks whether to sign a device out, and does, by POST.
+pub const DEVICES_SIGN_OUT: &str = "/.headwarden/devices/sign-out";
+/// Asks whether to remove a device, and does, by POST.
+pub const DEVICES_REMOVE: &str = "/.headwarden/devices/remove";
 /// Takes the answer to [`confirm_register`], by POST.
 pub const CONFIRM_REGISTER: &str = "/.headwarden/confirm-register";
 /// Takes the answer to [`confirm_ssh`], by POST.

@@ -7,10 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use super::language::{Language, Markup, Part};
+use super::text::Person;
 
 /// What every page needs to know about its request.
 #[derive(Clone, Copy, Debug)]
@@ -22,22 +25,32 @@ pub struct Context<'a> {
     /// Origins beside our own at which a form of the page may end, through redirects: the
     /// provider's. Anything that is no origin is left out of the policy.
     pub form_action: &'a [String],
+    /// The one that the person reads.
+    pub language: Language,
 }
 
 /// The one style sheet, in every page's head.
 const STYLE: &str = include_str!("templates/style.css");
 
+/// The one script, in pages where it makes something easier that works without it.
+pub(super) const SCRIPT: &str = include_str!("templates/comfort.js");
+
 /// `style-src` source of [`STYLE`] (CSP Level 3, section 2.3.1).
-static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
-    let digest = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
+static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(STYLE));
+/// `script-src` source of [`SCRIPT`].
+static SCRIPT_SOURCE: LazyLock<String> = LazyLock::new(|| source_of(SCRIPT));
+
+pub(super) fn source_of(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     format!("'sha256-{}'", STANDARD.encode(digest))
-});
+}
 
 /// The frame around a page's own words.
 pub(super) struct Shell<'a> {
     pub(super) site: &'a str,
     pub(super) support_id: &'a str,
     pub(super) status: u16,
+    pub(super) language: Language,
 }
 
 impl<'a> Shell<'a> {
@@ -46,12 +59,42 @@ impl<'a> Shell<'a> {
             site: context.site,
             support_id: context.support_id,
             status: status.as_u16(),
+            language: context.language,
         }
+    }
+
+    /// The catalogue's text of `key`.
+    pub(super) fn say(&self, key: &str) -> String {
+        self.language.say(key)
+    }
+
+    /// The same with a text in it.
+    pub(super) fn with(&self, key: &str, name: &str, value: &str) -> String {
+        self.language.with(key, name, value)
+    }
+
+    /// The same with a number in it.
+    pub(super) fn count(&self, key: &str, count: u64) -> String {
+        self.language.count(key, count)
+    }
+
+    pub(super) fn http_status(&self) -> String {
+        self.with("footer-status", "status", &self.status.to_string())
+    }
+
+    /// The same about somebody.
+    pub(super) fn about(&self, key: &str, who: &Person) -> Markup {
+        self.language.rich(key, &[("who", Part::Person(who))])
     }
 
     #[expect(clippy::unused_self, reason = "templates call it on the shell")]
     pub(super) const fn style(&self) -> &'static str {
         STYLE
+    }
+
+    #[expect(clippy::unused_self, reason = "templates call it on the shell")]
+    pub(super) const fn script(&self) -> &'static str {
+        SCRIPT
     }
 }
 
@@ -85,9 +128,31 @@ pub(super) fn page(
         CONTENT_SECURITY_POLICY,
         &policy(context.form_action),
     );
+    headers.insert(VARY, HeaderValue::from_static("accept-language"));
+    headers.insert(
+        CONTENT_LANGUAGE,
+        HeaderValue::from_static(context.language.tag()),
+    );
     if form == Form::Yes {
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     }
+    response
+}
+
+/// The same for a template with the script in it.
+pub(super) fn page_with_script(
+    context: &Context<'_>,
+    status: StatusCode,
+    form: Form,
+    template: &impl Template,
+) -> Response<Bytes> {
+    let mut response = page(context, status, form, template);
+    let policy = format!(
+        "{}; script-src {}",
+        policy(context.form_action),
+        *SCRIPT_SOURCE
+    );
+    set(response.headers_mut(), CONTENT_SECURITY_POLICY, &policy);
     response
 }
 

@@ -10,10 +10,11 @@ mod told;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::identity_fields::identity_fields;
+use super::ruling;
 use super::standing;
 use super::step_up::asked_at;
 use crate::config::{Access, Settings, SignIn};
-use crate::domain::access::{self, Holds, path_matches};
+use crate::domain::access::{self, Found, Holds};
 use crate::domain::door::{ApiKind, Asked, Door, Guarded, Own, decide};
 use crate::domain::identity::Identity;
 use crate::domain::path::Target;
@@ -206,6 +207,12 @@ impl Judge<'_> {
 
     /// As [`super::gate`] decides behind a session.
     fn behind_session(&mut self, docs: bool, guarded: &Guarded) -> Judged {
+        if !docs
+            && *guarded == Guarded::Page
+            && let Some(judged) = self.public()
+        {
+            return judged;
+        }
         if let Some(refusal) = self.rules() {
             return refusal;
         }
@@ -260,18 +267,38 @@ impl Judge<'_> {
         Role::of(&self.settings.rules, who, &api.admins, &api.viewers)
     }
 
+    /// A page that a rule opens to everybody.
+    fn public(&mut self) -> Option<Judged> {
+        let (method, path) = (self.question.method, self.target.path());
+        let place = ruling::public_rule(self.settings, method, path)?;
+        let rule = self.settings.access.get(place)?;
+        let told = self.access_told(place, rule, true, &self.session.identity);
+        self.told.access.push(told);
+        self.told.upstream = Some(self.upstream_of(Some(rule)));
+        let why = format!(
+            "anybody passes: access[{place}] ({}) is public, no session is looked at and no identity \
+             told",
+            rule.path
+        );
+        Some((Outcome::Allowed, why))
+    }
+
     /// The rules for the path: those the gate asks, the one that routes, and the first that refuses.
     fn access(&mut self) -> Option<Judged> {
-        let rules = &self.settings.access;
-        let patterns = rules.iter().map(|access| access.path.as_str());
+        let (method, path) = (self.question.method, self.target.path());
         let mut asked: Vec<usize> = Vec::new();
-        let routes = access::walk(&patterns, self.target.path(), |place| {
+        let found = ruling::walk(self.settings, method, path, |place, _| {
             if !asked.contains(&place) {
                 asked.push(place);
             }
             Ok::<(), std::convert::Infallible>(())
         });
-        let Ok(routes) = routes;
+        let Ok(found) = found;
+        let routes = match found {
+            Found::Rule(place) => Some(place),
+            Found::Nothing | Found::OtherMethods(_) => None,
+        };
+        let rules = &self.settings.access;
         let who = &self.session.identity;
         for place in asked {
             if let Some(rule) = rules.get(place) {
@@ -282,50 +309,78 @@ impl Judge<'_> {
         let refusing = self.told.access.iter().find(|told| !told.admitted);
         if let Some(told) = refusing {
             return Some(denied(format!(
-                "access[{}] ({}) asks for groups or users that this person is not among",
-                told.index, told.path
+                "access[{}] ({}) asks for {} that this person has not",
+                told.index,
+                told.path,
+                told.unmet.as_deref().unwrap_or("something")
+            )));
+        }
+        if let Found::OtherMethods(methods) = found {
+            return Some(denied(format!(
+                "the rules for this path are about {methods} only, so {method} is answered with 405"
             )));
         }
         let rule = routes.and_then(|place| rules.get(place));
-        let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
-        if let (Some(rule), Some(_)) = (rule, web_ui) {
+        if let Some(rule) = rule.filter(|rule| rule.upstream.is_some()) {
             let fields = identity_fields(&self.settings.rules, rule.identity_headers, who);
             let fields = fields
                 .into_iter()
                 .map(|(name, value)| Field { name, value });
             self.told.identity_headers = fields.collect();
         }
-        let upstream = web_ui.unwrap_or(&self.settings.headscale.upstream);
-        self.told.upstream = Some(upstream.authority());
+        self.told.upstream = Some(self.upstream_of(rule));
         None
     }
 
     fn access_told(&self, index: usize, rule: &Access, routes: bool, who: &Identity) -> AccessTold {
         let rules = &self.settings.rules;
+        let demands = &rule.demands;
+        let claims = demands.claims.iter();
+        let unmet = rules.meet(who, demands).err();
         AccessTold {
             index,
             path: rule.path.clone(),
+            methods: rule.methods.to_string(),
+            public: rule.public,
             exactly: access::holds(&rule.path, self.target.path()) == Holds::Exactly,
             routes,
-            admitted: rules.admits_at(who, &rule.groups, &rule.users),
-            groups: lists::groups("groups", rules, who, &rule.groups),
-            users: lists::users("users", rules, who, &rule.users),
+            admitted: unmet.is_none(),
+            unmet: unmet.map(|unmet| unmet.to_string()),
+            groups: lists::groups_at(rules, who, &demands.groups),
+            domains: lists::domains_at(rules, who, &demands.domains),
+            users: lists::users_at(rules, who, &demands.users),
+            claims: claims
+                .map(|(name, wanted)| lists::claim(who, name, wanted))
+                .collect(),
         }
     }
 
-    fn upstream_of_open_path(&self) -> String {
-        let path = self.target.path();
-        let mut rules = self.settings.access.iter();
-        let rule = rules.find(|rule| path_matches(&rule.path, path));
+    fn upstream_of(&self, rule: Option<&Access>) -> String {
         let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
         web_ui
             .unwrap_or(&self.settings.headscale.upstream)
             .authority()
     }
 
+    fn upstream_of_open_path(&self) -> String {
+        let (method, path) = (self.question.method, self.target.path());
+        let Ok(found) = ruling::walk(self.settings, method, path, |_, _| {
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match found {
+            Found::Rule(place) => self.upstream_of(self.settings.access.get(place)),
+            Found::Nothing | Found::OtherMethods(_) => self.upstream_of(None),
+        }
+    }
+
     /// Whether the sign-in is enough, or a step-up would be asked for.
     fn assured(&mut self, is_ssh_check: bool, otherwise: String) -> Judged {
-        let asked = asked_at(self.settings, self.target, is_ssh_check);
+        let asked = asked_at(
+            self.settings,
+            self.question.method,
+            self.target,
+            is_ssh_check,
+        );
         let missing = asked.missing(self.session, self.question.now);
         self.told.step_up = told::step_up(&asked, Some(missing));
         if missing.is_nothing() {

@@ -12,22 +12,20 @@ use http::{HeaderValue, Response, StatusCode};
 use super::house::House;
 use super::identity_fields::identity_fields;
 use super::rates::Rated;
+use super::ruling::Ruled;
 use super::upstream::Origin;
 use super::visit::Visit;
-use crate::config::Access;
-use crate::domain::access::{self, path_matches};
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::leg::LegKind;
 use crate::domain::policy::{Denial, Permit};
 use crate::ops::audit::{Pending, Step};
-use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
 
 /// Longest silence between two pieces of a web UI's answer: long enough for long polls.
-const WEB_UI_SILENCE: Duration = Duration::from_mins(5);
+pub(super) const WEB_UI_SILENCE: Duration = Duration::from_mins(5);
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -70,14 +68,13 @@ pub struct Route {
     pub leg: Option<(LegKind, Live)>,
     /// The session that lets it through, where that is one: it ends when that does.
     pub session: Option<Live>,
+    /// A rule lets everybody through, and it ends when that does not any more.
+    pub public: bool,
     /// Longest wait for each piece of the answer.
     pub read_timeout: Duration,
     /// What the audit log is told when it has been answered.
     pub record: Option<Box<Pending>>,
 }
-
-/// The access rule that holds on a path, and its upstream if that is not Headscale.
-type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
 
 /// What becomes of a client's `Authorization` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +151,11 @@ impl House {
             ..self.route_to_headscale(permit)
         };
         // A path that the operator opened goes where it would go behind the door.
-        Verdict::Forward(Box::new(match self.matching_rule(visit) {
+        let rule = match self.rule_of_open_path(visit) {
+            Ok(rule) => rule,
+            Err(refusal) => return Verdict::Answer(refusal),
+        };
+        Verdict::Forward(Box::new(match rule {
             Some((_, Some(origin))) => Route {
                 origin: Arc::clone(origin),
                 to_headscale: false,
@@ -182,6 +183,11 @@ impl House {
             Own::Logout => Verdict::Answer(self.logout(visit).await),
             Own::SignedOut => Verdict::Answer(self.signed_out(visit).await),
             Own::Sessions => Verdict::Answer(self.own_sessions(visit, body).await),
+            Own::Devices
+            | Own::DevicesAdd
+            | Own::DevicesPeople
+            | Own::DevicesSignOut
+            | Own::DevicesRemove => Verdict::Answer(self.devices(visit, own, body).await),
             Own::BackchannelLogout => Verdict::Answer(self.backchannel_logout(visit, body).await),
             Own::FrontchannelLogout => Verdict::Answer(self.frontchannel_logout(visit).await),
             Own::ConfirmRegister => {
@@ -193,6 +199,9 @@ impl House {
     }
 
     async fn guarded(&self, visit: &Visit, guarded: &Guarded) -> Verdict {
+        if let Some(verdict) = self.public_page(visit) {
+            return verdict;
+        }
         let live = match self.session(visit).await {
             Ok(Some(live)) => live,
             Ok(None) => return Verdict::Answer(self.ask_to_sign_in(visit)),
@@ -242,46 +251,6 @@ impl House {
             .map_err(|denial| self.denied(visit, &denial, &live.session.identity))
     }
 
-    /// The first `access` rule for this path, if the person satisfies it, and with it every other rule
-    /// whose path a careless upstream could take this one for; else the denial page. It holds on every
-    /// guarded path, whoever answers there.
-    pub(super) fn access_rule(
-        &self,
-        visit: &Visit,
-        who: &Identity,
-    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
-        let rules = &self.settings.access;
-        let patterns = rules.iter().map(|access| access.path.as_str());
-        let found = access::walk(&patterns, visit.head.target.path(), |place| {
-            match rules.get(place) {
-                Some(access) if !self.access_admits(access, who) => {
-                    Err(self.denied_by(visit, access, who))
-                }
-                Some(_) | None => Ok(()),
-            }
-        })?;
-        Ok(found.and_then(|place| {
-            let origin = self.web_uis.get(place)?.as_ref();
-            rules.get(place).map(|access| (access, origin))
-        }))
-    }
-
-    fn denied_by(&self, visit: &Visit, access: &Access, who: &Identity) -> Response<Bytes> {
-        self.refused_by(visit, Rule::Page, who);
-        tracing::info!(
-            request_id = visit.id, subject = %who.subject, rule = access.path,
-            "denied: in none of the groups or users of this access rule"
-        );
-        self.denied_page(visit, pages::Refusal::Page, who)
-    }
-
-    fn matching_rule(&self, visit: &Visit) -> Option<Ruled<'_>> {
-        let path = visit.head.target.path();
-        let mut rules = self.settings.access.iter().zip(&self.web_uis);
-        let (access, origin) = rules.find(|(access, _)| path_matches(&access.path, path))?;
-        Some((access, origin.as_ref()))
-    }
-
     /// A path that `access` may send elsewhere.
     fn page_behind(
         &self,
@@ -306,14 +275,9 @@ impl House {
         }
     }
 
-    pub(super) fn access_admits(&self, access: &Access, who: &Identity) -> bool {
-        let rules = &self.settings.rules;
-        rules.admits_at(who, &access.groups, &access.users)
-    }
-
     /// A WebSocket takes cookies along from any page, so its `Origin` must be ours where a browser
     /// sends one.
-    fn is_foreign_origin(&self, visit: &Visit) -> bool {
+    pub(super) fn is_foreign_origin(&self, visit: &Visit) -> bool {
         visit.has("origin") && visit.only("origin") != Some(&self.settings.server_url.origin)
     }
 
@@ -327,6 +291,7 @@ impl House {
             cookies: CookieRule::Others,
             leg: None,
             session: None,
+            public: false,
             read_timeout: self.settings.headscale.response_timeout,
             record: None,
         }
@@ -381,7 +346,7 @@ impl House {
         self.page_or_json(visit, page, "cross_site", "a same-origin proof is missing")
     }
 
-    pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &'static str) -> Response<Bytes> {
+    pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &str) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             pages::error(
@@ -398,9 +363,10 @@ impl House {
             "method_not_allowed",
             "this method is not for this address",
         );
-        response
-            .headers_mut()
-            .insert(http::header::ALLOW, HeaderValue::from_static(allow));
+        // Names of methods, which any field can hold.
+        if let Ok(allow) = HeaderValue::from_str(allow) {
+            response.headers_mut().insert(http::header::ALLOW, allow);
+        }
         response
     }
 }

@@ -23,7 +23,7 @@ use super::visit::Visit;
 use crate::config::{Settings, SignIn};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, VersionWatch};
+use crate::headscale::{Api, Roster, VersionWatch};
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::ops::audit::Audit;
@@ -68,6 +68,8 @@ pub struct House {
     pub versions: Arc<VersionWatch>,
     /// What we ask of its API ourselves, with the key as it is now.
     pub api: Api,
+    /// Its devices and users, as of a few seconds ago.
+    pub roster: Arc<Roster>,
     /// Cookie names and attributes.
     pub cookies: Cookies,
     /// Headscale's listener for gRPC, where there is one.
@@ -252,6 +254,7 @@ impl House {
             site: self.settings.server_url.authority.as_str(),
             support_id: &visit.id,
             form_action: &origins,
+            language: visit.language(),
         })
     }
 

@@ -162,8 +162,10 @@ impl ProxyHttp for Phases {
                 // An upstream's interim answers end here, but for a 100 that was asked for: some
                 // clients take a `Set-Cookie`, or the whole answer, from them.
                 session.set_ignore_info_resp(true);
-                if let (Some(live), Some(follow)) = (&route.session, ctx.follow.take()) {
-                    follow.until(live, visit, house);
+                match (&route.session, ctx.follow.take()) {
+                    (Some(live), Some(follow)) => follow.until(live, visit, house),
+                    (None, Some(follow)) if route.public => follow.while_public(visit, house),
+                    (_, Some(_) | None) => {}
                 }
                 ctx.route = Some(route);
                 ctx.sent_on = Some(decided);
@@ -295,7 +297,7 @@ impl ProxyHttp for Phases {
                 .remember_leg(visit, kind, live, response.status, location)
                 .await;
         }
-        shared_caches::keep_out(response, &visit.door)?;
+        shared_caches::keep_out(response, &visit.door, route.public)?;
         ctx.status = Some(response.status);
         Ok(())
     }

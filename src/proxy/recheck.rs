@@ -199,9 +199,14 @@ impl Rechecks {
         self.retired.store(false, Ordering::Relaxed);
     }
 
+    /// Refreshes that are under way.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
     /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
     pub async fn settled(&self) {
-        while self.flights.len() > 0 {
+        while self.under_way() > 0 {
             sleep(Duration::from_millis(50)).await;
         }
     }

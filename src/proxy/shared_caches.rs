@@ -22,16 +22,17 @@ const ORDERS: &[&str] = &[
     "x-sendfile",
 ];
 
-/// Keeps what came through `door` out of shared caches, if it is a door that asks who is there; and
-/// takes the orders out, whichever it is.
+/// Keeps what came through `door` out of shared caches, if it is a door that asks who is there and no
+/// rule opened the page to everybody (`public`); and takes the orders out, whichever it is.
 ///
 /// # Errors
 /// None that a field of ours could cause.
-pub fn keep_out(response: &mut ResponseHeader, door: &Door) -> Result<()> {
-    let for_anybody = matches!(
-        door,
-        Door::Open | Door::Verify | Door::NoContent | Door::Machine(_)
-    );
+pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Result<()> {
+    let for_anybody = public
+        || matches!(
+            door,
+            Door::Open | Door::Verify | Door::NoContent | Door::Machine(_)
+        );
     for order in orders(&response.headers) {
         response.remove_header(&order);
     }

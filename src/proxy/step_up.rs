@@ -9,12 +9,13 @@ use http::Response;
 use url::Url;
 
 use super::house::{House, see_other};
+use super::ruling;
 use super::visit::Visit;
 use crate::config::{Settings, SignIn};
-use crate::domain::access;
 use crate::domain::assurance::{Assurance, Missing};
 use crate::domain::door::{Asked, Door, Guarded, decide};
 use crate::domain::login::AttemptKind;
+use crate::domain::methods::Methods;
 use crate::domain::path::Target;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::Session;
@@ -31,7 +32,7 @@ impl House {
     /// was sent hears that it was not passed on, and everybody else gets a 401.
     pub(super) fn assured(&self, visit: &Visit, live: &Live) -> Result<(), Response<Bytes>> {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
-        let asked = asked_at(&self.settings, &visit.head.target, is_ssh_check);
+        let asked = self.asked_of(visit, is_ssh_check);
         let missing = asked.missing(&live.session, self.clock.now());
         if missing.is_nothing() {
             return Ok(());
@@ -53,8 +54,14 @@ impl House {
         Err(pages::step_up_needed(&shown(&asked, &begin), &visit.id))
     }
 
+    fn asked_of(&self, visit: &Visit, is_ssh_check: bool) -> Assurance {
+        let (method, target) = (&visit.head.method, &visit.head.target);
+        asked_at(&self.settings, method, target, is_ssh_check)
+    }
+
     /// `/.headwarden/step-up`: a link of ours, or of a web UI that got a 401. `for` names the page that
-    /// asks, `back` where the person goes afterwards.
+    /// asks, `method` what was asked of it (a GET where it is absent), `back` where the person goes
+    /// afterwards.
     pub(super) async fn step_up(&self, visit: &Visit) -> Response<Bytes> {
         if visit.head.method != "GET" {
             return self.method_not_allowed(visit, "GET");
@@ -75,7 +82,8 @@ impl House {
         if let Err(refusal) = self.admit(visit, &live) {
             return refusal;
         }
-        let asked = page.map(|page| asked_at(&self.settings, &page, is_ssh_check(&page)));
+        let method = one("method").unwrap_or_else(|| "GET".to_owned());
+        let asked = page.map(|page| asked_at(&self.settings, &method, &page, is_ssh_check(&page)));
         let asked = asked.unwrap_or_default();
         let missing = asked.missing(&live.session, self.clock.now());
         if missing.is_nothing() {
@@ -161,7 +169,7 @@ impl House {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
         let asked = Assurance {
             max_age: None,
-            ..asked_at(&self.settings, &visit.head.target, is_ssh_check)
+            ..self.asked_of(visit, is_ssh_check)
         };
         asked.missing(&live.session, self.clock.now()).is_nothing()
     }
@@ -196,6 +204,15 @@ impl House {
         let back = visit.only("referer").and_then(|from| self.own_page(from));
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("for", visit.head.target.path());
+        if !visit.is_safe()
+            && self
+                .settings
+                .access
+                .iter()
+                .any(|rule| rule.methods != Methods::ALL)
+        {
+            query.append_pair("method", &visit.head.method);
+        }
         if let Some(back) = &back {
             query.append_pair("back", back.as_str());
         }
@@ -213,16 +230,18 @@ impl House {
 }
 
 /// What the rules for a path ask of a sign-in, and for an SSH check what the issuer asks of it: all of
-/// it together. Of the rules those count whose groups would be asked for ([`access::walk`]).
-pub(super) fn asked_at(settings: &Settings, target: &Target, is_ssh_check: bool) -> Assurance {
+/// it together. Of the rules those count whose groups would be asked for ([`ruling::walk`]).
+pub(super) fn asked_at(
+    settings: &Settings,
+    method: &str,
+    target: &Target,
+    is_ssh_check: bool,
+) -> Assurance {
     let rules = &settings.access;
     let mut asked = Assurance::default();
     if rules.iter().any(|access| !access.assurance.asks_nothing()) {
-        let patterns = rules.iter().map(|access| access.path.as_str());
-        let Ok(_) = access::walk(&patterns, target.path(), |place| {
-            if let Some(access) = rules.get(place) {
-                asked = std::mem::take(&mut asked).and(&access.assurance);
-            }
+        let Ok(_) = ruling::walk(settings, method, target.path(), |_, rule| {
+            asked = std::mem::take(&mut asked).and(&rule.assurance);
             Ok::<(), std::convert::Infallible>(())
         });
     }

@@ -9,21 +9,20 @@ use tokio::sync::oneshot;
 
 use super::house::House;
 use super::visit::Visit;
-use crate::domain::access;
 use crate::domain::door::Door;
 use crate::session::Live;
 
-/// A request that goes on by a session.
+/// A request that goes on by a session, or by a rule that asks for none.
 pub struct Hold {
-    live: Live,
-    end: oneshot::Receiver<()>,
+    by: Option<(Live, oneshot::Receiver<()>)>,
     visit: Arc<Visit>,
     house: Arc<House>,
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hold").field(&self.live).finish()
+        let live = self.by.as_ref().map(|(live, _)| live);
+        f.debug_tuple("Hold").field(&live).finish()
     }
 }
 
@@ -31,41 +30,70 @@ impl Hold {
     /// `visit` was let through by `live` in `house`.
     pub(super) fn new(live: &Live, visit: &Arc<Visit>, house: &Arc<House>) -> Self {
         Self {
-            end: live.end(),
-            live: live.clone(),
+            by: Some((live.clone(), live.end())),
+            visit: Arc::clone(visit),
+            house: Arc::clone(house),
+        }
+    }
+
+    /// `visit` was let through in `house` by a rule that asks for no session.
+    pub(super) fn public(visit: &Arc<Visit>, house: &Arc<House>) -> Self {
+        Self {
+            by: None,
             visit: Arc::clone(visit),
             house: Arc::clone(house),
         }
     }
 
     /// Ready when it may not go on any longer: its session has ended, or would not let it through by the
-    /// settings and the groups of now.
+    /// settings and the groups of now; or no rule opens its page any more.
     pub(super) async fn over(self) {
-        let Self {
-            mut live,
-            mut end,
-            visit,
-            house,
-        } = self;
-        let mut changes = house.changes();
-        let mut judged = (house, Arc::clone(&live.session));
-        loop {
-            let updated = live.change();
-            let present = (changes.present(&judged.0), live.latest().session);
-            if !Arc::ptr_eq(&present.0, &judged.0) || !Arc::ptr_eq(&present.1, &judged.1) {
-                live = live.latest();
-                if !present.0.still_admits(&visit, &live) {
-                    return;
-                }
-                judged = (present.0, Arc::clone(&live.session));
-            }
-            tokio::select! {
-                _ = &mut end => return,
-                () = changes.next() => {}
-                // Perhaps that which took the place of the one before.
-                Ok(now) = updated => live = now,
-            }
+        let Self { by, visit, house } = self;
+        match by {
+            Some((live, end)) => hold_by_session(live, end, &visit, house).await,
+            None => hold_while_public(&visit, house).await,
         }
+    }
+}
+
+async fn hold_by_session(
+    mut live: Live,
+    mut end: oneshot::Receiver<()>,
+    visit: &Visit,
+    house: Arc<House>,
+) {
+    let mut changes = house.changes();
+    let mut judged = (house, Arc::clone(&live.session));
+    loop {
+        let updated = live.change();
+        let present = (changes.present(&judged.0), live.latest().session);
+        if !Arc::ptr_eq(&present.0, &judged.0) || !Arc::ptr_eq(&present.1, &judged.1) {
+            live = live.latest();
+            if !present.0.still_admits(visit, &live) {
+                return;
+            }
+            judged = (present.0, Arc::clone(&live.session));
+        }
+        tokio::select! {
+            _ = &mut end => return,
+            () = changes.next() => {}
+            // Perhaps that which took the place of the one before.
+            Ok(now) = updated => live = now,
+        }
+    }
+}
+
+async fn hold_while_public(visit: &Visit, mut house: Arc<House>) {
+    let mut changes = house.changes();
+    loop {
+        let present = changes.present(&house);
+        if !Arc::ptr_eq(&present, &house) {
+            if !present.is_public(visit) {
+                return;
+            }
+            house = present;
+        }
+        changes.next().await;
     }
 }
 
@@ -92,15 +120,6 @@ impl House {
     }
 
     fn path_admits(&self, visit: &Visit, live: &Live) -> bool {
-        let rules = &self.settings.access;
-        let patterns = rules.iter().map(|access| access.path.as_str());
-        let who = &live.session.identity;
-        let asked = access::walk(&patterns, visit.head.target.path(), |place| {
-            match rules.get(place) {
-                Some(access) if !self.access_admits(access, who) => Err(()),
-                Some(_) | None => Ok(()),
-            }
-        });
-        asked.is_ok() && self.is_assured_but_for_age(visit, live)
+        self.rules_admit(visit, &live.session.identity) && self.is_assured_but_for_age(visit, live)
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use http::header::ACCEPT_LANGUAGE;
 use tokio::sync::oneshot;
 
 use super::head::Head;
@@ -12,6 +13,7 @@ use super::house::House;
 use super::still::Hold;
 use super::upload::Progress;
 use crate::domain::door::Door;
+use crate::pages::Language;
 use crate::session::Live;
 
 /// What is known about a request before anybody acts on it.
@@ -84,6 +86,11 @@ impl Follow {
     pub fn until(self, live: &Live, visit: &Arc<Visit>, house: &Arc<House>) {
         // Nobody there: then the request is over already.
         drop(self.0.send(Hold::new(live, visit, house)));
+    }
+
+    /// The request `visit`, which a rule of `house` lets through whoever asks, goes on until no rule does.
+    pub fn while_public(self, visit: &Arc<Visit>, house: &Arc<House>) {
+        drop(self.0.send(Hold::public(visit, house)));
     }
 }
 
@@ -159,6 +166,12 @@ impl Visit {
                     .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
             })
         })
+    }
+
+    /// The language that whoever looks reads best, of those that pages are written in.
+    pub fn language(&self) -> Language {
+        let fields = self.head.headers.get_all(ACCEPT_LANGUAGE).iter();
+        Language::accepted(fields.filter_map(|field| field.to_str().ok()))
     }
 
     /// The same-origin proof: `Sec-Fetch-Site: same-origin`; only without that field must `Origin`

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
 use super::live::lock;
+use crate::domain::claims::NamedClaims;
 use crate::domain::identity::Issuer;
 use crate::domain::session::Session;
 use crate::domain::texts::Texts;
@@ -22,6 +23,7 @@ pub(super) struct Commons(Mutex<Tables>);
 struct Tables {
     texts: Table<Arc<str>>,
     lists: Table<Texts>,
+    claims: Table<NamedClaims>,
 }
 
 /// Values of which there is one of each.
@@ -71,6 +73,15 @@ impl Tables {
         let list: Texts = list.iter().map(|text| self.text(text)).collect();
         self.lists.one::<Texts>(&list, Texts::is_held)
     }
+
+    fn claims(&mut self, claims: &NamedClaims) -> NamedClaims {
+        let each = claims.iter();
+        let claims: NamedClaims = each
+            .map(|(name, values)| (self.text(name), self.list(values)))
+            .collect();
+        self.claims
+            .one::<NamedClaims>(&claims, NamedClaims::is_held)
+    }
 }
 
 impl Commons {
@@ -80,6 +91,7 @@ impl Commons {
         let who = &mut session.identity;
         who.issuer = Issuer::from(tables.text(who.issuer.text()));
         who.groups = tables.list(&who.groups);
+        who.claims = tables.claims(&who.claims);
         session.acr = session.acr.map(|acr| tables.text(&acr));
         session.amr = tables.list(&session.amr);
         session.browser.agent = tables.text(&session.browser.agent);
@@ -93,6 +105,8 @@ impl Commons {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::session::testing::session;
 
@@ -102,6 +116,8 @@ mod tests {
         session.browser.agent = agent.into();
         session.acr = Some("gold".into());
         session.amr = vec!["pwd".to_owned()].into();
+        let claims = BTreeMap::from([("department".to_owned(), vec![group.to_owned()])]);
+        session.identity.claims = claims.into();
         session
     }
 
@@ -131,6 +147,8 @@ mod tests {
         ));
         let third = commons.share(of("curl", "a"));
         assert!(third.identity.groups.is(&one.identity.groups));
+        assert!(third.identity.claims.is(&one.identity.claims));
+        assert!(!third.identity.claims.is(&other.identity.claims));
     }
 
     #[test]

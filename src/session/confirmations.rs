@@ -26,6 +26,8 @@ pub enum Purpose {
     Ssh,
     /// Sessions of the person, to be ended. A form about them names no id.
     Sessions,
+    /// Devices of the person, or of others, to be changed. A form about them names no id.
+    Devices,
 }
 
 /// The open confirmation forms of one session.

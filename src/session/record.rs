@@ -1,6 +1,7 @@
 //! A session as bytes: versioned JSON, for whoever seals sessions and keeps them elsewhere. The only
 //! place where its secrets are written out; nothing here is sealed.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,10 @@ struct Record {
     name: Option<String>,
     picture: Option<String>,
     groups: Vec<String>,
+    /// Not there in what was written before rules could name claims: then no claim satisfies a rule
+    /// until the person is checked again.
+    #[serde(default)]
+    claims: BTreeMap<String, Vec<String>>,
     provider_session: Option<String>,
     auth_time: Option<Timestamp>,
     id_token: String,
@@ -54,6 +59,7 @@ pub fn to_bytes(session: &Session, last_used: Timestamp) -> Vec<u8> {
         name: who.name.clone(),
         picture: who.picture.clone(),
         groups: who.groups.to_strings(),
+        claims: who.claims.to_map(),
         provider_session: session
             .provider_session
             .as_ref()
@@ -93,6 +99,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<(Session, Timestamp)> {
             name: record.name,
             picture: record.picture,
             groups: record.groups.into(),
+            claims: record.claims.into(),
         },
         provider_session: record.provider_session.map(ProviderSession::new),
         auth_time: record.auth_time,
@@ -130,6 +137,14 @@ mod tests {
         full.identity.picture = Some("https://a.example/p".to_owned());
         full.identity.groups = vec!["/a".to_owned(), String::new()].into();
         full.identity.email_verified = false;
+        full.identity.claims = BTreeMap::from([
+            (
+                "department".to_owned(),
+                vec!["it".to_owned(), "\"".to_owned()],
+            ),
+            ("https://x.y/z".to_owned(), Vec::new()),
+        ])
+        .into();
         full.auth_time = Some(at(1));
         full.token_expires_at = at(2);
         full.started_at = at(3);
@@ -148,6 +163,21 @@ mod tests {
             assert_same(&read, &session);
             assert_eq!(last_used, at(5));
         }
+    }
+
+    #[test]
+    fn a_session_from_before_there_were_claims_has_none() {
+        let now = Timestamp::from_unix(START);
+        let mut session = session("ann", None);
+        let claims = BTreeMap::from([("department".to_owned(), vec!["it".to_owned()])]);
+        session.identity.claims = claims.into();
+        let text = String::from_utf8(to_bytes(&session, now)).unwrap();
+        let old = text.replacen("\"claims\":{\"department\":[\"it\"]},", "", 1);
+        assert_ne!(old, text);
+        let (read, _) = from_bytes(old.as_bytes()).unwrap();
+        assert!(read.identity.claims.values("department").is_empty());
+        let bent = text.replacen("[\"it\"]", "\"it\"", 1);
+        assert!(from_bytes(bent.as_bytes()).is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Session};
@@ -49,6 +50,7 @@ pub(crate) fn session(subject: &str, sid: Option<&str>) -> Session {
             name: None,
             picture: None,
             groups: Vec::new().into(),
+            claims: NamedClaims::default(),
         },
         provider_session: sid.map(ProviderSession::new),
         auth_time: Some(start),

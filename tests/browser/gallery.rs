@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use headwarden::pages::Context;
+use headwarden::pages::{Context, Language};
 use http::Response;
 
 use crate::scene::Visitor;
@@ -73,6 +73,7 @@ impl Exhibition {
             site: "headscale.company",
             support_id: "k7rd2m9xq4",
             form_action: &[],
+            language: Language::english(),
         };
         let all = every::pages(&context);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -657,6 +657,13 @@ fn of_the_house(ward: &Ward) {
         &[("config.files", "failure", "chmod 600")],
     );
     std::fs::set_permissions(&keys, PermissionsExt::from_mode(0o600)).unwrap();
+    // That of a certificate may be a group's, as Debian's ssl-cert and Kubernetes have it.
+    let key = ward.house.plan.files.join("tls.key");
+    let open: &[(&str, &str, &str)] = &[("config.files", "failure", "chmod 600")];
+    for (mode, expected) in [(0o640, &[][..]), (0o644, open), (0o600, &[])] {
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+        finds(&format!("tls.key, {mode:o}"), &ward.run(&[]), expected);
+    }
     stores(ward);
     ward.house.signal("KILL");
     let dead = ward.run(&[]);

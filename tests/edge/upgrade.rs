@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::faulty_provider::Person as Account;
+use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::stage::{Faulty, SAME_ORIGIN, Stage, ask, request, session_line};
 use crate::support::headscale_standin::{FIRST_BYTES, HeadscaleStandin, Oidc, Options};
 use crate::support::house::{HEADSCALE_ID, HEADSCALE_SECRET, House, More, headwarden};
@@ -35,11 +35,15 @@ impl Upgradable {
     }
 
     fn start_signing_in(sign_in: &'static str) -> Self {
-        let stage = Stage::start_with(|_| More {
+        Self::start_with(More {
             sign_in,
             top: TOP,
             ..More::default()
-        });
+        })
+    }
+
+    fn start_with(more: More) -> Self {
+        let stage = Stage::start_with(|_| more);
         Self { stage }
     }
 
@@ -405,6 +409,60 @@ fn what_is_open_in_the_old_process_ends_with_a_session_that_ends_in_the_new_one(
         "{}",
         place.stage.house.log()
     );
+}
+
+/// The provider takes a refresh token once. One that comes a second time is a theft to it, and everything of
+/// that sign-in is over.
+#[test]
+fn of_the_two_one_refreshes_a_session_and_the_other_knows_what_came_of_it() {
+    let mut place = Upgradable::start_with(More {
+        // The answer is held back for as long as another process takes to start.
+        oidc: "  timeout: 30s\n",
+        top: Box::leak(format!("{TOP}session: {{ recheck: 1s }}\n").into_boxed_str()),
+        ..More::default()
+    });
+    let provider = &place.stage.faulty.provider;
+    provider.set(|knobs| knobs.refresh_tokens = true);
+    let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
+    let page = request(&place.stage.house, "GET", "/windows", &[&session]);
+    let mut kept = Raw::connect(place.public()).unwrap();
+    assert_eq!(kept.exchange(&page).unwrap().status(), 200);
+    let hits = |place: &Upgradable| place.stage.faulty.provider.hits(Endpoint::Token);
+    // Due again after a second: asks until the provider was asked so often, which holds its answer back.
+    let ask_until = |place: &Upgradable, count: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        while hits(place) < count {
+            assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+            assert!(Instant::now() < deadline, "{} of {count}", hits(place));
+        }
+    };
+    let before = hits(&place);
+    let held = place.stage.faulty.provider.hold(Endpoint::Token);
+    ask_until(&place, before + 1);
+    place.stage.house.signal("USR2");
+    place
+        .stage
+        .house
+        .wait_for_log("once what the provider was asked is answered");
+    assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+    assert!(place.successor().is_none(), "it waits");
+    drop(held);
+    place.stage.house.wait_for_log(SERVES);
+    // Due again, in both: the one that serves asks.
+    let held = place.stage.faulty.provider.hold(Endpoint::Token);
+    let before = hits(&place);
+    ask_until(&place, before + 1);
+    let last = kept.exchange(&page).unwrap();
+    assert_eq!(
+        (last.status(), last.header("connection")),
+        (200, Some("close")),
+        "by the one before"
+    );
+    assert_eq!(hits(&place), before + 1, "nobody else asks");
+    drop(held);
+    // And that goes on.
+    ask_until(&place, before + 4);
+    assert_eq!(place.status("GET", "/windows", &[&session]), 200);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use headwarden::app::{App, StartError};
 use headwarden::config::{Environment, Settings, read_file, read_text};
@@ -193,5 +194,7 @@ fn settings(plan: &Plan, headscale: &str, provider: &str, capacity: u64) -> Sett
     let mut settings = read.unwrap_or_else(|why| panic!("{why}\n{text}"));
     // Fewer than a file may ask for, so that a few people fill it.
     settings.session.capacity = capacity;
+    // Nothing hangs here; and what does not may take its time on a machine that is busy.
+    settings.oidc.timeout = Duration::from_secs(10);
     settings
 }

@@ -838,8 +838,11 @@ fn a_head_that_trickles_is_given_up_and_a_silent_connection_just_ends() {
         ..More::default()
     });
     let public = tailnet.house.plan.public;
-    let mut slow = Raw::connect(public).unwrap();
-    slow.send(b"GET /key HTTP/1.1\r\nHost: ").unwrap();
+    let mut slow = tailnet.house.while_it_stands_still(|| {
+        let mut slow = Raw::connect(public).unwrap();
+        slow.send(b"GET /key HTTP/1.1\r\nHost: ").unwrap();
+        slow
+    });
     let mut silent = Raw::connect(public).unwrap();
     let answer = slow.read_response("GET").unwrap();
     assert_eq!(

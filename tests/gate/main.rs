@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod api;
+mod devices;
 mod doors;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]
@@ -13,6 +14,7 @@ mod outages;
 mod provider_logout;
 mod recheck;
 mod restarts;
+mod rules;
 mod sessions;
 mod sign_in;
 mod sign_modes;

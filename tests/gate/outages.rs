@@ -122,7 +122,7 @@ fn a_headscale_that_answers_nonsense_is_a_502() {
 #[test]
 fn a_headscale_that_hangs_is_given_up_after_the_time_the_operator_set() {
     let stage = Stage::start_with(|_| More {
-        headscale: "  response_timeout: 1s\n",
+        headscale: "  response_timeout: 2s\n",
         ..More::default()
     });
     let person = stage.somebody(Account::Member);
@@ -175,7 +175,7 @@ fn a_long_poll_of_a_web_ui_outlives_the_time_that_headscale_has() {
     let ui = HeadscaleStandin::start(Options::default());
     let access = format!("access:\n  - path: /ui/**\n    upstream: {}\n", ui.url());
     let stage = Stage::start_with(|_| More {
-        headscale: "  response_timeout: 1s\n",
+        headscale: "  response_timeout: 2s\n",
         top: Box::leak(access.into_boxed_str()),
         ..More::default()
     });
@@ -186,7 +186,7 @@ fn a_long_poll_of_a_web_ui_outlives_the_time_that_headscale_has() {
     raw.send(&request(&stage.house, "GET", "/ui/poll", &[&session]))
         .unwrap();
     ui.wait_for_request("/ui/poll");
-    // Two answers that take their whole second are the clock of this silence.
+    // Two answers that take their whole time are the clock of this silence.
     for _ in 0..2 {
         let held = stage.headscale.gate("/windows");
         assert_eq!(
@@ -393,16 +393,19 @@ fn metrics_count_what_happened_and_name_nobody() {
         403
     );
     ask(&stage.house, "GET", "/secret-path", &[&session]);
-    let metrics = probe(&stage.house.plan, "GET", "/metrics");
-    assert_eq!(metrics.status(), 200);
-    let text = metrics.text();
+    let scrape = || probe(&stage.house.plan, "GET", "/metrics");
+    assert_eq!(scrape().status(), 200);
     for line in [
         "headwarden_sign_ins_total{purpose=\"session\"} 1",
         "headwarden_denials_total{rule=\"group\"} 1",
         "headwarden_requests_total{door=\"open\",status=\"2xx\"} 1",
+        // The last one: a request is counted once it is over.
+        "headwarden_requests_total{door=\"guarded\",status=\"4xx\"} 1",
     ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
+        let there = || scrape().text().contains(line);
+        stage.house.wait_until(line, there);
     }
+    let text = scrape().text();
     for secret in ["secret-path", "ben", "company.example", "127.0.0.1"] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
     }

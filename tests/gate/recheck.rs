@@ -252,7 +252,6 @@ fn a_provider_without_refresh_tokens_is_mentioned_once() {
 fn no_token_of_a_refresh_is_in_the_log_whatever_becomes_of_it() {
     let mut stage = Stage::start_with(|_| More {
         top: "session: { recheck: 1s }\nlog: { level: trace }\n",
-        oidc: "  timeout: 1s\n",
         ..More::default()
     });
     stage.faulty.provider.rotate_to(Key::Ec);

@@ -685,7 +685,8 @@ fn behind_a_proxy_that_ends_tls_every_cookie_is_prefixed_and_secure() {
 #[test]
 fn a_provider_that_is_away_is_a_503_and_one_that_is_wrong_a_failed_sign_in() {
     let stage = Stage::start_with(|_| More {
-        oidc: "  timeout: 1s\n",
+        // One row waits for it, and all others are answered within it.
+        oidc: "  timeout: 5s\n",
         ..More::default()
     });
     let mut insider = stage.somebody(Account::Member);

@@ -256,7 +256,7 @@ fn stage(format: &str, outlets: Option<&Outlets>) -> Stage {
     );
     let stage = Stage::start_with(|_| More {
         headscale: Box::leak(format!("  api_key: {API_KEY}\n").into_boxed_str()),
-        oidc: "  timeout: 1s\n",
+        oidc: "  timeout: 5s\n",
         top: Box::leak(top.into_boxed_str()),
         ..More::default()
     });

@@ -82,6 +82,7 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
         "/.headwarden/confirm-register",
         "/.headwarden/confirm-ssh",
         "/.headwarden/sessions",
+        "/.headwarden/devices",
         "/.headwarden/nothing",
     ] {
         for (lines, body) in [
@@ -126,8 +127,8 @@ fn a_post_without_a_type_or_without_a_body_is_an_ordinary_refusal() {
 }
 
 #[test]
-fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
-    let place = Place::start("limits: { header_timeout: 1s }\n");
+fn our_own_endpoints_read_sixteen_kilobytes_and_no_more() {
+    let place = Place::start("");
     let most = 16 * 1024;
     let chunked = |length: usize| format!("{:x}\r\n{}\r\n0\r\n\r\n", length, "a".repeat(length));
     for target in [
@@ -136,6 +137,7 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
         "/oidc/callback",
         "/.headwarden/confirm-ssh",
         "/.headwarden/sessions",
+        "/.headwarden/devices",
     ] {
         for (framing, body, too_large) in [
             (format!("Content-Length: {most}"), "a".repeat(most), false),
@@ -191,26 +193,35 @@ fn our_own_endpoints_read_sixteen_kilobytes_and_not_for_long() {
             }
         }
     }
-    // Lengths that lie, and bodies that stop: all at a time, since each is waited for.
+}
+
+#[test]
+fn our_own_endpoints_do_not_wait_for_the_rest_of_a_form() {
+    let place = Place::start("limits: { header_timeout: 1s }\n");
     let mut waiting = Vec::new();
-    for target in [
-        "/.headwarden/logout",
-        "/oidc/callback",
-        "/.headwarden/confirm-ssh",
-        "/.headwarden/sessions",
-    ] {
-        for (framing, body) in [
-            ("Content-Length: 10", "a=b"),
-            ("Content-Length: 10", ""),
-            ("Transfer-Encoding: chunked", "3\r\na=b\r\n"),
-            ("Transfer-Encoding: chunked", "3\r\na="),
+    // Lengths that lie, and bodies that stop: all at a time, since each is waited for.
+    let bodies = [
+        ("Content-Length: 10", "a=b"),
+        ("Content-Length: 10", ""),
+        ("Transfer-Encoding: chunked", "3\r\na=b\r\n"),
+        ("Transfer-Encoding: chunked", "3\r\na="),
+    ];
+    place.stage.house.while_it_stands_still(|| {
+        for target in [
+            "/.headwarden/logout",
+            "/oidc/callback",
+            "/.headwarden/confirm-ssh",
+            "/.headwarden/sessions",
+            "/.headwarden/devices",
         ] {
-            let head = request(&place.stage.house, "POST", target, &[framing, SAME_ORIGIN]);
-            let mut raw = place.connect();
-            raw.send(&[&head, body.as_bytes()].concat()).unwrap();
-            waiting.push((raw, target, framing));
+            for (framing, body) in bodies {
+                let head = request(&place.stage.house, "POST", target, &[framing, SAME_ORIGIN]);
+                let mut raw = place.connect();
+                raw.send(&[&head, body.as_bytes()].concat()).unwrap();
+                waiting.push((raw, target, framing));
+            }
         }
-    }
+    });
     for (mut raw, target, framing) in waiting {
         assert_eq!(
             raw.read_response("POST").unwrap().status(),

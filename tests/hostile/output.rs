@@ -90,6 +90,10 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         "/.headwarden/sign-in",
         "/.headwarden/sign-in?switch=1",
         "/.headwarden/sessions",
+        "/.headwarden/devices",
+        "/.headwarden/devices/add",
+        "/.headwarden/devices/people",
+        "/.headwarden/devices/remove?id=1",
         "/swagger",
     ] {
         tour.ask(303, "GET", target, &NAVIGATION);
@@ -108,6 +112,15 @@ fn tour_without_a_session(tour: &mut Tour<'_>) {
         (405, "PUT", "/.headwarden/sessions", &[EMPTY]),
         (403, "POST", "/.headwarden/sessions", &[EMPTY]),
         (303, "POST", "/.headwarden/sessions", &[EMPTY, SAME_ORIGIN]),
+        (405, "PUT", "/.headwarden/devices", &[EMPTY]),
+        (403, "POST", "/.headwarden/devices", &[EMPTY]),
+        (303, "POST", "/.headwarden/devices", &[EMPTY, SAME_ORIGIN]),
+        (
+            405,
+            "POST",
+            "/.headwarden/devices/add",
+            &[EMPTY, SAME_ORIGIN],
+        ),
         (405, "POST", "/.headwarden/signed-out", &[EMPTY]),
         (405, "POST", "/.headwarden/authorize", &[EMPTY]),
         (400, "GET", "/oidc/callback", &NAVIGATION),
@@ -242,6 +255,13 @@ fn tour_with_sessions(stage: &Stage, tour: &mut Tour<'_>) {
     let form = [SAME_ORIGIN, EMPTY, &line];
     tour.ask(400, "POST", "/.headwarden/sessions", &form);
     tour.ask(403, "GET", "/.headwarden/sessions", &[&line]);
+    // There is no key for the API here.
+    tour.ask(200, "GET", "/.headwarden/devices", &page);
+    tour.ask(403, "GET", "/.headwarden/devices", &[&line]);
+    tour.ask(200, "GET", "/.headwarden/devices/add", &page);
+    tour.ask(404, "GET", "/.headwarden/devices/people", &page);
+    tour.ask(200, "GET", "/.headwarden/devices/remove?id=1", &page);
+    tour.ask(200, "POST", "/.headwarden/devices/remove", &form);
     tour.ask(400, "GET", "/oidc/callback?state=foreign&code=b", &page);
     tour.ask(
         400,

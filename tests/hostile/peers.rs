@@ -487,8 +487,11 @@ fn a_proxy_header_is_no_request_from_whomever_it_comes() {
     }
     // One that never ends has the time of a head, and no more.
     let secure = Secure::start("limits: { header_timeout: 1s }\n");
-    let mut raw = Raw::connect(secure.house.plan.public).unwrap();
-    raw.send(b"PROXY TCP4 6.6.6.6 127.0").unwrap();
+    let mut raw = secure.house.while_it_stands_still(|| {
+        let mut raw = Raw::connect(secure.house.plan.public).unwrap();
+        raw.send(b"PROXY TCP4 6.6.6.6 127.0").unwrap();
+        raw
+    });
     assert_eq!(raw.read_response("GET").unwrap().status(), 408);
 }
 

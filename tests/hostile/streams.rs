@@ -104,10 +104,9 @@ fn a_stream_is_cut_with_its_session_whoever_answers_and_whether_it_speaks_or_not
         for stream in [&mut ours, &mut theirs] {
             let head = begins(stream);
             assert_eq!(head.fields.value("transfer-encoding"), Some("chunked"));
-            assert_eq!(
-                stream.read_chunk().expect("a chunk").as_deref(),
-                Some(EVENT)
-            );
+            // With what was said next, if that came at once.
+            let first = stream.read_chunk().expect("a chunk").expect("not the last");
+            assert!(first.starts_with(EVENT), "{path}: {first:?}");
         }
         scene.sign_out(&session);
         let cut = loop {

@@ -251,12 +251,14 @@ fn a_hundred_requests_at_once_are_answered_each_with_its_own() {
     let seen: BTreeSet<&str> = seen.iter().map(|seen| seen.target.as_str()).collect();
     assert!(rows.iter().all(|row| seen.contains(row.as_str())));
     // Each has its own line, and its own id.
-    let log = stage.house.log();
-    let lines = log.lines().filter(|line| line.contains("phases: request"));
-    let ids: BTreeSet<&str> = lines
-        .filter_map(|line| line.split("request_id=").nth(1)?.split(' ').next())
-        .collect();
-    assert!(ids.len() >= 100, "{log}");
+    stage.house.wait_until("a hundred lines", || {
+        let log = stage.house.log();
+        let lines = log.lines().filter(|line| line.contains("phases: request"));
+        let ids: BTreeSet<&str> = lines
+            .filter_map(|line| line.split("request_id=").nth(1)?.split(' ').next())
+            .collect();
+        ids.len() >= 100
+    });
 }
 
 #[test]

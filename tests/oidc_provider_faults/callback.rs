@@ -109,7 +109,7 @@ async fn each_fault_of_the_token_endpoint_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn a_provider_that_hangs_is_given_up() {
-    let scene = Scene::unknown(|it| it.timeout = Duration::from_millis(300)).await;
+    let scene = Scene::unknown(|it| it.timeout = Duration::from_secs(2)).await;
     scene.idp.bend(Fault::DiscoveryHangs);
     let error = scene.rp.refresh().await.unwrap_err();
     assert!(

@@ -152,7 +152,7 @@ async fn an_endpoint_that_hangs_is_given_up_and_asked_again() {
     let mut all = tokio::task::JoinSet::new();
     for endpoint in ENDPOINTS {
         all.spawn(async move {
-            let scene = Scene::quick(|it| it.timeout = Duration::from_secs(1)).await;
+            let scene = Scene::quick(|it| it.timeout = Duration::from_secs(2)).await;
             for ill in [Ill::Hangs, Ill::HangsInTheBody, Ill::Trickles] {
                 scene.idp.sicken(endpoint, ill);
                 let row = format!("{endpoint:?} {ill:?}");

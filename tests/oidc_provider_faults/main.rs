@@ -108,7 +108,8 @@ fn settings(issuer: String) -> Oidc {
         strip_email_domain: StripDomain::Strip,
         use_expiry_from_token: false,
         ca_path: None,
-        timeout: Duration::from_secs(5),
+        // Long enough for a key of RSA that is made meanwhile, on a machine that has other things to do.
+        timeout: Duration::from_mins(1),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Room {
 
 impl Room {
     async fn with(recheck: Recheck) -> Self {
-        let scene = Scene::quick(|settings| settings.timeout = Duration::from_secs(1)).await;
+        let scene = Scene::quick(|settings| settings.timeout = Duration::from_secs(2)).await;
         scene.idp.set(|knobs| knobs.refresh_tokens = true);
         let person = scene.sign_in().await.unwrap();
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&scene.clock);

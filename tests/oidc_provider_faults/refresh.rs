@@ -7,7 +7,7 @@ use super::*;
 
 /// A person with a refresh token at a provider whose keys are quick.
 async fn scene() -> (Scene, SignedIn) {
-    let scene = Scene::quick(|settings| settings.timeout = Duration::from_secs(1)).await;
+    let scene = Scene::quick(|settings| settings.timeout = Duration::from_secs(2)).await;
     scene.idp.set(|knobs| knobs.refresh_tokens = true);
     let person = scene.sign_in().await.unwrap();
     (scene, person)

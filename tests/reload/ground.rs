@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -34,6 +34,15 @@ pub(crate) struct Ground {
 impl Ground {
     /// A house with `more` and `top`, which may name `{files}`, `{headscale}` and `{public}`.
     pub(crate) fn start(more: &More, top: &str) -> Self {
+        Self::start_with(more, top, |_, text| text)
+    }
+
+    /// The same, with what `prepare` makes of the directory and the text.
+    pub(crate) fn start_with(
+        more: &More,
+        top: &str,
+        prepare: impl FnOnce(&Path, String) -> String,
+    ) -> Self {
         let faulty = Faulty::start();
         let headscale = HeadscaleStandin::start(Options::default());
         let (url, issuer) = (headscale.url(), faulty.provider.issuer());
@@ -64,6 +73,7 @@ impl Ground {
                 text.truncate(roomy);
             }
             text.push_str(&top);
+            text = prepare(&plan.files, std::mem::take(&mut text));
             text.clone()
         });
         let (origin, trusted) = (house.plan.origin(), house.plan.issuer_url());

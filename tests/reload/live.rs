@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::faulty_provider::Person as Account;
+use crate::faulty_provider::{Endpoint, Person as Account};
 use crate::ground::{BY_SIGNAL, Ground, NO_LIMITS};
 use crate::stage::{HTML, SAME_ORIGIN, ask, request, seen, send};
 use crate::support::headscale_standin::{HeadscaleStandin, Options};
@@ -10,6 +10,7 @@ use crate::support::house::{HEADSCALE_SECRET, More};
 use crate::support::person::Person;
 use crate::support::raw::Raw;
 use crate::support::streams::Streams;
+use crate::support::tls::Authority;
 
 const TOP: &str = "trusted_proxies: [10.0.0.0/8]\nopen: [GET /logo.png]\n\
     access: [{ path: /admin/**, upstream: \"{headscale}\", groups: [headscale-admins] }]\n\
@@ -411,19 +412,27 @@ fn what_may_change_counts_from_the_next_request_on() {
 #[test]
 fn patience_changes_too() {
     let ground = Ground::start(&More::default(), &[BY_SIGNAL, NO_LIMITS].concat());
+    let connect = || Raw::connect(ground.house().plan.public).expect("it listens");
+    let whole = request(ground.house(), "GET", "/key?v=1", &[]);
+    let asks = |raw: &mut Raw| {
+        let answer = raw.exchange(&whole).expect("an answer");
+        assert_eq!(answer.status(), 200);
+    };
+    let (mut half, mut idle) = (connect(), connect());
+    asks(&mut half);
     ground.change_to(&ground.with("header_timeout: 2m", "header_timeout: 1s"));
-    let mut half = Raw::connect(ground.house().plan.public).expect("it listens");
+    // A new connection has that second for all of its first head: one that says nothing just ends.
+    let end = connect().read_to_end();
+    assert_eq!(end.expect("closed in good order"), b"");
+    // One that was open has it from the request on that ends after the change, and then from the first
+    // byte of the next: until that one comes, it may be silent for as long as before.
+    asks(&mut half);
     half.send(b"GET /key HTTP/1.1\r\n").expect("it is taken");
     assert_eq!(half.read_head().expect("an answer").status, 408);
     ground.change_to(&ground.with("keepalive_timeout: 60m", "keepalive_timeout: 1s"));
-    let mut idle = Raw::connect(ground.house().plan.public).expect("it listens");
-    let answer = idle.exchange(&request(ground.house(), "GET", "/key?v=1", &[]));
-    assert_eq!(answer.expect("an answer").status(), 200);
+    asks(&mut idle);
     let end = idle.read_to_end();
-    assert!(
-        end.is_ok_and(|rest| rest.is_empty()),
-        "it is closed in good order"
-    );
+    assert_eq!(end.expect("closed in good order"), b"");
 }
 
 #[test]
@@ -439,6 +448,8 @@ fn the_log_tells_as_much_as_it_is_told_to() {
     ground.change_to(&ground.text);
     let before = lines(&ground);
     ground.get("/key?v=1", &[]);
+    // Whatever it had to say is said by then.
+    assert!(ground.hang_up());
     assert_eq!(lines(&ground), before);
 }
 
@@ -540,4 +551,30 @@ fn talk(raw: &mut Raw) {
         heard.map_err(|why| why.kind()),
         Ok::<_, ErrorKind>(b"hello".to_vec())
     );
+}
+
+#[test]
+fn a_provider_is_asked_again_when_other_certificates_are_trusted_there() {
+    let more = More {
+        oidc: "  ca_path: CA\n",
+        ..More::default()
+    };
+    let authority = Authority::new();
+    let ground = Ground::start_with(&more, BY_SIGNAL, |files, text| {
+        let path = files.join("ca.pem");
+        std::fs::write(&path, authority.pem()).expect("ours");
+        text.replace("ca_path: CA", &format!("ca_path: {}", path.display()))
+    });
+    let hits = || ground.stage.faulty.provider.hits(Endpoint::Discovery);
+    let before = hits();
+    // The same again: it knows already.
+    assert!(ground.hang_up());
+    std::fs::write(ground.file("ca.pem"), Authority::new().pem()).expect("ours");
+    assert!(ground.hang_up(), "{}", ground.status());
+    assert_eq!(
+        ground.last_reload()["changed"],
+        serde_json::json!(["oidc.ca_path"])
+    );
+    ground.wait("another look", || hits() > before);
+    assert_eq!(hits(), before + 1);
 }

@@ -15,6 +15,7 @@ mod ground;
 mod live;
 mod load;
 mod restart;
+mod rules;
 mod signals;
 #[expect(dead_code, reason = "another test crate uses the rest of its words")]
 #[path = "../gate/stage.rs"]

@@ -50,8 +50,11 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
             |said| said == "warn",
         );
         assert_eq!(stage.probe(at, "/readyz").status(), 200, "a warning only");
-        let metrics = stage.probe(at, "/metrics").text();
-        assert!(metrics.contains("\nheadwarden_store_up 0\n"), "{metrics}");
+        eventually(
+            "it is counted",
+            || stage.probe(at, "/metrics").text(),
+            |metrics| metrics.contains("\nheadwarden_store_up 0\n"),
+        );
     }
     stage.redis.start_again();
     for at in 0..2 {
@@ -65,19 +68,22 @@ fn without_the_store_known_sessions_go_on_nobody_new_comes_in_and_it_recovers_by
             || stage.status(at, &session),
             |status| *status == 200,
         );
-        let metrics = stage.probe(at, "/metrics").text();
-        assert!(metrics.contains("\nheadwarden_store_up 1\n"), "{metrics}");
+        eventually(
+            "it is counted",
+            || stage.probe(at, "/metrics").text(),
+            |metrics| metrics.contains("\nheadwarden_store_up 1\n"),
+        );
+        stage.replicas[at].wait_for_log("the session store answers again");
         let log = stage.replicas[at].log();
         let lost = log.matches("sessions known here go on").count();
         assert_eq!(lost, 1, "told once: {log}");
-        assert!(log.contains("the session store answers again"), "{log}");
     }
     stage.somebody(Account::Member, 1);
 }
 
 #[test]
 fn a_session_that_the_store_did_not_confirm_for_the_grace_is_not_let_through() {
-    let mut stage = Stage::start_with(1, Redis::start(), "  store_grace: 3s\n", "");
+    let mut stage = Stage::start_with(1, Redis::start(), "  store_grace: 8s\n", "");
     let person = stage.somebody(Account::Member, 0);
     let session = session_line(&person);
     stage.redis.stop();
@@ -190,12 +196,9 @@ fn the_server_is_asked_over_tls_and_with_a_password() {
         let house = House::start(|plan| rest.config(plan, &session, ""));
         rest.replicas = vec![house];
         assert_eq!(rest.store_check(0), "warn", "{why}");
-        let log = rest.replicas[0].log();
-        let told = log
-            .lines()
-            .find(|line| line.contains("known here go on"))
-            .unwrap();
+        let told = rest.replicas[0].wait_for_log("known here go on");
         let told = told.to_lowercase();
+        let log = rest.replicas[0].log();
         assert!(told.contains(&why.to_lowercase()), "{why}: {told}");
         assert!(!log.contains(PASSWORD) && !log.contains(wrong), "{log}");
         away(&rest.ask(0, "GET", "/windows", &[&session_line(&person)]));

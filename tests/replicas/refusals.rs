@@ -1,9 +1,7 @@
 //! The server answers, and refuses some of what it is asked.
 
-use std::time::Duration;
-
 use crate::faulty_provider::Person as Account;
-use crate::stage::{HOST, Stage, eventually, session_line, until, url};
+use crate::stage::{HEARD, HOST, Stage, eventually, session_line, until, url};
 use crate::support::raw::Raw;
 
 /// Sessions that stand in the server; what is buried is none.
@@ -31,10 +29,9 @@ fn what_the_server_refuses_fails_alone_and_is_made_up_for_without_a_new_connecti
     assert_eq!(out.status(), 503, "{}", out.text());
     assert_ne!(stage.status(0, &session), 200);
     // The others hear of it, whatever the server said.
-    let within = Duration::from_secs(1);
     until(
         "told",
-        within,
+        HEARD,
         || stage.status(1, &session),
         |status| *status == 401,
     );
@@ -70,9 +67,8 @@ fn a_server_that_is_full_signs_nobody_in_and_lets_everybody_go_on_and_out() {
     let out = person.submit(&asked, "", &[]);
     assert_eq!(out.status(), 303, "{}", out.text());
     for at in 0..2 {
-        let within = Duration::from_secs(1);
         let status = || stage.status(at, &session);
-        until("refused", within, status, |status| *status == 401);
+        until("refused", HEARD, status, |status| *status == 401);
         assert_eq!(stage.status(at, &other), 200);
     }
     stage.redis.ask("CONFIG SET maxmemory 0");
@@ -103,9 +99,8 @@ fn a_logout_that_the_server_does_not_take_holds_and_counts_when_it_is_sent_again
     stage.redis.ask("ACL SETUSER default -eval");
     assert_eq!(post(0), 503);
     assert_ne!(stage.status(0, &session), 200, "over here at once");
-    let within = Duration::from_secs(1);
     let status = || stage.status(1, &session);
-    until("told", within, status, |status| *status == 401);
+    until("told", HEARD, status, |status| *status == 401);
     assert_eq!(sessions(&stage), 1, "it is owed");
     stage.redis.ask("ACL SETUSER default +eval");
     assert_eq!((post(0), post(1)), (200, 400), "it counts once");

@@ -210,6 +210,10 @@ pub(crate) fn session_line(person: &Person) -> String {
     )
 }
 
+/// How soon the others have heard of an end: sooner than a replica's memory is trusted without a word of
+/// them (five seconds), and no measurement. How soon it is in fact, the benchmark says.
+pub(crate) const HEARD: Duration = Duration::from_secs(4);
+
 /// Asks again and again, without a pause, until the answer is the right one.
 pub(crate) fn until<T: std::fmt::Debug>(
     what: &str,

@@ -224,6 +224,18 @@ impl House {
         }
     }
 
+    /// Waits until something is so: what an answer does not wait for, as a count or a line of the log
+    /// that is written once the answer is out.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so() {
+            let over = Instant::now() > deadline;
+            assert!(!over, "waited in vain for {what}:\n{}", self.log());
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
     /// Everything the process wrote to its log until now.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("a log in UTF-8")
@@ -234,6 +246,29 @@ impl House {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// What `act` does at a house that stands still: all that it sends is there when the house looks
+    /// again, however long that took. A limit of a second begins only then.
+    pub(crate) fn while_it_stands_still<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.signal("STOP");
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "it does not stop");
+            std::thread::park_timeout(LOOK);
+        }
+        let done = act();
+        self.signal("CONT");
+        done
+    }
+
+    /// Whether each of its threads is stopped (proc(5), `State`).
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        tasks.expect("it runs").flatten().all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            status.is_empty() || status.contains("\nState:\tT")
+        })
     }
 
     /// Waits for the process to end.

@@ -142,7 +142,8 @@ fn while_the_directory_is_away_everything_else_is_served_and_the_reason_is_told(
     // No made-up certificate is shown to anybody.
     assert!(handshake(ordering.scene.tls, NAME, blind()).is_err());
     let series = "headwarden_tls_handshake_failures_total{reason=\"no_certificate\"}";
-    assert_eq!(ordering.scene.metric(series), 1);
+    // The client hears of it before it is counted.
+    until("one failure", || ordering.scene.metric(series) == 1);
     let mut plain = Raw::connect(ordering.scene.house.plan.public).expect("it listens");
     assert_eq!(plain.exchange(ANYBODY).expect("an answer").status(), 204);
 

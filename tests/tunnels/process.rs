@@ -224,7 +224,7 @@ fn an_open_request_is_waited_for() {
 
 #[test]
 fn an_open_tunnel_is_carried_until_the_grace_is_over() {
-    let (_headscale, mut house) = before_headscale("shutdown: { grace: 2s }\n");
+    let (_headscale, mut house) = before_headscale("shutdown: { grace: 5s }\n");
     let mut client = tunnel(&house);
     let told = Instant::now();
     house.signal("TERM");
@@ -237,7 +237,7 @@ fn an_open_tunnel_is_carried_until_the_grace_is_over() {
     let status = house.wait();
     assert_eq!(status.code(), Some(0), "{}", house.log());
     assert!(
-        told.elapsed() >= Duration::from_secs(2),
+        told.elapsed() >= Duration::from_secs(5),
         "{:?}",
         told.elapsed()
     );
@@ -369,17 +369,24 @@ fn one_address_holds_only_so_many_connections() {
 
 #[test]
 fn slow_and_idle_clients_are_sent_away() {
-    let (_headscale, house) =
-        before_headscale("limits: { header_timeout: 1s, keepalive_timeout: 1s }\n");
+    let (_headscale, house) = before_headscale("limits: { header_timeout: 1s }\n");
+    let (_other, restless) = before_headscale("limits: { keepalive_timeout: 1s }\n");
     let mut silent = connect(house.plan.public);
-    let mut slow = connect(house.plan.public);
-    slow.send(b"GET /key?v=1 HTTP/1.1\r\nHost: a\r\nX-Slow: ")
-        .unwrap();
-    let mut idle = connect(house.plan.public);
-    assert_eq!(idle.exchange(KEY).unwrap().status(), 200);
-    let mut later = connect(house.plan.public);
-    assert_eq!(later.exchange(KEY).unwrap().status(), 200);
+    let [mut slow, mut later] = house.while_it_stands_still(|| {
+        [
+            b"GET /key?v=1 HTTP/1.1\r\nHost: a\r\nX-Slow: ".as_slice(),
+            KEY,
+        ]
+        .map(|said| {
+            let mut raw = connect(house.plan.public);
+            raw.send(said).unwrap();
+            raw
+        })
+    });
+    assert_eq!(later.read_response("GET").unwrap().status(), 200);
     later.send(b"GET /key?v=1 HTTP/1.1\r\n").unwrap();
+    let mut idle = connect(restless.plan.public);
+    assert_eq!(idle.exchange(KEY).unwrap().status(), 200);
 
     // Each wait below is one second of the house's, and a failure after the client's twenty.
     assert_eq!(silent.read_to_end().unwrap(), b"", "nothing is owed");
@@ -392,10 +399,12 @@ fn slow_and_idle_clients_are_sent_away() {
 #[test]
 fn a_head_that_trickles_is_sent_away_at_its_deadline() {
     let (_headscale, house) = before_headscale("limits: { header_timeout: 1s }\n");
-    let mut socket = TcpStream::connect(house.plan.public).unwrap();
-    socket
-        .write_all(b"GET /key?v=1 HTTP/1.1\r\nX-Slow: ")
-        .unwrap();
+    let mut socket = house.while_it_stands_still(|| {
+        let mut socket = TcpStream::connect(house.plan.public).unwrap();
+        let begun = b"GET /key?v=1 HTTP/1.1\r\nX-Slow: ";
+        socket.write_all(begun).unwrap();
+        socket
+    });
     let started = Instant::now();
     // A byte whenever the socket takes one: each read of the house is quick, the head never ends.
     socket

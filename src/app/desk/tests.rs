@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Email, Identity, Issuer};
 use crate::domain::secret::Secret;
 use crate::domain::session::{Browser, Limits, Session};
@@ -62,6 +63,7 @@ fn session(subject: &str, email: &str) -> Session {
             name: None,
             picture: None,
             groups: vec!["\u{202e}staff\u{1b}[2J".to_owned()].into(),
+            claims: NamedClaims::default(),
         },
         provider_session: None,
         auth_time: None,

@@ -30,7 +30,8 @@ pub(super) fn groups(settings: &Settings) -> Vec<(String, String)> {
     ];
     let lists = lists.map(|(key, groups)| (key.to_owned(), groups));
     let rules = settings.access.iter().enumerate();
-    let rules = rules.map(|(index, rule)| (format!("access[{index}].groups"), &rule.groups));
+    let rules =
+        rules.map(|(index, rule)| (format!("access[{index}].groups"), &rule.demands.groups));
     let all = lists.into_iter().chain(rules);
     all.flat_map(|(key, groups)| groups.iter().map(move |group| (key.clone(), group.clone())))
         .collect()

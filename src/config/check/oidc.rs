@@ -95,6 +95,7 @@ pub(super) fn oidc(file: file::Oidc, checks: &mut Checks<'_>) -> Option<Oidc> {
         allow_hs256: allow_hs256?,
         username_claim: username_claim?,
         groups_claim: groups_claim?,
+        kept_claims: Vec::new(),
         strip_email_domain: match file.strip_email_domain {
             Some(true) => StripDomain::Strip,
             Some(false) => StripDomain::Dot,
@@ -276,9 +277,14 @@ fn allow_hs256(wanted: bool, secret_length: Option<usize>, report: &mut Report) 
 
 fn claim(key: &str, text: Option<String>, default: &str, report: &mut Report) -> Option<String> {
     let text = text.unwrap_or_else(|| default.to_owned());
-    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    claim_name(key, &text, report).map(|()| text)
+}
+
+/// A plain, dotted or namespaced name.
+pub(super) fn claim_name(key: &str, name: &str, report: &mut Report) -> Option<()> {
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         report.refuse(key, "not the name of a claim");
         return None;
     }
-    Some(text)
+    Some(())
 }

@@ -53,7 +53,7 @@ fn check_each(
     good
 }
 
-fn domain_mistake(text: &str) -> Option<(&'static str, &'static str)> {
+pub(super) fn domain_mistake(text: &str) -> Option<(&'static str, &'static str)> {
     if text.contains('@') {
         Some(("a domain has no @", "write the part after the @ only"))
     } else if text.contains(['*', '?']) {
@@ -68,7 +68,7 @@ fn domain_mistake(text: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn user_mistake(text: &str) -> Option<(&'static str, &'static str)> {
+pub(super) fn user_mistake(text: &str) -> Option<(&'static str, &'static str)> {
     match text.split_once('@') {
         _ if text.contains(['*', '?']) => Some((
             "users have no patterns",

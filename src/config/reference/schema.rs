@@ -59,6 +59,13 @@ fn of_kind(kind: Kind, key: &str) -> Value {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "null"]},
         }),
+        Kind::Lists => json!({
+            "type": ["object", "null"],
+            "additionalProperties": {
+                "type": ["array", "null"],
+                "items": {"type": ["string", "number", "boolean", "null"]},
+            },
+        }),
         Kind::Items => json!({"type": ["array", "null"], "items": object(&format!("{key}[]"))}),
     }
 }
@@ -82,7 +89,10 @@ fn told(entry: &Entry, kind: Kind) -> Value {
 pub(super) fn value(kind: Kind, written: &str) -> Value {
     let read = yaml::parse_document(written, "").map(|document| document.value);
     match (kind, read) {
-        (Kind::Flag | Kind::Number | Kind::Texts | Kind::Map | Kind::Items, Ok(value)) => value,
+        (
+            Kind::Flag | Kind::Number | Kind::Texts | Kind::Map | Kind::Lists | Kind::Items,
+            Ok(value),
+        ) => value,
         (_, Ok(Value::String(text))) => Value::String(text),
         // A text that looks like something else: a plain one stands in quotes in a file.
         _ => Value::String(written.to_owned()),

@@ -194,8 +194,12 @@ access | []
 access[].path | "/other/**"
 access[].upstream | "https://other.internal:3000"
 access[].ca_path | "/etc/other.pem"
+access[].methods | ["GET"]
+access[].public | false
 access[].groups | []
+access[].domains | ["other.company"]
 access[].users | []
+access[].claims | {"level":[3]}
 access[].max_auth_age | "16m"
 access[].acr | ["silver"]
 access[].amr | ["otp"]

@@ -279,7 +279,7 @@ fn access_rules_name_paths_and_origins() {
     assert_eq!(rules.access[1].identity_headers, IdentityHeaders::None);
     warned(
         &[("access", json!([{"path": "/a/**"}, {"path": "/a/b"}]))],
-        "/a/b is never reached",
+        "the rule /a/b (access[1], line 1) is never reached",
     );
     let open = ("open", json!(["GET /a/logo.png"]));
     warned(

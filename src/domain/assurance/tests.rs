@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Identity, Issuer, Subject};
 use crate::domain::secret::Secret;
 use crate::domain::session::Browser;
@@ -28,6 +29,7 @@ fn signed_in(auth_time: Option<u64>, acr: Option<&str>, amr: &[&str]) -> Session
             name: None,
             picture: None,
             groups: Vec::new().into(),
+            claims: NamedClaims::default(),
         },
         provider_session: None,
         auth_time: auth_time.map(Timestamp::from_unix),

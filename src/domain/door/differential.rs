@@ -8,7 +8,8 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::super::access::walk;
+use super::super::access::{Found, walk};
+use super::super::methods::Methods;
 use super::super::path::readers::{CARELESS, STRICT};
 use super::*;
 
@@ -61,7 +62,8 @@ impl Decision {
             upgrade,
         };
         let mut asks = Vec::new();
-        let rule = walk(&RULES.into_iter(), target.path(), |place| {
+        let rules = RULES.into_iter().map(|pattern| (pattern, Methods::ALL));
+        let rule = walk(&rules, method, target.path(), |place| {
             asks.push(place);
             Ok::<(), Infallible>(())
         });
@@ -69,7 +71,11 @@ impl Decision {
         asks.dedup();
         Some(Self {
             door: decide(&asked, open),
-            rule: rule.unwrap_or(None),
+            rule: match rule {
+                Ok(Found::Rule(place)) => Some(place),
+                Ok(Found::Nothing | Found::OtherMethods(_)) => None,
+                Err(never) => match never {},
+            },
             asks,
         })
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::claims::NamedClaims;
 use crate::domain::door::{AuthId, Guarded, Own, Tunnel};
 use crate::domain::identity::{Email, Issuer, Subject};
 
@@ -47,6 +48,7 @@ fn nobody() -> Identity {
         name: None,
         picture: None,
         groups: Vec::new().into(),
+        claims: NamedClaims::default(),
     }
 }
 

@@ -46,6 +46,12 @@ words! {
         Registration = "device_registration",
         /// An SSH session is about to begin.
         SshCheck = "ssh_check",
+        /// A device got another name, by its person or an administrator.
+        DeviceRenamed = "device_renamed",
+        /// A device was signed out.
+        DeviceExpired = "device_expired",
+        /// A device was removed.
+        DeviceRemoved = "device_removed",
         /// Headscale's API was asked to change something.
         ApiWrite = "api_write",
         /// The configuration was read again.
@@ -68,6 +74,9 @@ impl Act {
             Self::Shown => "session shown",
             Self::Registration => "device registration",
             Self::SshCheck => "ssh check",
+            Self::DeviceRenamed => "device renamed",
+            Self::DeviceExpired => "device expired",
+            Self::DeviceRemoved => "device removed",
             Self::ApiWrite => "api write",
             Self::Reloaded => "configuration reloaded",
             Self::PolicyWritten => "policy written",

@@ -48,6 +48,10 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -85,6 +89,8 @@ impl Entry<'_> {
             rule: self.rule,
             step: self.step.map(Step::label),
             device: self.device.map(bounded),
+            node: self.node.map(bounded),
+            owner: self.owner.map(bounded),
             method: self.method.map(bounded),
             path: self.path.map(bounded),
             status: self.status,

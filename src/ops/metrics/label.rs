@@ -97,6 +97,40 @@ label! {
 }
 
 label! {
+    /// What was done to a device by our own pages.
+    DeviceChange {
+        /// It has another name.
+        Renamed = "renamed",
+        /// It is signed out.
+        Expired = "expired",
+        /// It is removed.
+        Removed = "removed",
+    }
+}
+
+label! {
+    /// By whom.
+    DeviceHand {
+        /// The person whose device it is.
+        Owner = "owner",
+        /// An administrator.
+        Admin = "admin",
+    }
+}
+
+label! {
+    /// What became of it.
+    ChangeOutcome {
+        /// It was done.
+        Done = "done",
+        /// Headscale does not want it so.
+        Refused = "refused",
+        /// Headscale did not answer, or not as it should.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// Why a connection to a listener that wants a PROXY header was closed.
     ProxyHeader {
         /// It came from nobody that is trusted.

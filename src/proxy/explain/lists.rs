@@ -2,6 +2,7 @@
 //! rules with the other lists left empty, so that no comparison is made here.
 
 use super::told::{List, RulesTold};
+use crate::domain::demands::has_fitting_claim;
 use crate::domain::identity::Identity;
 use crate::domain::policy::{Denial, Rules};
 
@@ -20,14 +21,42 @@ pub(super) fn rules(rules: &Rules, who: &Identity) -> RulesTold {
     }
 }
 
-/// A list of groups.
-pub(super) fn groups(list: &'static str, rules: &Rules, who: &Identity, wanted: &[String]) -> List {
+/// `groups` of a rule for a path.
+pub(super) fn groups_at(rules: &Rules, who: &Identity, wanted: &[String]) -> List {
+    let fits = |one: &&String| rules.has_fitting_group(who, std::slice::from_ref(*one));
+    told("groups", wanted, &who.groups.to_strings(), fits)
+}
+
+/// `domains` of a rule for a path.
+pub(super) fn domains_at(rules: &Rules, who: &Identity, wanted: &[String]) -> List {
+    let fits = |one: &&String| rules.has_fitting_domain(who, std::slice::from_ref(*one));
+    told("domains", wanted, &email(who), fits)
+}
+
+/// `users` of a rule for a path.
+pub(super) fn users_at(rules: &Rules, who: &Identity, wanted: &[String]) -> List {
+    let fits = |one: &&String| rules.is_fitting_user(who, std::slice::from_ref(*one));
+    told("users", wanted, &email(who), fits)
+}
+
+/// One of the `claims` of a rule for a path.
+pub(super) fn claim(who: &Identity, name: &str, wanted: &[String]) -> List {
+    let fits = |one: &&String| has_fitting_claim(who, name, std::slice::from_ref(*one));
+    let found: Vec<String> = who
+        .claims
+        .values(name)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    told(format!("claims.{name}"), wanted, &found, fits)
+}
+
+fn groups(list: &'static str, rules: &Rules, who: &Identity, wanted: &[String]) -> List {
     let fits = |one: &&String| rules.has_any_group(who, std::slice::from_ref(*one));
     told(list, wanted, &who.groups.to_strings(), fits)
 }
 
-/// A list of e-mail addresses.
-pub(super) fn users(list: &'static str, rules: &Rules, who: &Identity, wanted: &[String]) -> List {
+fn users(list: &'static str, rules: &Rules, who: &Identity, wanted: &[String]) -> List {
     let fits = |one: &&String| rules.is_any_user(who, std::slice::from_ref(*one));
     told(list, wanted, &email(who), fits)
 }
@@ -51,14 +80,14 @@ fn domains(rules: &Rules, who: &Identity) -> List {
 }
 
 fn told(
-    list: &'static str,
+    list: impl Into<String>,
     wanted: &[String],
     found: &[String],
     fits: impl FnMut(&&String) -> bool,
 ) -> List {
     let matches: Vec<String> = wanted.iter().filter(fits).cloned().collect();
     List {
-        list,
+        list: list.into(),
         restricts: !wanted.is_empty(),
         matched: wanted.is_empty() || !matches.is_empty(),
         wanted: wanted.to_vec(),

@@ -162,6 +162,65 @@ fn each_door_has_its_outcome_and_its_reason() {
 }
 
 #[test]
+fn rules_by_method_by_claim_and_for_everybody_are_told_as_the_gate_asks_them() {
+    let settings = settings(
+        "access:\n  - { path: /pub/admin/**, groups: [admins] }\n  - { path: /pub/**, public: true, methods: [GET] }\n  \
+         - { path: /it/*, claims: { department: [it, 'dev-*'] }, domains: ['*.example'] }\n",
+    );
+    for (method, path, department, outcome, words) in [
+        (
+            "GET",
+            "/pub/x",
+            "",
+            Outcome::Allowed,
+            "access[1] (/pub/**) is public",
+        ),
+        ("HEAD", "/pub/x", "", Outcome::Allowed, "is public"),
+        (
+            "POST",
+            "/pub/x",
+            "",
+            Outcome::Denied,
+            "about GET, HEAD only, so POST is answered with 405",
+        ),
+        (
+            "GET",
+            "/pub/Admin/x",
+            "",
+            Outcome::Denied,
+            "asks for groups that this person has not",
+        ),
+        (
+            "GET",
+            "/it/x",
+            "dev-ops",
+            Outcome::Allowed,
+            "admit this person",
+        ),
+        (
+            "GET",
+            "/it/x",
+            "hr",
+            Outcome::Denied,
+            "access[2] (/it/*) asks for the claim department",
+        ),
+    ] {
+        let claims = claims(&["staff"], &format!(",\"department\":\"{department}\""));
+        let told = told(&settings, &claims, method, path);
+        assert_eq!(told.outcome, outcome, "{method} {path}: {}", told.why);
+        assert!(told.why.contains(words), "{method} {path}: {}", told.why);
+        if path == "/it/x" {
+            let list = &told.access[0].claims[0];
+            assert_eq!(
+                (list.list.as_str(), &list.found[..]),
+                ("claims.department", &[department.to_owned()][..])
+            );
+            assert_eq!(list.matched, outcome == Outcome::Allowed);
+        }
+    }
+}
+
+#[test]
 fn each_list_says_what_it_wants_what_there_is_and_what_fits() {
     let settings = settings(ACCESS);
     let told = told(&settings, &claims(&["others", "/staff"], ""), "GET", "/ann");

@@ -110,7 +110,7 @@ pub struct RulesTold {
 #[derive(Clone, Debug, Serialize)]
 pub struct List {
     /// Its key.
-    pub list: &'static str,
+    pub list: String,
     /// Whether anything is in it.
     pub restricts: bool,
     /// Whether it lets this person through.
@@ -125,11 +125,19 @@ pub struct List {
 
 /// A rule for a path.
 #[derive(Clone, Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of its own"
+)]
 pub struct AccessTold {
     /// Its place in `access`.
     pub index: usize,
     /// Its pattern.
     pub path: String,
+    /// The methods that it is about.
+    pub methods: String,
+    /// Whether it asks nobody.
+    pub public: bool,
     /// Whether it means this very path. If not, a careless upstream could take the path for one of
     /// its own, and so it is asked too.
     pub exactly: bool,
@@ -137,10 +145,16 @@ pub struct AccessTold {
     pub routes: bool,
     /// Whether it lets this person through.
     pub admitted: bool,
+    /// What the person has not, if it does not.
+    pub unmet: Option<String>,
     /// Its groups.
     pub groups: List,
+    /// Its e-mail domains.
+    pub domains: List,
     /// Its users.
     pub users: List,
+    /// Its claims.
+    pub claims: Vec<List>,
 }
 
 /// What is asked of a sign-in.

@@ -241,6 +241,7 @@ impl FaultyProvider {
         clock: impl Fn() -> u64 + Send + Sync + 'static,
         tls: Option<TlsAcceptor>,
     ) -> Self {
+        Key::prepare();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let origin = match tls {

@@ -103,6 +103,12 @@ impl Key {
         }
     }
 
+    /// Makes the key that takes long to make. Whoever asks for it meanwhile would be kept waiting: on a busy
+    /// machine for longer than anybody waits for a provider.
+    pub(crate) fn prepare() {
+        Self::Rsa.rsa_key();
+    }
+
     fn rsa_key(self) -> &'static RsaPrivateKey {
         static KEYS: [OnceLock<RsaPrivateKey>; 2] = [OnceLock::new(), OnceLock::new()];
         let (at, bits) = if self == Self::Weak {

@@ -1,0 +1,163 @@
+//! The pages of devices.
+
+use headwarden::domain::identity::Identity;
+use headwarden::domain::time::Timestamp;
+use headwarden::pages::{
+    self, AddDevice, Ask, AskDevice, Changed, Context, Device, Devices, Everybody, NoDevices,
+    Owner, PersonRow,
+};
+
+use super::Named;
+
+const NOW: Timestamp = Timestamp::from_unix(1_795_655_109);
+const DAY: u64 = 86_400;
+
+const MIA: Owner<'static> = Owner {
+    id: "3",
+    name: "mia",
+    email: "mia@acmecorp.net",
+};
+
+fn ago(seconds: u64) -> Option<Timestamp> {
+    Some(Timestamp::from_unix(NOW.unix() - seconds))
+}
+
+/// All of them.
+pub(crate) fn pages(context: &Context<'_>, who: &Identity) -> Vec<Named> {
+    let addresses = |last: u8| {
+        [
+            format!("100.64.0.{last}"),
+            format!("fd7a:115c:a1e0::{last:x}"),
+        ]
+    };
+    let (one, two, three) = (addresses(7), addresses(12), addresses(19));
+    let tags = ["tag:server".to_owned(), "tag:backup".to_owned()];
+    let laptop = Device {
+        id: "7",
+        name: "laptop",
+        hostname: "Dominics-MacBook-Pro",
+        addresses: &one,
+        online: true,
+        last_seen: ago(30),
+        expiry: Some(Timestamp::from_unix(NOW.unix() + 41 * DAY)),
+        created_at: ago(200 * DAY),
+        may_change: true,
+        ..Device::default()
+    };
+    let phone = Device {
+        id: "12",
+        name: "phone",
+        hostname: "phone",
+        addresses: &two,
+        last_seen: ago(3 * 3600),
+        expiry: ago(3600),
+        online: false,
+        ..laptop.clone()
+    };
+    let server = Device {
+        id: "19",
+        name: "a-name-that-is-as-long-as-a-name-can-be-in-any-tailnet-anywhere",
+        hostname: "srv-19",
+        addresses: &three,
+        tags: &tags,
+        online: false,
+        last_seen: ago(2 * DAY),
+        expiry: None,
+        may_change: false,
+        ..laptop.clone()
+    };
+    let list = [laptop.clone(), server, phone];
+    let many: Vec<Device<'_>> = vec![laptop.clone(); 120];
+    let own = Devices {
+        who,
+        of: None,
+        list: &list,
+        number: 1,
+        token: "one-time",
+        sees_all: true,
+        changes_all: true,
+        changed: None,
+        now: NOW,
+    };
+    let with = |changed| Devices { changed, ..own };
+    let ask = |ask, of| AskDevice {
+        ask,
+        device: laptop.clone(),
+        of,
+        token: "one-time",
+    };
+    let of = Some(MIA);
+    let show = |devices: Devices<'_>| pages::devices(context, &devices);
+    let mut all = vec![
+        ("devices", show(own)),
+        ("devices-of", show(Devices { of, ..own })),
+        (
+            "devices-looked-at",
+            show(Devices {
+                of,
+                changes_all: false,
+                ..own
+            }),
+        ),
+        ("devices-none", show(Devices { list: &[], ..own })),
+        (
+            "devices-many",
+            show(Devices {
+                list: &many,
+                number: 2,
+                ..own
+            }),
+        ),
+        ("devices-renamed", show(with(Some(Changed::Renamed)))),
+        ("devices-name-taken", show(with(Some(Changed::NameTaken)))),
+        (
+            "device-sign-out",
+            pages::ask_device(context, &ask(Ask::SignOut, None)),
+        ),
+        (
+            "device-remove",
+            pages::ask_device(context, &ask(Ask::Remove, Some(of))),
+        ),
+        ("devices-people", people(context)),
+    ];
+    all.extend(words_only(context));
+    all
+}
+
+fn people(context: &Context<'_>) -> http::Response<bytes::Bytes> {
+    let owner = |id, name, email| Owner { id, name, email };
+    let list = [
+        (owner("1", "dominic", "dominic@acmecorp.net"), 4, 2),
+        (MIA, 1, 0),
+        (owner("9", "olaf", ""), 0, 0),
+    ];
+    let list = list.map(|(owner, devices, online)| PersonRow {
+        owner,
+        devices,
+        online,
+    });
+    let people = Everybody {
+        list: &list,
+        tagged: 2,
+        search: "",
+        number: 1,
+    };
+    pages::everybody(context, &people)
+}
+
+fn words_only(context: &Context<'_>) -> Vec<Named> {
+    let add = AddDevice {
+        server_url: "https://headscale.company",
+        by_signing_in: true,
+    };
+    let no = |why| pages::no_devices(context, why, "/.headwarden/devices", true);
+    vec![
+        ("device-add", pages::add_device(context, &add)),
+        ("devices-no-key", no(NoDevices::NoKey)),
+        ("devices-no-mode", no(NoDevices::NoSignIn)),
+        ("devices-no-subject", no(NoDevices::Subject)),
+        ("devices-too-old", no(NoDevices::TooOld)),
+        ("devices-away", no(NoDevices::Away)),
+        ("devices-fault", no(NoDevices::Fault)),
+    ]
+}

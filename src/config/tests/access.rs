@@ -1,0 +1,183 @@
+//! Rules for browser paths: whom they ask, for which methods, and what their order does.
+
+use super::*;
+
+#[test]
+fn whom_a_rule_asks_is_said_in_words_that_somebody_can_satisfy() {
+    refused(
+        r#"
+        access | [{"path": "/a", "methods": []}] | access[0].methods | names no method
+        access | [{"path": "/a", "methods": "GET"}] | access[0].methods | must be a list
+        access | [{"path": "/a", "methods": ["get"]}] | access[0].methods[0] | GET, HEAD
+        access | [{"path": "/a", "methods": ["GET", "TRACE"]}] | access[0].methods[1] | ever let in
+        access | [{"path": "/a", "public": "yes"}] | access[0].public | true or false
+        access | [{"path": "/a", "public": true, "groups": ["x"]}] | access[0].public | remove public
+        access | [{"path": "/a", "public": true, "claims": {"a": ["x"]}}] | access[0].public | remove public
+        access | [{"path": "/a", "public": true, "max_auth_age": "1h"}] | access[0].public | remove public
+        access | [{"path": "/a", "public": true, "identity_headers": "remote"}] | access[0].public | remove public
+        access | [{"path": "/register/**", "public": true}] | access[0].path | never public
+        access | [{"path": "/auth", "public": true}] | access[0].path | never public
+        access | [{"path": "/api/**", "public": true}] | access[0].path | never public
+        access | [{"path": "/api/v1/**", "public": true}] | access[0].path | in the api section
+        access | [{"path": "/swagger/**", "public": true}] | access[0].path | never public
+        access | [{"path": "/a", "groups": ["a/**"]}] | access[0].groups[0] | nothing in a list
+        access | [{"path": "/a", "domains": ["*"]}] | access[0].domains[0] | last label
+        access | [{"path": "/a", "domains": ["a.example", "a@b.example"]}] | access[0].domains[1] | no @
+        access | [{"path": "/a", "users": ["ann"]}] | access[0].users[0] | write name@domain
+        access | [{"path": "/a", "users": ["ann@*"]}] | access[0].users[0] | last label
+        access | [{"path": "/a", "claims": ["x"]}] | access[0].claims | map of lists
+        access | [{"path": "/a", "claims": {"a": "x"}}] | access[0].claims.a | must be a list of texts
+        access | [{"path": "/a", "claims": {"a": []}}] | access[0].claims.a | no value would do
+        access | [{"path": "/a", "claims": {"a": [""]}}] | access[0].claims.a[0] | an empty entry
+        access | [{"path": "/a", "claims": {"a b": ["x"]}}] | access[0].claims.a b | not the name
+        access | [{"path": "/a", "claims": {"email": ["x"]}}] | access[0].claims.email | use users or domains
+        access | [{"path": "/a", "claims": {"a": ["x**"]}}] | access[0].claims.a[0] | nothing in a list
+        "#,
+    );
+    let long = "x".repeat(257);
+    let many: serde_json::Map<String, Value> =
+        (0..9).map(|n| (format!("c{n}"), json!(["x"]))).collect();
+    let spread: Vec<Value> = (0..17)
+        .map(|n| json!({"path": format!("/{n}"), "claims": {format!("c{n}"): ["x"]}}))
+        .collect();
+    for rules in [
+        json!([{"path": "/a", "claims": {"a": [long]}}]),
+        json!([{"path": "/a", "claims": many}]),
+        json!(spread),
+    ] {
+        let problems = bad(&[("access", rules.clone())]);
+        assert_eq!(problems.len(), 1, "{rules}: {}", Problems(&problems));
+    }
+}
+
+#[test]
+fn claims_that_rules_name_are_kept_each_once_whatever_their_values_are_written_like() {
+    let settings = good(&[(
+        "access",
+        json!([
+            {"path": "/a", "claims": {"level": [3, "4"], "staff": [true], "x": [1.5]}},
+            {"path": "/b", "claims": {"https://a.b/c": ["y-*"], "level": [3]}, "methods": ["POST", "GET"]},
+            {"path": "/c", "public": true},
+        ]),
+    )]);
+    let kept = ["https://a.b/c", "level", "staff", "x"];
+    assert_eq!(settings.oidc.kept_claims, kept);
+    let claims = &settings.access[0].demands.claims;
+    assert_eq!(claims["level"], ["3", "4"]);
+    assert_eq!(claims["staff"], ["true"]);
+    assert_eq!(claims["x"], ["1.5"]);
+    let methods = settings.access.iter().map(|rule| rule.methods.to_string());
+    let all = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    assert_eq!(methods.collect::<Vec<_>>(), [all, "GET, HEAD, POST", all]);
+    assert!(settings.access[2].public);
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    assert!(good(&[]).oidc.kept_claims.is_empty());
+}
+
+/// Rules, and the words of each warning about them, in their order.
+#[test]
+fn rules_that_never_get_a_turn_or_take_by_surprise_are_named_with_both_places() {
+    for (rules, expected) in [
+        (json!([{"path": "/a/b"}, {"path": "/a/**"}]), vec![]),
+        (
+            json!([{"path": "/a/**"}, {"path": "/a/b"}]),
+            vec![
+                "the rule /a/b (access[1]) is never reached: the rule /a/** (access[0]) stands before",
+            ],
+        ),
+        (
+            json!([{"path": "/a/**", "methods": ["GET"]}, {"path": "/a/b", "methods": ["HEAD"]}]),
+            vec!["is never reached"],
+        ),
+        (
+            json!([{"path": "/a/**", "methods": ["GET"]}, {"path": "/a/b", "methods": ["POST"]}]),
+            vec![],
+        ),
+        // Two that together leave nothing.
+        (
+            json!([
+                {"path": "/a/**", "methods": ["GET"]},
+                {"path": "/a/*", "methods": ["POST"]},
+                {"path": "/a/b", "methods": ["GET", "POST"]},
+            ]),
+            vec!["(access[0]) and the rule /a/* for POST (access[1]) stand before it"],
+        ),
+        // What is more exact comes first, and asks for less: that is how exceptions are written.
+        (
+            json!([{"path": "/a/b/**", "public": true}, {"path": "/a/**", "groups": ["x"]}]),
+            vec![],
+        ),
+        (
+            json!([{"path": "/a"}, {"path": "/a/**", "groups": ["x"]}]),
+            vec![],
+        ),
+        (
+            json!([{"path": "/a/*", "public": true}, {"path": "/a/b/**", "groups": ["x"]}]),
+            vec!["takes /a/b from it, although it asks for no session; put the stricter one first"],
+        ),
+        (
+            json!([{"path": "/a/*", "groups": ["y"]}, {"path": "/a/b/**", "groups": ["x"]}]),
+            vec![],
+        ),
+        (
+            json!([{"path": "/a/*", "groups": ["y"]}, {"path": "/a/b/**", "groups": ["x"], "max_auth_age": "1h"}]),
+            vec!["takes /a/b from it, although it asks for no sign-in of a certain kind"],
+        ),
+        (
+            json!([
+                {"path": "/a/**", "public": true, "methods": ["GET"]},
+                {"path": "/a/admin/**", "groups": ["x"]},
+            ]),
+            vec![
+                "the rule /a/** for GET, HEAD (access[0]) stands before the rule /a/admin/** (access[1]) and \
+                  takes GET, HEAD from it, although it asks for no session",
+            ],
+        ),
+        (
+            json!([
+                {"path": "/a/**", "methods": ["GET"]},
+                {"path": "/a/admin/**", "claims": {"c": ["x"]}},
+            ]),
+            vec!["takes GET, HEAD from it, although it asks for no claims"],
+        ),
+        (
+            json!([{"path": "/Admin/**", "groups": ["x"]}, {"path": "/admin/**", "groups": ["y"]}]),
+            vec![
+                "the rule /Admin/** (access[0]) and the rule /admin/** (access[1]) differ only in",
+            ],
+        ),
+        (
+            json!([{"path": "/a/"}, {"path": "/a"}]),
+            vec!["differ only in"],
+        ),
+        (
+            json!([{"path": "/A", "methods": ["GET"]}, {"path": "/a", "methods": ["PUT"]}]),
+            vec![],
+        ),
+    ] {
+        let warnings = good(&[("access", rules.clone())]).warnings;
+        assert_eq!(warnings.len(), expected.len(), "{rules}: {warnings:?}");
+        // All on one line of JSON.
+        let warnings = warnings.iter().map(|text| text.replace(", line 1", ""));
+        for (warning, words) in warnings.zip(expected) {
+            assert!(warning.contains(words), "{rules}: {warning}");
+        }
+    }
+}
+
+#[test]
+fn a_warning_names_the_lines_where_the_file_has_them() {
+    let text = changed(&[]).to_string();
+    let text = format!(
+        "{},\n\"access\": [\n{{\"path\": \"/a/**\"}},\n{{\"path\": \"/a/b\"}}\n]}}",
+        text.trim_end_matches('}')
+    );
+    let settings = read_with(&text, &[]).unwrap();
+    let words =
+        "the rule /a/b (access[1], line 4) is never reached: the rule /a/** (access[0], line 3)";
+    assert!(
+        settings.warnings[0].contains(words),
+        "{:?}",
+        settings.warnings
+    );
+}

@@ -1,0 +1,193 @@
+//! The `access` rules for a request: which of them are asked, which says where it goes, and which is
+//! open to everybody. What a rule means is `domain`'s business; here it is put to a request, once for
+//! the gate, for what is open already, and for `headwarden explain`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::gate::{Authorization, CookieRule, Route, Verdict, WEB_UI_SILENCE};
+use super::house::House;
+use super::rates::Rated;
+use super::upstream::Origin;
+use super::visit::Visit;
+use crate::config::{Access, Settings};
+use crate::domain::access::{self, Found};
+use crate::domain::demands::Unmet;
+use crate::domain::door::{Door, Guarded};
+use crate::domain::identity::Identity;
+use crate::domain::methods::Methods;
+use crate::domain::policy::Permit;
+use crate::ops::metrics::Rule;
+use crate::pages;
+
+/// The access rule that holds on a path, and its upstream if that is not Headscale.
+pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
+
+/// What no rule makes public, whatever a careless upstream would take it for.
+const NEVER_PUBLIC: &[&str] = &[
+    "/register/**",
+    "/auth/**",
+    "/api/**",
+    "/swagger/**",
+    "/oidc/**",
+    "/metrics/**",
+    "/debug/**",
+    "/.headwarden/**",
+];
+
+/// Walks the rules for a request; see [`access::walk`]. `ask` gets each rule with its place.
+///
+/// # Errors
+/// The first that `ask` gives.
+pub(super) fn walk<E>(
+    settings: &Settings,
+    method: &str,
+    path: &str,
+    mut ask: impl FnMut(usize, &Access) -> Result<(), E>,
+) -> Result<Found, E> {
+    let rules = &settings.access;
+    let about = rules.iter().map(Access::about);
+    access::walk(&about, method, path, |place| match rules.get(place) {
+        Some(rule) => ask(place, rule),
+        None => Ok(()),
+    })
+}
+
+/// The rule that opens a page to everybody, by its place: one that is public, as is every other that a
+/// careless upstream could take the path for.
+pub(super) fn public_rule(settings: &Settings, method: &str, path: &str) -> Option<usize> {
+    if !settings.access.iter().any(|rule| rule.public) {
+        return None;
+    }
+    let asks_nobody = |_, rule: &Access| if rule.public { Ok(()) } else { Err(()) };
+    match walk(settings, method, path, asks_nobody) {
+        Ok(Found::Rule(place)) if !access::could_be_any(NEVER_PUBLIC, path) => Some(place),
+        Ok(_) | Err(()) => None,
+    }
+}
+
+impl House {
+    /// Whether `visit` is for a page that a rule opens to everybody.
+    pub(super) fn is_public(&self, visit: &Visit) -> bool {
+        self.public_place(visit).is_some()
+    }
+
+    fn public_place(&self, visit: &Visit) -> Option<usize> {
+        let is_page = matches!(visit.door, Door::Guarded(Guarded::Page));
+        let (method, path) = (&visit.head.method, visit.head.target.path());
+        public_rule(&self.settings, method, path).filter(|_| is_page)
+    }
+
+    /// A page that a rule opens to everybody goes on as if nobody were signed in, whoever is.
+    pub(super) fn public_page(&self, visit: &Visit) -> Option<Verdict> {
+        let (rule, origin) = self.ruled(self.public_place(visit)?)?;
+        let permit = Permit::for_public_page(&visit.door, rule.public)?;
+        if let Some(answer) = self.held_back(visit, Rated::Open) {
+            return Some(Verdict::Answer(answer));
+        }
+        if visit.head.upgrade.is_some() && self.is_foreign_origin(visit) {
+            return Some(Verdict::Answer(self.cross_site(visit)));
+        }
+        let to_headscale = Route {
+            public: true,
+            cookies: CookieRule::None,
+            ..self.route_to_headscale(permit)
+        };
+        Some(Verdict::Forward(Box::new(match origin {
+            Some(origin) => Route {
+                origin: Arc::clone(origin),
+                to_headscale: false,
+                authorization: Authorization::Keep,
+                cookies: CookieRule::Others,
+                read_timeout: WEB_UI_SILENCE,
+                ..to_headscale
+            },
+            None => to_headscale,
+        })))
+    }
+
+    /// The first `access` rule for this request, if the person satisfies it, and with it every other
+    /// rule whose path a careless upstream could take this one for; else the denial page. It holds on
+    /// every guarded path, whoever answers there.
+    ///
+    /// # Errors
+    /// The denial, or 405 where rules mean the path and none of them the method: whoever wrote them did
+    /// not mean it to go elsewhere.
+    pub(super) fn access_rule(
+        &self,
+        visit: &Visit,
+        who: &Identity,
+    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
+        let (method, path) = (&visit.head.method, visit.head.target.path());
+        let rules = &self.settings.rules;
+        let found = walk(&self.settings, method, path, |_, rule| {
+            let met = rules.meet(who, &rule.demands);
+            met.map_err(|unmet| self.denied_by(visit, rule, &unmet, who))
+        })?;
+        match found {
+            Found::Nothing => Ok(None),
+            Found::Rule(place) => Ok(self.ruled(place)),
+            Found::OtherMethods(methods) => Err(self.other_methods(visit, methods)),
+        }
+    }
+
+    /// Where a path that the operator opened goes: where it would go behind the door.
+    ///
+    /// # Errors
+    /// 405, as for [`House::access_rule`].
+    pub(super) fn rule_of_open_path(
+        &self,
+        visit: &Visit,
+    ) -> Result<Option<Ruled<'_>>, Response<Bytes>> {
+        let (method, path) = (&visit.head.method, visit.head.target.path());
+        match walk(
+            &self.settings,
+            method,
+            path,
+            |_, _| Ok::<(), Infallible>(()),
+        ) {
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::Rule(place)) => Ok(self.ruled(place)),
+            Ok(Found::OtherMethods(methods)) => Err(self.other_methods(visit, methods)),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Whether the rules for `visit` let `who` through.
+    pub(super) fn rules_admit(&self, visit: &Visit, who: &Identity) -> bool {
+        let (method, path) = (&visit.head.method, visit.head.target.path());
+        let rules = &self.settings.rules;
+        let found = walk(&self.settings, method, path, |_, rule| {
+            rules.meet(who, &rule.demands)
+        });
+        matches!(found, Ok(Found::Nothing | Found::Rule(_)))
+    }
+
+    fn ruled(&self, place: usize) -> Option<Ruled<'_>> {
+        let origin = self.web_uis.get(place)?.as_ref();
+        let rule = self.settings.access.get(place)?;
+        Some((rule, origin))
+    }
+
+    fn other_methods(&self, visit: &Visit, methods: Methods) -> Response<Bytes> {
+        self.method_not_allowed(visit, &methods.to_string())
+    }
+
+    fn denied_by(
+        &self,
+        visit: &Visit,
+        access: &Access,
+        unmet: &Unmet,
+        who: &Identity,
+    ) -> Response<Bytes> {
+        self.refused_by(visit, Rule::Page, who);
+        tracing::info!(
+            request_id = visit.id, subject = %who.subject, rule = access.path, unmet = %unmet,
+            "denied: an access rule asks for something that this person has not"
+        );
+        self.denied_page(visit, pages::Refusal::Page, who)
+    }
+}
