@@ -6,10 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::domain::group_name::{GroupName, GroupSources, Named};
-use crate::domain::identity::Subject;
+use crate::domain::identity::{Issuer, Subject};
 use crate::domain::policy_groups::{Groups, Member};
 use crate::headscale::{User, provider_id};
-use crate::issuer::check_subject;
 use crate::session::Known;
 
 /// Why somebody is in none of their groups.
@@ -49,7 +48,7 @@ pub(super) fn assign(
     sources: &GroupSources,
     people: &[Known],
     users: &[User],
-    issuer: &str,
+    issuer: &Issuer,
 ) -> Assigned {
     let all = people.iter().flat_map(|known| &known.groups);
     let Named { names, unnamed } = sources.name(&all.map(String::as_str));
@@ -65,7 +64,7 @@ pub(super) fn assign(
     }
     let ids: Vec<Option<String>> = people
         .iter()
-        .map(|known| id(issuer, &known.subject))
+        .map(|known| provider_id(issuer, &known.subject))
         .collect();
     let mut bearers: HashMap<&str, usize> = HashMap::new();
     for id in ids.iter().flatten() {
@@ -94,11 +93,6 @@ pub(super) fn assign(
         }
     }
     assigned
-}
-
-fn id(issuer: &str, subject: &Subject) -> Option<String> {
-    check_subject(subject.as_str()).ok()?;
-    Some(provider_id(issuer, subject.as_str()))
 }
 
 fn member(
@@ -157,7 +151,7 @@ mod tests {
             ],
             exact: false,
         };
-        let issuer = "https://auth/o/hs/";
+        let issuer = &Issuer::new("https://auth/o/hs/");
         let users = [
             user("ann", "ann@company", "https://auth/o/hs/1"),
             user("eve", "eve@company", "https://auth/o/hs/2"),
@@ -221,7 +215,7 @@ mod tests {
         };
         let users = [user("ann", "", "https://auth/ann")];
         let people = [known("ann", &["x"]), known("ann", &["y"])];
-        let assigned = assign(&sources, &people, &users, "https://auth");
+        let assigned = assign(&sources, &people, &users, &Issuer::new("https://auth"));
         assert!(assigned.groups.values().all(BTreeSet::is_empty));
         assert_eq!(
             assigned.left_out.into_values().collect::<Vec<_>>(),

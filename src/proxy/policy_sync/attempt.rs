@@ -79,8 +79,8 @@ impl PolicySync {
         self.roll.keep().await.map_err(|why| state(&why))?;
         let users = house.api.users().await.map_err(|why| asked(&why))?;
         let issuer = match &house.settings.headscale.sign_in {
-            SignIn::Issuer(issuer) => issuer.url.as_str(),
-            SignIn::Own | SignIn::None => house.settings.oidc.issuer.as_str(),
+            SignIn::Issuer(issuer) => &issuer.url,
+            SignIn::Own | SignIn::None => &house.settings.oidc.issuer,
         };
         let assigned = assign(&sync.sources, &people, &users, issuer);
         Ok((people, assigned))
