@@ -38,7 +38,7 @@ use crate::acme::Acme;
 use crate::config::{self, AuditPlace, Current, Seen, Settings, SignIn, Upstream};
 use crate::domain::random::Random;
 use crate::domain::time::Clock;
-use crate::headscale::{Api, ApiKey, Probe, ProbeError, Roster, VersionWatch};
+use crate::headscale::{Api, ApiKey, Probe, ProbeError, Renewal, Roster, VersionWatch};
 use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
@@ -51,6 +51,7 @@ use crate::ops::trace::{Collector, ExportError, Tracer};
 use crate::proxy::accept::Front;
 use crate::proxy::drain::Drain;
 use crate::proxy::house::{House, Houses};
+use crate::proxy::offboarding::Offboarding;
 use crate::proxy::phases::Phases;
 use crate::proxy::policy_sync::PolicySync;
 use crate::proxy::private::{self, Caller, Listening};
@@ -281,6 +282,13 @@ impl App {
             &random,
         ));
         let provider = provider(&settings, &clock, &metrics)?;
+        let offboarding = Arc::new(Offboarding::new(
+            replicas::journal(&settings, shared.as_ref()),
+            current.clone(),
+            Arc::clone(&metrics),
+            audit.clone(),
+            Arc::clone(&clock),
+        ));
         let roll = roll(&settings, &current, shared.as_ref(), &keyring, &clock);
         let rechecks = Rechecks::new(
             settings.session.recheck,
@@ -291,6 +299,7 @@ impl App {
             audit.clone(),
             Arc::clone(&clock),
         );
+        let rechecks = rechecks.telling_departures(Arc::clone(&offboarding));
         let rechecks = Arc::new(rechecks.telling(Arc::clone(&roll)));
         let standing = Standings {
             sessions: Arc::clone(&sessions),
@@ -332,6 +341,7 @@ impl App {
             provider,
             sessions,
             rechecks,
+            offboarding,
             attempts: Arc::new(Attempts::new(cookies, Arc::clone(&keyring)).bound_to(&deployment)),
             used: Arc::new(replicas::used_states(shared.as_ref())),
             used_logouts: Arc::new(replicas::used_logouts(shared.as_ref())),
@@ -469,6 +479,9 @@ impl App {
             tasks.spawn(Arc::clone(&self.front).serve(listener, entrance, doorkeeper));
         }
         self.edge.started.store(true, Ordering::Release);
+        // Every session is here: nobody is taken for gone who has one.
+        let offboarding = Arc::clone(&self.houses.now().offboarding);
+        tasks.spawn(offboarding.keep(self.houses.clone()));
         if let Some(link) = link {
             let name = local.as_ref().map(|(_, name)| name.as_ref());
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
@@ -545,6 +558,15 @@ impl App {
         let (versions, stopping) = (Arc::clone(&self.versions), self.drain.stopping());
         tasks.spawn(async move { versions.run(stopping).await });
         let house = self.houses.now();
+        let renewal = Renewal::new(
+            self.current.clone(),
+            house.api.clone(),
+            Arc::clone(&house.metrics),
+            house.audit.clone(),
+            Arc::clone(&house.clock),
+            Arc::clone(&house.random),
+        );
+        tasks.spawn(renewal.run(self.drain.stopping()));
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));

@@ -10,6 +10,7 @@ mod health;
 mod import;
 mod manual;
 mod migrate;
+mod offboarding;
 mod policy_sync;
 mod sessions;
 mod status;
@@ -81,6 +82,8 @@ enum Command {
     },
     /// See how the running process is, and what came of its configuration
     Status(status::Status),
+    /// See who is gone and loses their devices soon, and have a say in it
+    Offboarding(offboarding::Offboarding),
     /// See who is signed in to the running process, and end sessions
     Sessions(sessions::Sessions),
     PolicySync(policy_sync::PolicySync),
@@ -117,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::Check { json } => check::run(&cli.config, &environment, json),
         Command::Doctor(doctor) => doctor.run(&cli.config, &environment),
+        Command::Offboarding(people) if !people.needs_settings() => people.run(None),
         Command::Sessions(sessions) if !sessions.needs_settings() => sessions.run(None),
         Command::Status(status) if !status.needs_settings() => status.run(None),
         Command::PolicySync(sync) if !sync.needs_settings() => sync.run(None),
@@ -140,6 +144,7 @@ fn with_settings(command: Command, source: Source) -> ExitCode {
         } => return serve(source, loaded, seen, (accept_new_identity, take_over)),
         Command::Explain(explain) => explain.run(&settings),
         Command::Health { json } => health::run(&settings, json),
+        Command::Offboarding(people) => people.run(Some(&settings)),
         Command::Sessions(sessions) => sessions.run(Some(&settings)),
         Command::Status(status) => status.run(Some(&settings)),
         Command::PolicySync(sync) => sync.run(Some(&settings)),

@@ -169,8 +169,8 @@ fn the_full_example_holds_every_key_that_is_documented() {
     // A line `# key: "…"` stands for a key that excludes one beside it.
     let excluded = text.matches(": \"…\"").count();
     assert_eq!(
-        excluded, 11,
-        "client_secret twice, api_key, password, sentinel_name, snapshot_path, eab_hmac_key, headers_path, ca_path and a pair"
+        excluded, 12,
+        "client_secret twice, api_key, password, sentinel_name, snapshot_path, state_path, eab_hmac_key, headers_path, ca_path and a pair"
     );
     let uncommented: Vec<String> = text
         .lines()

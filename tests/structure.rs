@@ -105,8 +105,11 @@ const KEPT_APART: &[(&str, &[&str])] = &[
             "session/keyfile.rs",
             "session/people/file.rs",
             "session/snapshot/file.rs",
+            "session/journal/file.rs",
             "issuer/keys.rs",
             "app/socket.rs",
+            // The key of Headscale's API, where it is renewed.
+            "headscale/keyfile.rs",
             "acme/storage.rs",
             // The lock of the operator's socket goes from one process to the next.
             "app/succession.rs",

@@ -3,6 +3,7 @@
 
 mod asked;
 mod border;
+pub(super) mod offboarding;
 mod view;
 
 use std::sync::Arc;

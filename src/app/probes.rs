@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use serde_json::json;
 
-use super::desk::Desk;
+use super::desk::{Desk, offboarding};
 use super::status::Status;
 use super::tls::Tls;
 use crate::config::Current;
@@ -63,6 +63,10 @@ impl Admin {
         if Desk::is_at(path) && may_come_here {
             return self.desk.answer(request, caller).await;
         }
+        if Desk::is_about_offboarding(path) && may_come_here {
+            let offboarding = Arc::clone(&self.houses.now().offboarding);
+            return self.desk.offboarding(&offboarding, request, caller).await;
+        }
         // Problems of a configuration may name people.
         if path == "/status" && may_come_here {
             return self.tell_status(request, caller).await;
@@ -108,7 +112,11 @@ impl Admin {
         let (status, of_files) = (Arc::clone(&self.status), Arc::clone(&settings));
         let told = tokio::task::spawn_blocking(move || status.told(&of_files)).await;
         let mut told = told.unwrap_or_default();
+        let people = house.offboarding.list().await;
         if let Some(told) = told.as_object_mut() {
+            if let Ok(people) = people {
+                told.insert("offboarding".into(), offboarding::counts(&people));
+            }
             let ready = serde_json::from_str(&ready.body()).unwrap_or_default();
             told.insert("ready".into(), ready);
             told.insert("sessions".into(), house.sessions.len().into());

@@ -63,7 +63,7 @@ impl Rooms {
         let key = &settings.headscale.api_key;
         if changed
             .iter()
-            .any(|key| key.starts_with("headscale.api_key"))
+            .any(|key| matches!(key.as_str(), "headscale.api_key" | "headscale.api_key_path"))
         {
             before.api.key().replace(key.clone());
         }

@@ -16,7 +16,7 @@ use crate::oidc::logout_token;
 use crate::ops::metrics::Metrics;
 use crate::session::redis::Redis;
 use crate::session::shared::{AgreeError, SharedSessions, SharedSettings};
-use crate::session::{Departures, KeyRing, Sessions, UsedOnce};
+use crate::session::{Departures, Journal, KeyRing, Sessions, UsedOnce};
 
 /// Names that are remembered in one process: until they would mean nothing any more, as a rule.
 const USED: usize = 100_000;
@@ -94,6 +94,17 @@ pub(super) fn departures(shared: Option<&Arc<SharedSessions>>) -> Departures {
     match shared {
         Some(shared) => departures.shared(Arc::clone(shared)),
         None => departures,
+    }
+}
+
+/// Who is to be off-boarded, here or where replicas share it.
+pub(super) fn journal(settings: &Settings, shared: Option<&Arc<SharedSessions>>) -> Journal {
+    match shared {
+        Some(shared) => Journal::shared(Arc::clone(shared)),
+        None => {
+            let path = settings.offboarding.state_path.clone();
+            Journal::in_file(path, &super::deployment(settings))
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::domain::text::shown;
 use crate::headscale;
 use crate::oidc::{self, Checkup};
 use crate::ops::clock::SystemClock;
+use crate::ops::entropy::SystemRandom;
 
 /// The name of findings about our own configuration.
 const CONFIG: &str = "config";
@@ -122,7 +123,13 @@ impl Doctor {
             clock: &SystemClock,
         };
         findings.extend(within("provider", oidc::check_up(&checkup)).await);
-        findings.extend(within("headscale", headscale::check_up(settings, &SystemClock)).await);
+        findings.extend(
+            within(
+                "headscale",
+                headscale::check_up(settings, &SystemClock, &SystemRandom::new()),
+            )
+            .await,
+        );
         if let Some(path) = &self.headscale_config {
             findings.extend(headscale_file(settings, path));
         }

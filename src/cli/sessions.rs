@@ -241,7 +241,7 @@ fn read<T: for<'de> Deserialize<'de>>(socket: &Path, answer: &Answer) -> Result<
 }
 
 /// Sends a request; an answer that is no success becomes its sentence.
-fn send(socket: &Path, method: &str, target: &str) -> Result<Answer, Refused> {
+pub(super) fn send(socket: &Path, method: &str, target: &str) -> Result<Answer, Refused> {
     let answer = ask(socket, method, target);
     let answer = answer.map_err(|why| Refused(why.to_string(), NOT_ASKED))?;
     if answer.status == 200 {

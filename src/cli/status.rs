@@ -146,6 +146,16 @@ fn in_words(status: &Value) -> String {
         number("/sessions"),
         text(status, "/session_store")
     ));
+    let held = number("/offboarding/held");
+    let held = if held == "0" || held == "-" {
+        String::new()
+    } else {
+        format!(", {held} HELD: see `headwarden offboarding list`")
+    };
+    line(format!(
+        "people to off-board: {}{held}",
+        number("/offboarding/waiting")
+    ));
     line(format!("tunnels open: {}", number("/tunnels_open")));
     line(format!("connections open: {}", number("/connections_open")));
     let listeners = status.pointer("/listeners").and_then(Value::as_array);

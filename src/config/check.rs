@@ -10,8 +10,10 @@ mod audit;
 mod headscale;
 mod limits;
 mod listeners;
+mod offboarding;
 mod oidc;
 mod policy_sync;
+mod renewal;
 mod rules;
 mod secrets;
 mod store;
@@ -69,6 +71,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let open = access::open(file.open, checks);
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
+    let offboarding = offboarding::offboarding(file.offboarding.unwrap_or_default(), checks);
     let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
@@ -104,6 +107,7 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
         open: open?,
         access,
         api: api?,
+        offboarding: offboarding?,
         policy_sync: policy_sync?,
         shutdown: shutdown?,
         workers: workers.ok()?,
@@ -137,6 +141,16 @@ fn together(settings: &Settings, report: &mut Report) {
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);
+    for (index, path) in settings.api.from.iter().enumerate() {
+        if !settings.access.iter().any(|rule| rule.path == *path) {
+            report.refuse_with(
+                &format!("api.from[{index}]"),
+                "is the path of no rule in access, so that no page could ever be meant",
+                "write the path of a rule exactly as it is there: \"/web/**\"",
+            );
+        }
+    }
+    offboarding::check_with_the_rest(settings, report);
     policy_sync::check_with_headscale(settings, report);
     policy_sync::check_state(settings, report);
     let roles = !settings.api.admins.is_empty() || !settings.api.viewers.is_empty();
@@ -151,6 +165,7 @@ fn together(settings: &Settings, report: &mut Report) {
 fn api(file: file::Api, checks: &mut Checks<'_>) -> Option<Api> {
     let admins = texts("api.admins", file.admins, &mut checks.report);
     let viewers = texts("api.viewers", file.viewers, &mut checks.report);
+    let from = texts("api.from", file.from, &mut checks.report);
     let bearer = values::choice(
         "api.bearer",
         file.bearer.as_deref(),
@@ -161,6 +176,7 @@ fn api(file: file::Api, checks: &mut Checks<'_>) -> Option<Api> {
     Some(Api {
         admins: admins?,
         viewers: viewers?,
+        from: from?,
         bearer: bearer?,
     })
 }

@@ -49,6 +49,7 @@ sections! {
         open: List<String>,
         access: List<Access>,
         api: Option<Api>,
+        offboarding: Option<Offboarding>,
         policy_sync: Option<PolicySync>,
         shutdown: Option<Shutdown>,
         limits: Option<Limits>,
@@ -115,9 +116,16 @@ sections! {
         issuer: Option<Issuer>,
         api_key: Option<String>,
         api_key_path: Option<String>,
+        api_key_rotate: Option<ApiKeyRotate>,
         verify_from: List<String>,
         response_timeout: Option<String>,
         connect_timeout: Option<String>,
+    }
+    /// `headscale.api_key_rotate`.
+    ApiKeyRotate {
+        enabled: Option<bool>,
+        before: Option<String>,
+        lifetime: Option<String>,
     }
     /// `headscale.issuer`.
     Issuer {
@@ -210,7 +218,17 @@ sections! {
     Api {
         admins: List<String>,
         viewers: List<String>,
+        from: List<String>,
         bearer: Option<String>,
+    }
+    /// `offboarding`.
+    Offboarding {
+        expire_nodes: Option<bool>,
+        after: Option<String>,
+        most: Option<u64>,
+        refused_refresh: Option<bool>,
+        dry_run: Option<bool>,
+        state_path: Option<String>,
     }
     /// `policy_sync`.
     PolicySync {

@@ -6,6 +6,7 @@ mod api;
 mod browser_paths;
 mod headscale;
 mod limits;
+mod offboarding;
 mod own_side;
 mod policy_sync;
 mod provider;
@@ -60,6 +61,7 @@ const SECTIONS: &[Section] = &[
     sessions::SECTION,
     browser_paths::SECTION,
     api::SECTION,
+    offboarding::SECTION,
     policy_sync::SECTION,
     limits::SECTION,
 ];

@@ -51,6 +51,8 @@ pub struct Settings {
     pub access: Vec<Access>,
     /// Who may use Headscale's API through a session.
     pub api: Api,
+    /// What becomes of the devices of people who are gone.
+    pub offboarding: Offboarding,
     /// Groups of the provider's in Headscale's policy.
     pub policy_sync: PolicySync,
     /// How the process ends.
@@ -277,12 +279,25 @@ pub struct Headscale {
     pub sign_in: SignIn,
     /// Optional API key, for sessions with an API role.
     pub api_key: Option<Secret<String>>,
+    /// Whether and how it is renewed.
+    pub renewal: Option<KeyRenewal>,
     /// Peers that may `POST /verify`; empty closes it.
     pub verify_from: Vec<IpNet>,
     /// Longest wait for a response head, and for each piece of its body; tunnels have no such limit.
     pub response_timeout: Duration,
     /// Longest wait for a TCP (and TLS) connection.
     pub connect_timeout: Duration,
+}
+
+/// How Headscale's API key is renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRenewal {
+    /// The file that holds the key, and will hold the next one.
+    pub path: PathBuf,
+    /// How long before its end.
+    pub before: Duration,
+    /// How long a new one is good.
+    pub lifetime: Duration,
 }
 
 /// How Headscale learns who signed in (design: issuer, own, none).
@@ -469,8 +484,27 @@ pub struct Api {
     pub admins: Vec<String>,
     /// Safe methods only.
     pub viewers: Vec<String>,
+    /// Paths of `access` rules on whose pages a session counts on the API; empty is everywhere.
+    pub from: Vec<String>,
     /// Whether a client's own `Authorization` is passed on to Headscale.
     pub bearer: bool,
+}
+
+/// What becomes of the devices of people who are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offboarding {
+    /// Whether they expire.
+    pub expire_nodes: bool,
+    /// How long after it was noticed.
+    pub after: Duration,
+    /// Most people in an hour; with more, an operator has to look first.
+    pub most: usize,
+    /// Whether a refused refresh counts.
+    pub refused_refresh: bool,
+    /// Nothing is done; it is only said what would be.
+    pub dry_run: bool,
+    /// Where those who are noticed are written down, where replicas share no store.
+    pub state_path: PathBuf,
 }
 
 /// Groups of the provider's in Headscale's policy.

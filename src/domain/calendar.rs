@@ -79,9 +79,27 @@ pub fn parse_http_date(text: &str) -> Option<Timestamp> {
     civil(year, month + 1, day, time)
 }
 
-/// The time of an RFC 3339 text (section 5.6) in UTC; parts of a second are cut off.
+/// The time of an RFC 3339 text (section 5.6), whatever its offset; parts of a second are cut off.
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let Some(local) = text.strip_suffix('Z') else {
+        let at = text.len().checked_sub("+00:00".len())?;
+        let (local, offset) = text.split_at_checked(at)?;
+        let (east, ahead) = (offset.starts_with('+'), offset.get(1..)?);
+        let (hours, minutes) = ahead.split_once(':')?;
+        let ahead = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
+        let local = parse_utc(local)?.unix();
+        let utc = match (east, offset.starts_with('-')) {
+            (true, _) => local.checked_sub(ahead)?,
+            (false, true) => local + ahead,
+            (false, false) => return None,
+        };
+        return Some(Timestamp::from_unix(utc));
+    };
+    parse_utc(local)
+}
+
+fn parse_utc(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once('T')?;
     let parts: Vec<&str> = date.split('-').collect();
     let [year, month, day] = parts.as_slice() else {
         return None;
@@ -233,6 +251,24 @@ mod tests {
                 .as_deref(),
             Some("2026-11-26T01:05:09Z")
         );
-        assert_eq!(parse_rfc3339("2026-11-26 01:05:09"), None);
+        for text in [
+            "2026-11-26T02:05:09+01:00",
+            "2026-11-25T20:35:09.5-04:30",
+            "2026-11-26T01:05:09+00:00",
+        ] {
+            let read = parse_rfc3339(text).map(rfc3339);
+            assert_eq!(read.as_deref(), Some("2026-11-26T01:05:09Z"), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-26 01:05:09",
+            "2026-11-26T01:05:09",
+            "2026-11-26T01:05:09 01:00",
+            "2026-11-26T01:05:09+0100",
+            "1970-01-01T00:00:00+01:00",
+            "2026-11-26T01:05:0é+01:00",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
     }
 }

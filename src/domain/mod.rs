@@ -24,6 +24,7 @@ pub mod identity;
 pub mod leg;
 pub mod login;
 pub mod methods;
+pub mod offboarding;
 pub mod path;
 pub mod policy;
 pub mod policy_groups;

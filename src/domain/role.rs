@@ -1,7 +1,11 @@
 //! What a person may do on Headscale's API through a session.
 
+use super::access::{Holds, holds};
 use super::identity::Identity;
 use super::policy::Rules;
+
+/// Where Headscale lists pre-auth keys: in full before 0.28, and later those that were made before.
+const PRE_AUTH_KEYS: &str = "/api/v1/preauthkey/**";
 
 /// A role on the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,13 @@ impl Role {
             Self::Viewer => safe,
             Self::None => false,
         }
+    }
+
+    /// Whether it allows a request for `path`, a [`super::path::Target`]'s. Reading is not harmless where
+    /// Headscale shows a key in full: whoever has a pre-auth key lets devices in.
+    pub fn allows_at(self, safe: bool, path: &str) -> bool {
+        let secret = matches!(self, Self::Viewer) && holds(PRE_AUTH_KEYS, path) != Holds::No;
+        self.allows(safe) && !secret
     }
 
     /// A name for what an operator reads.
@@ -93,5 +104,20 @@ mod tests {
         assert_eq!(allowed(Role::Admin), [true, true]);
         assert_eq!(allowed(Role::Viewer), [true, false]);
         assert_eq!(allowed(Role::None), [false, false]);
+        for (path, viewer) in [
+            ("/api/v1/node", true),
+            ("/api/v1/apikey", true),
+            ("/api/v1/preauthkeys", true),
+            ("/api/v1/preauthkey", false),
+            ("/api/v1/preauthkey/", false),
+            ("/api/v1/preauthkey/1", false),
+            ("/api/v1/PreAuthKey", false),
+            ("/api/v1/%70reauthkey", false),
+        ] {
+            assert_eq!(Role::Viewer.allows_at(true, path), viewer, "{path}");
+            assert!(!Role::Viewer.allows_at(false, path), "{path}");
+            assert!(Role::Admin.allows_at(true, path), "{path}");
+            assert!(!Role::None.allows_at(true, path), "{path}");
+        }
     }
 }

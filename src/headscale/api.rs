@@ -90,8 +90,29 @@ pub struct Node {
 pub struct KeyEntry {
     /// Its public part, which may end in `***`.
     pub prefix: String,
-    /// When it ends.
+    /// When it ends; `None` is never. One that was made without an end has ended, in 1970 as far as we know.
     pub expiration: Option<Timestamp>,
+}
+
+impl KeyEntry {
+    /// Whether it is the entry of `key`.
+    pub fn is_of(&self, key: &Secret<String>) -> bool {
+        let shown = self.prefix.trim_end_matches("***").trim_end_matches('-');
+        let shown = shown.strip_prefix(KEY_PREFIX).unwrap_or(shown);
+        public_part(key) == Some(shown)
+    }
+}
+
+/// What keys begin with since 0.28: `hskey-api-<12>-<64>`. Before, they are `<7>.<32>`.
+const KEY_PREFIX: &str = "hskey-api-";
+
+/// The part of a key that Headscale finds it by, and shows; it opens nothing. `None` if nobody knows which.
+pub(super) fn public_part(key: &Secret<String>) -> Option<&str> {
+    let key = key.expose();
+    match key.strip_prefix(KEY_PREFIX) {
+        Some(rest) => rest.get(..12).filter(|_| rest.get(12..13) == Some("-")),
+        None => key.split_once('.').map(|(public, _)| public),
+    }
 }
 
 /// Calls to one Headscale's API. A copy asks by the same settings and key, also where they change.
@@ -105,6 +126,12 @@ impl Api {
     /// Asks where `probe` does, with the key that `key` holds at that time.
     pub const fn new(probe: Probe, key: ApiKey) -> Self {
         Self { probe, key }
+    }
+
+    /// The same questions, asked with another key.
+    #[must_use]
+    pub fn with_key(&self, key: Secret<String>) -> Self {
+        Self::new(self.probe.clone(), ApiKey::new(Some(key)))
     }
 
     /// The key it asks with.
@@ -159,7 +186,15 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn rename_node(&self, id: &str, name: &str) -> Result<(), ApiError> {
-        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        // The name is a segment of the path. None that Headscale takes needs an escape, and what leads
+        // elsewhere, as `..`, never leaves here.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        if !name.bytes().all(plain) || name.bytes().all(|b| b == b'.') {
+            return Err(ApiError::Rejected {
+                status: 400,
+                message: "letters, digits and hyphens make a device's name".to_owned(),
+            });
+        }
         let path = at(id, &format!("/rename/{name}"))?;
         self.call(Method::POST, &path, None).await.map(drop)
     }
@@ -192,8 +227,12 @@ impl Api {
             #[serde(default)]
             policy: String,
         }
-        let answer = self.call(Method::GET, "/api/v1/policy", None).await?;
-        Ok(read::<Policy>(&answer)?.policy)
+        match self.call(Method::GET, "/api/v1/policy", None).await {
+            Ok(answer) => Ok(read::<Policy>(&answer)?.policy),
+            // A database in which nobody has put one.
+            Err(ApiError::NotFound) => Ok(String::new()),
+            Err(other) => Err(other),
+        }
     }
 
     /// Sets the policy. Headscale refuses it where its policy is a file, and where it has a mistake.
@@ -235,7 +274,7 @@ impl Api {
             .into_iter()
             .map(|key| KeyEntry {
                 prefix: key.prefix,
-                expiration: key.expiration.as_deref().and_then(parse_rfc3339),
+                expiration: key.expiration.as_deref().and_then(end),
             })
             .collect())
     }
@@ -257,11 +296,12 @@ impl Api {
         Ok(Secret::new(read::<Made>(&answer)?.api_key))
     }
 
-    /// Ends the API key with this public part.
+    /// Ends an API key now. One whose public part nobody knows is not found.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn expire_key(&self, prefix: &str) -> Result<(), ApiError> {
+    pub async fn expire_key(&self, key: &Secret<String>) -> Result<(), ApiError> {
+        let prefix = public_part(key).ok_or(ApiError::NotFound)?;
         let body = json!({ "prefix": prefix });
         self.call(Method::POST, "/api/v1/apikey/expire", Some(&body))
             .await
@@ -280,9 +320,17 @@ impl Api {
             200..=299 => Ok(answer),
             401 | 403 => Err(ApiError::KeyRefused),
             404 => Err(ApiError::NotFound),
-            status => Err(rejected(status, &answer)),
+            status => Err(rejected(status, &answer, &key)),
         }
     }
+}
+
+/// When a key ends. Go's zero time stands for an end that nobody gave, and counts as one.
+fn end(text: &str) -> Option<Timestamp> {
+    if text.starts_with("0001-") {
+        return Some(Timestamp::from_unix(0));
+    }
+    parse_rfc3339(text)
 }
 
 /// The path of a device. An id is digits: nothing else is put into a path.
@@ -299,19 +347,35 @@ fn read<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, ApiError> {
 
 /// What an error says: `message` up to 0.29, where nearly everything is a 500, `detail` and `errors` from
 /// 0.30 on.
-fn rejected(status: u16, answer: &[u8]) -> ApiError {
+fn rejected(status: u16, answer: &[u8], key: &Secret<String>) -> ApiError {
     let said: Value = serde_json::from_slice(answer).unwrap_or_default();
     let at = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
     let message = at("/message")
         .or_else(|| at("/errors/0/message"))
         .or_else(|| at("/detail"))
         .unwrap_or_default();
-    if status == 500 && message.contains("not found") {
+    // 0.26 answers so where it does not know the key.
+    if status == 500 && answer == b"Unauthorized" {
+        return ApiError::KeyRefused;
+    }
+    // Not every "not found": a policy may be refused for a user that is not.
+    let nothing = [
+        "record not found",
+        "node not found",
+        "no longer exists in NodeStore",
+        "acl policy not found",
+    ];
+    if status == 500 && nothing.iter().any(|words| message.contains(words)) {
         return ApiError::NotFound;
     }
     ApiError::Rejected {
         status,
-        message: message.chars().take(LONGEST_MESSAGE).collect(),
+        // A Headscale, or what stands in for one, may say what it got.
+        message: message
+            .replace(key.expose(), "[secret]")
+            .chars()
+            .take(LONGEST_MESSAGE)
+            .collect(),
     }
 }
 

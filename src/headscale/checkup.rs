@@ -7,6 +7,7 @@ mod policy;
 use serde::Deserialize;
 
 use super::http::FetchError;
+use super::keyfile::KeyFile;
 use super::migrate::identifiers_begin_with;
 use super::probe::{Health, Probe, Trust};
 use super::versions::{Support, Version};
@@ -14,6 +15,7 @@ use crate::config::{Settings, SignIn};
 use crate::domain::calendar::{parse_rfc3339, rfc3339};
 use crate::domain::finding::Finding;
 use crate::domain::identity::Issuer;
+use crate::domain::random::Random;
 use crate::domain::secret::Secret;
 use crate::domain::time::Clock;
 
@@ -29,7 +31,7 @@ const USERS: &str = "headscale.users";
 const SOON: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 /// Looks at everything, in a fixed order.
-pub async fn check_up(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
+pub async fn check_up(settings: &Settings, clock: &dyn Clock, random: &dyn Random) -> Vec<Finding> {
     let probe = match Probe::new(&settings.headscale) {
         Ok(probe) => probe,
         Err(why) => {
@@ -41,7 +43,7 @@ pub async fn check_up(settings: &Settings, clock: &dyn Clock) -> Vec<Finding> {
         health(&probe, settings).await,
         version(&probe).await,
         trust(&probe, settings).await,
-        api_key(&probe, settings, clock).await,
+        renewable(api_key(&probe, settings, clock).await, settings, random),
         users(&probe, settings).await,
     ];
     all.extend(policy::policy(&probe, settings).await);
@@ -177,6 +179,21 @@ async fn api_key(probe: &Probe, settings: &Settings, clock: &dyn Clock) -> Findi
             Finding::warning(API_KEY, told, "look at headscale's own log")
         }
         Err(_) => Finding::skipped(API_KEY, "headscale does not answer: see headscale.health"),
+    }
+}
+
+/// What was found of the key, where its renewal would find a file that it can replace.
+fn renewable(found: Finding, settings: &Settings, random: &dyn Random) -> Finding {
+    let Some(renewal) = &settings.headscale.renewal else {
+        return found;
+    };
+    match KeyFile::new(renewal.path.clone()).can_be_replaced(random) {
+        Ok(()) => found,
+        Err(why) => Finding::failure(
+            API_KEY,
+            format!("the key cannot be renewed: {why}"),
+            "let the service's user write to that directory, or switch headscale.api_key_rotate off",
+        ),
     }
 }
 

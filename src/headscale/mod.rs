@@ -1,5 +1,5 @@
 //! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
-//! its redirects read, what we ask of its API ourselves, how its users move to another
+//! its redirects read, whose a device is ([`Owner`]), what we ask of its API ourselves, how its users move to another
 //! issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
@@ -9,8 +9,11 @@ mod http;
 mod identifier;
 mod import;
 mod key;
+mod keyfile;
 mod migrate;
+mod owner;
 mod probe;
+mod renewal;
 mod roster;
 mod versions;
 mod wire;
@@ -21,8 +24,11 @@ pub use http::FetchError;
 pub use identifier::{provider_id, subject_of};
 pub use import::{Import, ImportError, Note, What, import};
 pub use key::ApiKey;
+pub use keyfile::KeyFile;
 pub use migrate::{Database, MigrateError, migration};
+pub use owner::Owner;
 pub use probe::{Health, Probe, ProbeError, Trust};
+pub use renewal::Renewal;
 pub use roster::Roster;
 pub use versions::{Support, Version, VersionWatch};
 pub use wire::{RedirectError, parse_authorize_redirect};

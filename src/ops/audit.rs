@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::act::{Act, Actor, EndReason, Outcome, Scope, Step};
+pub use self::act::{Act, Actor, DropReason, EndReason, Outcome, Scope, Step};
 use self::file::Writer;
 pub use self::pending::Pending;
 use super::metrics::Metrics;

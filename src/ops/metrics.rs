@@ -16,10 +16,12 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, ChangeOutcome, Check, DeviceChange, DeviceHand, Direction, Endpoint,
-    Handshake, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule, SignIn,
-    Spans, StoreOperation, SyncFailure, TunnelEnd,
+    Handshake, KeyRenewed, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused,
+    Rule, SignIn, Spans, StoreOperation, SyncFailure, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
+use self::offboarding::OffboardingFamilies;
+pub use self::offboarding::{Device, Stage};
 use self::policy::PolicyFamilies;
 use self::times::TimeFamilies;
 use self::tls::TlsFamilies;
@@ -29,6 +31,7 @@ use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
 mod label;
+mod offboarding;
 mod policy;
 mod process;
 mod times;
@@ -69,6 +72,7 @@ pub struct Metrics {
     tls: TlsFamilies,
     times: TimeFamilies,
     watched: WatchFamilies,
+    offboarding: OffboardingFamilies,
     policy: PolicyFamilies,
 }
 
@@ -210,6 +214,7 @@ impl Metrics {
             tls: TlsFamilies::new(&families)?,
             times: TimeFamilies::new(&families)?,
             watched: WatchFamilies::new(&families)?,
+            offboarding: OffboardingFamilies::new(&families)?,
             policy: PolicyFamilies::new(&families)?,
             registry: families.0,
         })

@@ -3,23 +3,55 @@
 
 use http::StatusCode;
 
+use url::Url;
+
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::house::House;
 use super::rates::Rated;
 use super::visit::Visit;
+use crate::domain::access;
 use crate::domain::door::ApiKind;
+use crate::domain::identity::Identity;
+use crate::domain::path::Target;
 use crate::domain::policy::Permit;
 use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
 use crate::session::Live;
 
+/// Why a request is none of a page of `api.from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// The browser does not say which page it is.
+    Untold,
+    /// It is another page, or one that this person may not see.
+    Unlisted,
+}
+
+impl Elsewhere {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Untold => "no Referer says which page this comes from, and api.from is set",
+            Self::Unlisted => "it does not come from a page of api.from",
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Untold => {
+                "the browser does not say which page asks (Referer), and only some may use the API"
+            }
+            Self::Unlisted => "this page may not use the API",
+        }
+    }
+}
+
 impl House {
     /// With a live session and a same-origin proof the session's role decides; otherwise the session
     /// is ignored and credentials pass unchanged. Without either it is a 401, never a redirect.
     pub(super) async fn api(&self, visit: &Visit, kind: ApiKind) -> Verdict {
         let proven = visit.is_same_origin(&self.settings.server_url.origin);
-        let keyed = self.settings.headscale.api_key.is_some();
+        let keyed = self.api.key().is_set();
         let found = match self.known_session(visit).await {
             Ok(Some(live)) if proven && keyed && !matches!(kind, ApiKind::V2Token) => {
                 self.checked(visit, live).await
@@ -40,19 +72,12 @@ impl House {
             Err(refusal) => return Verdict::Answer(refusal),
         };
         let role = self.role(&live);
-        if !role.allows(visit.is_safe()) {
-            self.refused_by(visit, Rule::ApiRole, &live.session.identity);
-            tracing::info!(
-                request_id = visit.id, subject = %live.session.identity.subject,
-                method = visit.head.method, "denied: no api role for this method"
-            );
+        if !role.allows_at(visit.is_safe(), visit.head.target.path()) {
             let message = "your account has no role for this on the API";
-            return Verdict::Answer(pages::json(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                message,
-                &visit.id,
-            ));
+            return self.no_role(visit, &live, "no api role for this method", message);
+        }
+        if let Err(elsewhere) = self.from_listed_page(visit, &live.session.identity) {
+            return self.no_role(visit, &live, elsewhere.reason(), elsewhere.message());
         }
         if let Err(answer) = self.assured(visit, &live) {
             return Verdict::Answer(answer);
@@ -65,6 +90,43 @@ impl House {
             ..self.route_to_headscale(permit)
         }))
         .while_alive(live)
+    }
+
+    fn no_role(&self, visit: &Visit, live: &Live, why: &str, message: &'static str) -> Verdict {
+        self.refused_by(visit, Rule::ApiRole, &live.session.identity);
+        tracing::info!(
+            request_id = visit.id, subject = %live.session.identity.subject,
+            method = visit.head.method, "denied: {why}"
+        );
+        let answer = pages::json(StatusCode::FORBIDDEN, "forbidden", message, &visit.id);
+        Verdict::Answer(answer)
+    }
+
+    /// Whether the request comes from a page of `api.from`, by its `Referer`, which the browser sets
+    /// (RFC 9110 section 10.1.3), and the person may see that page. A page of this origin that is hostile
+    /// can have the browser say another one of this origin.
+    pub(super) fn from_listed_page(&self, visit: &Visit, who: &Identity) -> Result<(), Elsewhere> {
+        let from = &self.settings.api.from;
+        if from.is_empty() {
+            return Ok(());
+        }
+        let referer = visit.only("referer").ok_or(Elsewhere::Untold)?;
+        let page = Url::parse(referer).map_err(|_| Elsewhere::Unlisted)?;
+        if page.origin().ascii_serialization() != self.settings.server_url.origin {
+            return Err(Elsewhere::Unlisted);
+        }
+        let page = Target::parse(page.path().as_bytes()).map_err(|_| Elsewhere::Unlisted)?;
+        let rules = &self.settings.access;
+        let patterns = rules.iter().map(|access| access.path.as_str());
+        let found = access::walk(&patterns, page.path(), |place| match rules.get(place) {
+            Some(access) if !self.access_admits(access, who) => Err(Elsewhere::Unlisted),
+            Some(_) | None => Ok(()),
+        })?;
+        let rule = found.and_then(|place| rules.get(place));
+        match rule {
+            Some(rule) if from.contains(&rule.path) => Ok(()),
+            Some(_) | None => Err(Elsewhere::Unlisted),
+        }
     }
 
     fn api_by_credentials(&self, visit: &Visit) -> Verdict {

@@ -195,12 +195,23 @@ impl Judge<'_> {
         }
         let safe = matches!(self.question.method, "GET" | "HEAD");
         let role = self.role();
-        if !role.allows(safe) {
-            return denied(format!(
-                "the role on the API is {}, which does not allow {}",
-                role.label(),
+        let path = self.question.path.split('?').next().unwrap_or_default();
+        if !role.allows_at(safe, path) {
+            let what = if role.allows(safe) {
+                "pre-auth keys: headscale may show them in full"
+            } else {
                 self.question.method
+            };
+            return denied(format!(
+                "the role on the API is {}, which does not allow {what}",
+                role.label()
             ));
+        }
+        let from = &self.settings.api.from;
+        if !from.is_empty() {
+            let pages = from.join(", ");
+            let note = format!("only from pages that the person may see: api.from is {pages}");
+            self.told.notes.push(note);
         }
         self.assured(false, format!("the role on the API is {}", role.label()))
     }

@@ -13,6 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use tokio::sync::watch;
 
+use super::offboarding::Offboarding;
 use super::policy_sync::PolicySync;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
@@ -48,6 +49,8 @@ pub struct House {
     pub sessions: Arc<Sessions>,
     /// Who is checked again.
     pub rechecks: Arc<Rechecks>,
+    /// Who is gone.
+    pub offboarding: Arc<Offboarding>,
     /// Who is in which group of the policy.
     pub roll: Arc<Roll>,
     /// What keeps the policy so.

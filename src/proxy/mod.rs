@@ -27,6 +27,7 @@ pub mod house;
 mod http2;
 mod identity_fields;
 mod logout;
+pub mod offboarding;
 mod outgoing;
 pub mod phases;
 mod plain;

@@ -455,7 +455,7 @@ impl Phases {
             }
             Authorization::ApiKey => {
                 request.remove_header(&AUTHORIZATION);
-                if let Some(key) = &settings.headscale.api_key {
+                if let Some(key) = house.api.key().now() {
                     request.insert_header(AUTHORIZATION, format!("Bearer {}", key.expose()))?;
                 }
             }

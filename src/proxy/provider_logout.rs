@@ -77,7 +77,10 @@ impl House {
         if self.used_logouts.was_used(&token.used_as).await? {
             return Err(NotEnded::Replayed);
         }
+        let last = self.rechecks.before_they_end(&token.departure).await;
         let ended = self.depart(&token.departure).await;
+        // Whoever is gone is told from whoever signed out, whatever the store did.
+        self.rechecks.ask_for_the_last_time(last, &visit.id);
         let reason = audit::EndReason::BackChannel;
         self.audited(visit, &token.departure, ended.ok(), reason);
         let ended = ended?;

@@ -7,6 +7,7 @@
 //! that.
 
 mod errand;
+mod farewell;
 mod pauses;
 
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use tokio::time::sleep;
 
 use self::pauses::Pauses;
 use super::flights::{Flight, Flights};
+use super::offboarding::Offboarding;
 use super::roll::Roll;
+use crate::domain::identity::Subject;
 use crate::domain::policy::Rules;
 use crate::domain::session::{Due, Recheck, Session};
 use crate::domain::time::{Clock, Timestamp};
@@ -31,6 +34,8 @@ use crate::session::{Live, SessionKey, Sessions};
 
 /// Longest that a request waits for a re-check, counted from the beginning of that.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Longest that the last look at somebody waits for one session.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 /// Refreshes at a time, of all sessions of this process: the provider is not run down when many are
 /// due at once.
 const MOST_AT_ONCE: usize = 32;
@@ -44,6 +49,17 @@ pub enum Checked {
     Over,
     /// It is not good until the provider answers; worth another try in so many seconds.
     Unavailable(u32),
+}
+
+/// What the sessions of somebody who seems to be gone say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastLook {
+    /// The person is here.
+    Here,
+    /// Nobody can tell now.
+    Unknown,
+    /// There is none, or none that anybody vouches for.
+    Nobody,
 }
 
 /// How one flight ended.
@@ -61,6 +77,8 @@ struct Cause {
     /// `None` for what nobody asked for.
     request: Option<String>,
     session: SessionKey,
+    /// It is due unless it was checked after this.
+    unless_since: Option<Timestamp>,
 }
 
 /// By what people are checked again.
@@ -81,9 +99,13 @@ pub struct Rechecks {
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     audit: Audit,
+    /// Who hears of those who are gone.
+    offboarding: Option<Arc<Offboarding>>,
     roll: Option<Arc<Roll>>,
     clock: Arc<dyn Clock>,
     flights: Flights<SessionKey, Landed>,
+    /// Held by each who is asked about for the last time.
+    farewells: Arc<()>,
     pauses: Pauses<SessionKey>,
     places: Semaphore,
     /// When an outage was last complained about.
@@ -114,14 +136,25 @@ impl Rechecks {
             sessions,
             metrics,
             audit,
+            offboarding: None,
             roll: None,
             clock,
             flights: Flights::new(),
+            farewells: Arc::default(),
             pauses: Pauses::new(),
             places: Semaphore::new(MOST_AT_ONCE),
             complained: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             said: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, and who is gone and who is here is told to `offboarding`.
+    #[must_use]
+    pub fn telling_departures(self, offboarding: Arc<Offboarding>) -> Self {
+        Self {
+            offboarding: Some(offboarding),
+            ..self
         }
     }
 
@@ -156,7 +189,7 @@ impl Rechecks {
         if self.due(&live.session) == Due::Later {
             return Checked::Good(live);
         }
-        if let Some(flight) = self.take_off(&live, request) {
+        if let Some(flight) = self.take_off(&live, request, None) {
             match flight.outcome(LONGEST_WAIT).await {
                 Some(Landed::Confirmed(live)) => return Checked::Good(live),
                 Some(Landed::Over) => return Checked::Over,
@@ -179,7 +212,7 @@ impl Rechecks {
             self.pauses.forget_old(self.clock.now());
             for live in self.sessions.followed() {
                 if self.due(&live.session) != Due::Later {
-                    self.take_off(&live, None);
+                    self.take_off(&live, None, None);
                 }
             }
             let every = self.terms.load().recheck.every / 4;
@@ -199,9 +232,45 @@ impl Rechecks {
         self.retired.store(false, Ordering::Relaxed);
     }
 
+    /// Whether another process asks.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody vouches for `subject`, of whom it was heard at `since` that they are gone: one of
+    /// their sessions began or was checked after that, or is good when it is checked now.
+    pub(super) async fn last_look(
+        self: &Arc<Self>,
+        subject: &Subject,
+        since: Timestamp,
+    ) -> LastLook {
+        let Ok(sessions) = self.sessions.of_subject(subject).await else {
+            return LastLook::Unknown;
+        };
+        let mut found = LastLook::Nobody;
+        for live in sessions {
+            if live.session.checked_at > since {
+                return LastLook::Here;
+            }
+            if live.session.refresh_token.is_none() {
+                continue;
+            }
+            let landed = match self.take_off(&live, None, Some(since)) {
+                Some(flight) => flight.outcome(LONGEST_LOOK).await,
+                None => None,
+            };
+            match landed {
+                Some(Landed::Confirmed(_)) => return LastLook::Here,
+                Some(Landed::Over) => {}
+                Some(Landed::Away) | None => found = LastLook::Unknown,
+            }
+        }
+        found
+    }
+
     /// Refreshes that are under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.flights.len() + Arc::strong_count(&self.farewells).saturating_sub(1)
     }
 
     /// Ready when no refresh is under way: at the end, so that no new refresh token is lost.
@@ -222,15 +291,20 @@ impl Rechecks {
     }
 
     /// The flight of this session; `None` while it pauses after a failure.
-    fn take_off(self: &Arc<Self>, live: &Live, request: Option<&str>) -> Option<Flight<Landed>> {
-        let retired = self.retired.load(Ordering::Relaxed);
-        if retired || self.pauses.left(&live.key, self.clock.now()) > 0 {
+    fn take_off(
+        self: &Arc<Self>,
+        live: &Live,
+        request: Option<&str>,
+        unless_since: Option<Timestamp>,
+    ) -> Option<Flight<Landed>> {
+        if self.is_retired() || self.pauses.left(&live.key, self.clock.now()) > 0 {
             return None;
         }
         Some(self.flights.join(live.key, || {
             let cause = Cause {
                 request: request.map(str::to_owned),
                 session: live.key,
+                unless_since,
             };
             let (this, live) = (Arc::clone(self), live.clone());
             trace::carried(async move { this.fly(live, &cause).await })

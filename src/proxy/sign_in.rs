@@ -249,6 +249,8 @@ impl House {
         }
         self.metrics.signed_in((&attempt.kind).into());
         self.rechecks.begun(&live.session);
+        let subject = &live.session.identity.subject;
+        self.offboarding.is_here(subject, Some(&visit.id)).await;
         self.roll.vouched(&live.session.identity).await;
         self.audit.record(&audit::Entry {
             client: Some(visit.client),

@@ -109,8 +109,11 @@ impl House {
             Door::Guarded(_) => self.path_admits(visit, live),
             Door::ApiDocs => self.role(live).allows(true) && self.path_admits(visit, live),
             Door::Api(_) => {
-                self.settings.headscale.api_key.is_some()
-                    && self.role(live).allows(visit.is_safe())
+                self.api.key().is_set()
+                    && self
+                        .role(live)
+                        .allows_at(visit.is_safe(), visit.head.target.path())
+                    && self.from_listed_page(visit, who).is_ok()
                     && self.is_assured_but_for_age(visit, live)
             }
             Door::Own(_) => true,

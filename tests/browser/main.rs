@@ -6,18 +6,24 @@
 #![cfg(test)]
 
 mod axe;
+mod days;
 mod denials;
 mod devices;
 #[expect(dead_code, reason = "most faults are no matter of a browser")]
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod gallery;
+mod hands;
 mod http2;
 mod outages;
+mod recipe;
 mod scene;
 mod sessions;
 mod sign_in;
 mod sign_out;
+mod static_site;
 mod step_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod ui_stage;
+mod web_uis;

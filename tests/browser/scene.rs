@@ -154,6 +154,8 @@ pub(crate) fn shows(site: &Site, view: &View, path: &str, status: u16, heading: 
 /// Somebody with a browser, whose console must stay silent to the end.
 pub(crate) struct Visitor {
     pub(crate) browser: Browser,
+    /// Beginnings of addresses from which pages may load more: a web UI's; ours load nothing.
+    sources: Vec<String>,
 }
 
 impl Visitor {
@@ -168,7 +170,14 @@ impl Visitor {
         settings["trust_any_certificate"] = true.into();
         Self {
             browser: Browser::start_with(&settings),
+            sources: Vec::new(),
         }
+    }
+
+    /// Somebody who will see a web UI, whose pages load more: from the same origin, and from nowhere else.
+    pub(crate) fn of_a_web_ui(mut self, scene: &Scene) -> Self {
+        self.sources = vec![scene.url("/"), "data:".to_owned()];
+        self
     }
 
     /// Photographs the page, if anybody wants pictures.
@@ -205,9 +214,13 @@ impl Visitor {
         all
     }
 
-    /// What was loaded that is no page.
+    /// What was loaded that is no page, and from where nothing may be.
     fn extras(&mut self) -> Vec<String> {
-        let extra = |one: &serde_json::Value| one["kind"] != "document";
+        let sources = self.sources.clone();
+        let known = |url: &str| sources.iter().any(|source| url.starts_with(source));
+        let extra = |one: &serde_json::Value| {
+            one["kind"] != "document" && !one["url"].as_str().is_some_and(known)
+        };
         let requests = self.browser.requests();
         requests
             .iter()

@@ -1,11 +1,12 @@
 //! Another process takes the place of a running one, and nobody notices.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::faulty_provider::{Endpoint, Person as Account};
+use crate::faulty_provider::{Endpoint, Held, Person as Account};
 use crate::stage::{Faulty, SAME_ORIGIN, Stage, ask, request, session_line};
 use crate::support::headscale_standin::{FIRST_BYTES, HeadscaleStandin, Oidc, Options};
 use crate::support::house::{HEADSCALE_ID, HEADSCALE_SECRET, House, More, headwarden};
@@ -98,6 +99,46 @@ impl Upgradable {
             assert!(Instant::now() < deadline, "{}", self.stage.house.log());
             std::thread::yield_now();
         }
+    }
+
+    /// With a session of somebody whom the provider is asked about every second, by tokens that count once.
+    fn start_checking_again() -> (Self, String) {
+        let place = Self::start_with(More {
+            // The answer is held back for as long as another process takes to start.
+            oidc: "  timeout: 30s\n",
+            top: Box::leak(format!("{TOP}session: {{ recheck: 1s }}\n").into_boxed_str()),
+            ..More::default()
+        });
+        let provider = &place.stage.faulty.provider;
+        provider.set(|knobs| knobs.refresh_tokens = true);
+        let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
+        (place, session)
+    }
+
+    /// How often the provider was asked for tokens.
+    fn refreshes(&self) -> usize {
+        self.stage.faulty.provider.hits(Endpoint::Token)
+    }
+
+    /// Asks for a page until the provider was asked so often.
+    fn ask_until(&self, session: &str, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.refreshes() < count {
+            assert_eq!(self.status("GET", "/windows", &[session]), 200);
+            assert!(Instant::now() < deadline, "{} of {count}", self.refreshes());
+        }
+    }
+
+    /// Has another process started, which could serve, and waits until the running one waits for the
+    /// provider's answer to a refresh, which comes when what is returned is dropped.
+    fn wait_for_a_refresh(&mut self, session: &str) -> Held {
+        let before = self.refreshes();
+        let held = self.stage.faulty.provider.hold(Endpoint::Token);
+        self.ask_until(session, before + 1);
+        self.stage.house.signal("USR2");
+        let waits = "once what the provider was asked is answered";
+        self.stage.house.wait_for_log(waits);
+        held
     }
 
     fn public(&self) -> SocketAddr {
@@ -415,54 +456,93 @@ fn what_is_open_in_the_old_process_ends_with_a_session_that_ends_in_the_new_one(
 /// that sign-in is over.
 #[test]
 fn of_the_two_one_refreshes_a_session_and_the_other_knows_what_came_of_it() {
-    let mut place = Upgradable::start_with(More {
-        // The answer is held back for as long as another process takes to start.
-        oidc: "  timeout: 30s\n",
-        top: Box::leak(format!("{TOP}session: {{ recheck: 1s }}\n").into_boxed_str()),
-        ..More::default()
-    });
-    let provider = &place.stage.faulty.provider;
-    provider.set(|knobs| knobs.refresh_tokens = true);
-    let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
+    let (mut place, session) = Upgradable::start_checking_again();
     let page = request(&place.stage.house, "GET", "/windows", &[&session]);
     let mut kept = Raw::connect(place.public()).unwrap();
     assert_eq!(kept.exchange(&page).unwrap().status(), 200);
-    let hits = |place: &Upgradable| place.stage.faulty.provider.hits(Endpoint::Token);
-    // Due again after a second: asks until the provider was asked so often, which holds its answer back.
-    let ask_until = |place: &Upgradable, count: usize| {
-        let deadline = Instant::now() + PATIENCE;
-        while hits(place) < count {
-            assert_eq!(place.status("GET", "/windows", &[&session]), 200);
-            assert!(Instant::now() < deadline, "{} of {count}", hits(place));
-        }
-    };
-    let before = hits(&place);
-    let held = place.stage.faulty.provider.hold(Endpoint::Token);
-    ask_until(&place, before + 1);
-    place.stage.house.signal("USR2");
-    place
-        .stage
-        .house
-        .wait_for_log("once what the provider was asked is answered");
+    let held = place.wait_for_a_refresh(&session);
     assert_eq!(place.status("GET", "/windows", &[&session]), 200);
     assert!(place.successor().is_none(), "it waits");
     drop(held);
     place.stage.house.wait_for_log(SERVES);
     // Due again, in both: the one that serves asks.
     let held = place.stage.faulty.provider.hold(Endpoint::Token);
-    let before = hits(&place);
-    ask_until(&place, before + 1);
+    let before = place.refreshes();
+    place.ask_until(&session, before + 1);
     let last = kept.exchange(&page).unwrap();
     assert_eq!(
         (last.status(), last.header("connection")),
         (200, Some("close")),
         "by the one before"
     );
-    assert_eq!(hits(&place), before + 1, "nobody else asks");
+    assert_eq!(place.refreshes(), before + 1, "nobody else asks");
     drop(held);
     // And that goes on.
-    ask_until(&place, before + 4);
+    place.ask_until(&session, before + 4);
     assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+}
+
+#[test]
+fn a_process_that_dies_while_it_takes_over_leaves_the_other_serving() {
+    let (mut place, session) = Upgradable::start_checking_again();
+    let mut carried = tunnel(place.public());
+    let held = place.wait_for_a_refresh(&session);
+    let [taking_over] = &children(place.stage.house.pid())[..] else {
+        panic!("{}", place.stage.house.log())
+    };
+    // It hears everything, and does not get to say that it serves.
+    signal("STOP", taking_over);
+    drop(held);
+    place.stage.house.wait_for_log("handing over sessions=");
+    signal("KILL", taking_over);
+    place.stage.house.wait_for_log(FAILED);
+    assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+    echoes(&mut carried, "carried");
+    echoes(&mut tunnel(place.public()), "and a new one");
+    let before = place.refreshes();
+    place.ask_until(&session, before + 2);
+    // And the next one takes over.
+    place.upgrade();
+    assert_eq!(place.status("GET", "/windows", &[&session]), 200);
+}
+
+#[test]
+fn what_counts_once_has_counted_in_the_new_process_too() {
+    let mut place = Upgradable::start();
+    // Somebody comes back from the provider. Somebody else has the link, and the cookie that belongs to it.
+    place.stage.is_at_the_provider(Account::Member);
+    let mut person = Person::new();
+    let (_, callback) = place.stage.callback_for(&mut person, "/windows");
+    let mut other = Person::new();
+    other.jar = person.jar.clone();
+    assert_eq!(person.get(callback.as_str()).status(), 303);
+    // The provider says that the person has signed out.
+    let none = serde_json::json!({});
+    let provider = &place.stage.faulty.provider;
+    let body = format!(
+        "logout_token={}",
+        provider.logout_token(Account::Member, &none, &none)
+    );
+    let lines = [
+        "Content-Type: application/x-www-form-urlencoded",
+        &format!("Content-Length: {}", body.len()),
+    ];
+    let head = request(
+        &place.stage.house,
+        "POST",
+        "/.headwarden/backchannel-logout",
+        &lines,
+    );
+    let told = [&head, body.as_bytes()].concat();
+    let tell = |place: &Upgradable| {
+        let mut raw = Raw::connect(place.public()).unwrap();
+        raw.exchange(&told).unwrap().status()
+    };
+    assert_eq!(tell(&place), 200);
+    place.upgrade();
+    assert_eq!(tell(&place), 400);
+    let page = other.get(callback.as_str());
+    assert_eq!(page.status(), 400, "{}", page.text());
 }
 
 #[test]
@@ -506,6 +586,10 @@ fn a_devices_registration_and_the_operators_socket_go_over() {
         before,
         "the socket is there, and so is everybody"
     );
+    // And it goes with the last of them.
+    signal("TERM", &place.successor().expect("one took over"));
+    let socket = place.stage.house.plan.files.join("admin.sock");
+    place.stage.house.wait_until("its end", || !socket.exists());
 }
 
 #[test]
@@ -529,12 +613,28 @@ fn a_process_that_took_over_and_died_takes_the_old_one_along_so_that_somebody_no
 
 #[test]
 fn tunnels_of_the_first_process_outlive_the_second_when_a_third_takes_over() {
-    let mut place = Upgradable::start();
+    let mut place = Upgradable::start_with(More {
+        top: Box::leak(format!("{TOP}shutdown: {{ grace: 10m }}\n").into_boxed_str()),
+        ..More::default()
+    });
+    let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
     let mut carried = tunnel(place.public());
+    let gate = place.stage.headscale.gate("/apple");
+    let mut open = Raw::connect(place.public()).unwrap();
+    let page = request(&place.stage.house, "GET", "/apple", &[&session]);
+    open.send(&page).unwrap();
+    place.stage.headscale.wait_for_request("/apple");
     place.upgrade();
     // Nothing is open in the second: it has nothing to stay for.
     place.upgrade_again();
     place.stage.house.wait_for_log("has been replaced too");
+    // Nobody would say in the first any more that the session has ended: what hangs on it goes.
+    let answer = open.read_head().map(|head| head.status);
+    let cut = answer
+        .as_ref()
+        .is_err_and(|why| why.kind() != ErrorKind::WouldBlock);
+    assert!(cut, "{answer:?}");
+    drop(gate);
     echoes(&mut carried, "carried");
     assert_eq!(place.status("GET", "/generate_204", &[]), 204);
     drop(carried);

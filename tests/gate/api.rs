@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::stage::{HTML, SAME_ORIGIN, admin, ask, member, seen, session_line, somebody};
+use crate::support::headscale_standin::{Device, HeadscaleStandin, Options};
 use crate::support::house::{House, More};
-use crate::support::raw::Response;
+use crate::support::raw::{Raw, Response};
 use crate::support::tailnet::Tailnet;
 
 const KEY: &str = "hskey-api-standin";
@@ -304,4 +305,163 @@ fn the_apis_documentation_is_for_those_with_a_role() {
         );
     }
     assert!(seen(&tailnet.headscale, "member").is_empty());
+}
+
+#[test]
+fn a_viewer_does_not_list_the_keys_that_let_devices_in() {
+    let tailnet = keyed();
+    tailnet.headscale.add_node(Device {
+        pre_auth_key: Some("0123-a-key-of-old".to_owned()),
+        ..Device::of("ben", "server")
+    });
+    let people = [
+        ("admin", admin(&tailnet), 200),
+        ("viewer", somebody(&tailnet, "vera"), 403),
+    ];
+    for (role, person, status) in people {
+        let session = session_line(&tailnet.house, &person);
+        for target in ["/api/v1/preauthkey", "/api/v1/preauthkey?user=1"] {
+            let answer = asked(&tailnet.house, "GET", target, &[&session, SAME_ORIGIN]);
+            assert_eq!(answer.status(), status, "{role} {target}");
+            let told = answer.text().contains("a-key-of-old");
+            assert_eq!(told, status == 200, "{role} {target}");
+        }
+        for target in [
+            "/api/v1/preauthkey/",
+            "/api/v1/PreAuthKey",
+            "/api/v1/%70reauthkey",
+        ] {
+            let answer = asked(&tailnet.house, "GET", target, &[&session, SAME_ORIGIN]);
+            let expected = if role == "admin" { 404 } else { 403 };
+            let refused = [400, expected].contains(&answer.status());
+            assert!(refused, "{role} {target} {}", answer.status());
+        }
+    }
+}
+
+#[test]
+fn with_api_from_a_session_counts_for_the_pages_that_are_listed_and_that_the_person_may_see() {
+    let tailnet = start(
+        "  api_key: hskey-api-standin\n",
+        "  from: [\"/web/**\"]\naccess:\n  - { path: \"/web/secret/**\", groups: [headscale-admins] }\n  \
+         - { path: \"/web/**\", groups: [headscale-admins, headscale-auditors] }\n  \
+         - { path: \"/other/**\" }\n",
+    );
+    let origin = tailnet.house.plan.origin();
+    let admin = session_line(&tailnet.house, &admin(&tailnet));
+    let viewer = session_line(&tailnet.house, &somebody(&tailnet, "vera"));
+    let at = |path: &str| format!("Referer: {origin}{path}");
+    for (row, (lines, who, status, told)) in [
+        (vec![at("/web/")], &admin, 200, ""),
+        (vec![at("/web")], &admin, 200, ""),
+        (vec![at("/web/a/b?c=d")], &viewer, 200, ""),
+        (vec![], &admin, 403, "Referer"),
+        (vec![at("/")], &admin, 403, "this page"),
+        (vec![at("")], &admin, 403, "this page"),
+        (vec![at("/other/web/")], &admin, 403, "this page"),
+        (vec![at("/webs")], &admin, 403, "this page"),
+        (vec![at("/web/../other/")], &admin, 403, "this page"),
+        (vec![at("/other/..%2fweb/")], &admin, 403, "this page"),
+        (vec![at("/web%2f")], &admin, 403, "this page"),
+        (vec![at("/WEB/")], &admin, 403, "this page"),
+        // The rule before it is another one, and not for everybody.
+        (vec![at("/web/secret/")], &admin, 403, "this page"),
+        (vec![at("/web/Secret/")], &viewer, 403, "this page"),
+        (
+            vec!["Referer: https://evil.example/web/".to_owned()],
+            &admin,
+            403,
+            "this page",
+        ),
+        (vec!["Referer: /web/".to_owned()], &admin, 403, "this page"),
+        (
+            vec![format!("Referer: {origin}@evil.example/web/")],
+            &admin,
+            403,
+            "this page",
+        ),
+        (vec![at("/web/"), at("/web/")], &admin, 403, "Referer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tag = format!("X-Row: from-{row}");
+        let mut all = vec![who.as_str(), SAME_ORIGIN, &tag];
+        all.extend(lines.iter().map(String::as_str));
+        let answer = asked(&tailnet.house, "GET", "/api/v1/user", &all);
+        assert_eq!(answer.status(), status, "{lines:?}");
+        assert!(answer.text().contains(told), "{lines:?} {}", answer.text());
+        let seen = seen(&tailnet.headscale, &format!("from-{row}"));
+        assert_eq!(seen.len(), usize::from(status == 200), "{lines:?}");
+    }
+    // Whoever has a key of their own needs no page.
+    let own = format!("Authorization: Bearer {KEY}");
+    let answer = ask(&tailnet.house, "GET", "/api/v1/user", &[&own]);
+    assert_eq!(answer.status(), 200);
+    let log = tailnet.house.log();
+    assert!(log.contains("no Referer says") && log.contains("not come from a page of api.from"));
+}
+
+/// Unix seconds, so many days from now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the stand-in's keys end by the real clock"
+)]
+fn in_days(days: i64) -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed()) + days * 86_400
+}
+
+#[test]
+fn the_key_is_renewed_while_people_use_it_and_is_told_to_nobody() {
+    let old = format!("hskey-api-AbCdEfGhIjKl-{}", "7".repeat(64));
+    let headscale = HeadscaleStandin::start(Options::default());
+    headscale.add_api_key(&old, Some(in_days(20)));
+    let mut path = std::path::PathBuf::new();
+    let mut tailnet = Tailnet::start_around(headscale, |plan| {
+        path = plan.files.join("api_key");
+        std::fs::write(&path, format!("{old}\n")).expect("a file");
+        let headscale = format!(
+            "  api_key_path: {}\n  api_key_rotate: {{ enabled: true }}\n",
+            path.display()
+        );
+        More {
+            headscale: Box::leak(headscale.into_boxed_str()),
+            top: "api: { admins: [headscale-admins] }\n",
+            ..More::default()
+        }
+    });
+    tailnet.house.wait_for_log("the API key is renewed");
+    // Our own write is a changed file like any other, and changes nothing.
+    tailnet.house.wait_for_log("configuration taken over");
+    let new = std::fs::read_to_string(&path).expect("a file");
+    let new = new.trim();
+    assert_ne!(new, old);
+    let session = session_line(&tailnet.house, &admin(&tailnet));
+    let lines = [session.as_str(), SAME_ORIGIN, "X-Row: renewed"];
+    let answer = ask(&tailnet.house, "GET", "/api/v1/user", &lines);
+    assert_eq!(answer.status(), 200);
+    let seen = seen(&tailnet.headscale, "renewed");
+    let ours = format!("Bearer {new}");
+    assert_eq!(seen[0].fields.values("authorization"), [ours.as_str()]);
+    let log = tailnet.house.log();
+    assert!(
+        !log.contains(&new[24..]) && !log.contains(&old[24..]),
+        "{log}"
+    );
+    let line = tailnet.house.wait_for_log("act=\"api_key_renewed\"");
+    assert!(
+        line.contains(&new[10..22]) && line.contains("headwarden"),
+        "{line}"
+    );
+    let metrics = metrics(&tailnet.house);
+    let done = "headwarden_api_key_renewals_total{outcome=\"done\"} 1";
+    assert!(metrics.contains(done), "{metrics}");
+    assert!(!metrics.contains(&new[24..]));
+}
+
+fn metrics(house: &House) -> String {
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut raw = Raw::connect(house.plan.admin).expect("the admin listener");
+    raw.exchange(request).expect("an answer").text()
 }

@@ -10,6 +10,7 @@ mod doors;
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod headers;
+mod offboarding;
 mod outages;
 mod provider_logout;
 mod recheck;

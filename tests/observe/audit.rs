@@ -175,6 +175,8 @@ fn every_act_is_a_line_of_the_schema_in_the_file_and_not_in_the_log() {
         .iter()
         .filter_map(Value::as_str)
         .filter(|act| !["configuration_reloaded", "policy_written"].contains(act))
+        // Nobody is gone here: `gate::offboarding` has them.
+        .filter(|act| !act.starts_with("offboarding_") && *act != "device_expired")
         .collect();
     assert_eq!(acts, known, "every kind there is");
     let file = std::fs::read_to_string(directory.path().join("audit.jsonl")).unwrap();

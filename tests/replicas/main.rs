@@ -8,6 +8,7 @@ mod failover;
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod keys;
+mod offboarding;
 mod outages;
 mod people;
 mod policy;

@@ -31,6 +31,7 @@ pub(crate) struct Stage {
     // Dropped last.
     _runtime: Runtime,
     files: TempDir,
+    more: More,
 }
 
 impl Stage {
@@ -40,6 +41,16 @@ impl Stage {
 
     /// With these lines in `session` (two spaces), and these at the top.
     pub(crate) fn start_with(count: usize, redis: Redis, session: &str, top: &str) -> Self {
+        Self::start_more(count, redis, (session, top), More::default())
+    }
+
+    /// The same with additions to other sections.
+    pub(crate) fn start_more(
+        count: usize,
+        redis: Redis,
+        (session, top): (&str, &str),
+        more: More,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -55,6 +66,7 @@ impl Stage {
             provider,
             _runtime: runtime,
             files,
+            more,
         };
         for _ in 0..count {
             let house = House::start(|plan| stage.config(plan, session, top));
@@ -74,7 +86,7 @@ impl Stage {
     /// The configuration of one more replica.
     pub(crate) fn config(&self, plan: &Plan, session: &str, top: &str) -> String {
         let (url, issuer) = (self.headscale.url(), self.provider.issuer());
-        let text = plan.config(&url, &issuer, &More::default());
+        let text = plan.config(&url, &issuer, &self.more);
         let keys = self.files.path().join("keys.json");
         let mut text = text
             .replacen(&plan.origin(), ORIGIN, 1)

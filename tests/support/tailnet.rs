@@ -48,12 +48,32 @@ impl Tailnet {
     }
 
     fn build(
-        mut provider: CertifiedProvider,
+        provider: CertifiedProvider,
         headscale: HeadscaleStandin,
         more: impl FnOnce(&Plan) -> More,
     ) -> Self {
+        Self::build_written(provider, headscale, |plan, url, issuer| {
+            plan.config(url, issuer, &more(plan))
+        })
+    }
+
+    /// A provider with these settings, and the configuration that `config` makes of the addresses of
+    /// Headscale and of the provider's issuer.
+    pub(crate) fn start_written(
+        settings: &serde_json::Value,
+        headscale: HeadscaleStandin,
+        config: impl FnOnce(&Plan, &str, &str) -> String,
+    ) -> Self {
+        Self::build_written(CertifiedProvider::start_with(settings), headscale, config)
+    }
+
+    fn build_written(
+        mut provider: CertifiedProvider,
+        headscale: HeadscaleStandin,
+        config: impl FnOnce(&Plan, &str, &str) -> String,
+    ) -> Self {
         let (url, issuer) = (headscale.url(), provider.issuer().to_owned());
-        let mut house = House::start(|plan| plan.config(&url, &issuer, &more(plan)));
+        let mut house = House::start(|plan| config(plan, &url, &issuer));
         provider.register_client(&serde_json::json!({
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,

@@ -59,6 +59,7 @@ pub(super) fn check_file(settings: &Settings, report: &mut Report) {
         Some(&settings.keys_path),
         issuer_key,
         settings.session.snapshot_path.as_ref(),
+        Some(&settings.offboarding.state_path),
     ];
     if ours.contains(&Some(path)) {
         report.refuse_with(

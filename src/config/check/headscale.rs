@@ -7,7 +7,7 @@ use super::super::file;
 use super::super::report::Report;
 use super::super::settings::{Headscale, IssuerSettings, Settings, SignIn, Upstream};
 use super::values::{self, DAY, MINUTE, SECOND, duration};
-use super::{Checks, Reported, assurance, secrets, tls};
+use super::{Checks, Reported, assurance, renewal, secrets, tls};
 use crate::domain::identity::Issuer;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -24,7 +24,9 @@ pub(super) fn headscale(file: file::Headscale, checks: &mut Checks<'_>) -> Optio
     let upstream = ca_path
         .ok()
         .and_then(|ca_path| values::upstream("headscale.url", url, ca_path, &mut checks.report));
+    let api_key_path = file.api_key_path.clone();
     let api_key = secrets::secret("headscale.api_key", file.api_key, file.api_key_path, checks);
+    let renewal = renewal::of(file.api_key_rotate, api_key_path.as_deref(), checks);
     let verify_from = values::networks(
         "headscale.verify_from",
         file.verify_from,
@@ -54,6 +56,7 @@ pub(super) fn headscale(file: file::Headscale, checks: &mut Checks<'_>) -> Optio
         grpc: grpc.ok()?,
         sign_in: sign_in?,
         api_key: api_key.ok()?,
+        renewal: renewal?,
         verify_from: verify_from?,
         response_timeout: response_timeout?,
         connect_timeout: connect_timeout?,
@@ -315,8 +318,9 @@ pub(super) fn check_with_provider(settings: &Settings, report: &mut Report) {
     if settings.headscale.api_key.is_none() && issuer.node_expiry.is_none() && !from_token {
         report.warn(
             "headscale.issuer.node_expiry",
-            "without it and without headscale.api_key_path, a person who loses access keeps the \
-             devices they have; only browsers and new devices stop",
+            "without it and without offboarding.expire_nodes, which needs headscale.api_key_path, a \
+             person who loses access keeps the devices they have; only browsers and new devices \
+             stop",
         );
     }
 }

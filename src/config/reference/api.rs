@@ -22,7 +22,14 @@ const ENTRIES: &[Entry] = &[
         default: Is("[]"),
         allowed: Any,
         example: "[headscale-auditors]",
-        meaning: "Groups whose sessions may use safe methods only.",
+        meaning: "Groups whose sessions may use safe methods only, and not list pre-auth keys.",
+    },
+    Entry {
+        key: "api.from",
+        default: Is("[]"),
+        allowed: Any,
+        example: "[\"/web/**\"]",
+        meaning: "Paths of rules in `access`: a session counts on the API only where a page of one of them asks, by its `Referer`, and the person may see it. Empty: any page of this origin. A fence for pages that behave, and no wall: [API](guides/api.md#pages).",
     },
     Entry {
         key: "api.bearer",

@@ -165,6 +165,27 @@ const ENTRIES: &[Entry] = &[
         meaning: "A file that holds it.",
     },
     Entry {
+        key: "headscale.api_key_rotate.enabled",
+        default: Is("false"),
+        allowed: Any,
+        example: "true",
+        meaning: "Whether Headwarden renews the key through the API before it ends ([API](guides/api.md#renewing-the-key)). Needs `headscale.api_key_path` with a file that it may replace.",
+    },
+    Entry {
+        key: "headscale.api_key_rotate.before",
+        default: Is("30d"),
+        allowed: Any,
+        example: "30d",
+        meaning: "How long before the key's end, 1 hour to a year.",
+    },
+    Entry {
+        key: "headscale.api_key_rotate.lifetime",
+        default: Is("90d"),
+        allowed: Any,
+        example: "90d",
+        meaning: "How long a new key is good: at least twice `before`, at most ten years.",
+    },
+    Entry {
         key: "headscale.verify_from",
         default: Is("[]"),
         allowed: Any,

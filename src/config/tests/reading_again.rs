@@ -34,7 +34,8 @@ impl Desk {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
         let here = directory.path().to_str().unwrap();
-        let environment = Environment::from_pairs([("CREDENTIALS_DIRECTORY", here)]);
+        let places = ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"].map(|name| (name, here));
+        let environment = Environment::from_pairs(places);
         let source = Source::new(directory.path().join("config.yaml"), environment);
         Self { directory, source }
     }
@@ -128,6 +129,9 @@ headscale.ca_path | "/etc/other.pem"
 headscale.sign_in | "own"
 headscale.api_key | "canary-another-key-0123" | headscale.api_key_path=null headscale.api_key="canary-a-key-01234567"
 headscale.api_key_path | "${CREDENTIALS_DIRECTORY}/other"
+headscale.api_key_rotate.enabled | true | headscale.api_key_path="${STATE_DIRECTORY}/headscale_api_key"
+headscale.api_key_rotate.before | "20d" | headscale.api_key_path="${STATE_DIRECTORY}/headscale_api_key" headscale.api_key_rotate.enabled=true
+headscale.api_key_rotate.lifetime | "80d" | headscale.api_key_path="${STATE_DIRECTORY}/headscale_api_key" headscale.api_key_rotate.enabled=true
 headscale.verify_from | []
 headscale.response_timeout | "61s"
 headscale.connect_timeout | "6s"
@@ -206,7 +210,14 @@ access[].amr | ["otp"]
 access[].identity_headers | "none"
 api.admins | []
 api.viewers | []
+api.from | []
 api.bearer | "deny"
+offboarding.expire_nodes | false
+offboarding.after | "16m"
+offboarding.most | 11
+offboarding.refused_refresh | false
+offboarding.dry_run | true
+offboarding.state_path | "/var/lib/headwarden/other" | session.store="memory"
 policy_sync.groups | [{"name": "net", "from": ["netops"]}]
 policy_sync.groups[].name | "net"
 policy_sync.groups[].from | ["netops"]

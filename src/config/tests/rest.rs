@@ -514,3 +514,67 @@ fn an_audit_log_of_its_own_has_a_file_or_standard_output_and_names_people_only_t
         );
     }
 }
+
+#[test]
+fn off_boarding_needs_an_api_a_user_and_a_file_of_its_own() {
+    refused(
+        r#"
+        offboarding | {"after": "8d"} | offboarding.after | between 0s and 7days
+        offboarding | {"after": "soon"} | offboarding.after | not a duration
+        offboarding | {"most": 0} | offboarding.most | between 1 and
+        offboarding | {"expire_nodes": "yes"} | offboarding.expire_nodes | true or false
+        offboarding | {"state_path": ""} | offboarding.state_path | is empty
+        offboarding | {"state_path": "/var/lib/headwarden/keys.json"} | offboarding.state_path | another one of ours
+        offboarding | {"state_path": "/var/lib/headwarden/issuer_key.json"} | offboarding.state_path | another one of ours
+        "#,
+    );
+    let on = ("offboarding.expire_nodes", json!(true));
+    for (path, value, words) in [
+        (
+            "headscale.api_key",
+            json!(null),
+            "write headscale.api_key_path",
+        ),
+        (
+            "headscale.sign_in",
+            json!("none"),
+            "users are headscale's own",
+        ),
+    ] {
+        let problems = bad(&[("offboarding", json!({})), on.clone(), (path, value)]);
+        assert_eq!(problems.len(), 1, "{path}: {}", Problems(&problems));
+        assert_eq!(problems[0].key, "offboarding.expire_nodes");
+        let text = Problems(&problems).to_string();
+        assert!(text.contains(words), "{text}");
+    }
+    let redis = json!({"store": "redis", "redis": {"url": "redis://127.0.0.1:6379"}});
+    let path = json!({"state_path": "/var/lib/headwarden/other"});
+    let problems = bad(&[("session", redis.clone()), ("offboarding", path)]);
+    assert!(
+        Problems(&problems)
+            .to_string()
+            .contains("replicas share it")
+    );
+    good(&[
+        ("session", redis),
+        ("offboarding", json!({"expire_nodes": true})),
+    ]);
+    let on = json!({"expire_nodes": true, "after": "0s", "most": 3, "dry_run": true});
+    let settings = good(&[("offboarding", on)]);
+    let found = &settings.offboarding;
+    assert!(found.expire_nodes && found.dry_run && found.refused_refresh);
+    assert_eq!((found.after, found.most), (Duration::ZERO, 3));
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|text| text.contains("no offline_access"))
+    );
+    let off = good(&[]);
+    assert!(!off.offboarding.expire_nodes);
+    assert!(
+        !off.warnings
+            .iter()
+            .any(|text| text.contains("offline_access"))
+    );
+}

@@ -54,8 +54,20 @@ words! {
         DeviceRemoved = "device_removed",
         /// Headscale's API was asked to change something.
         ApiWrite = "api_write",
+        /// The key of Headscale's API was renewed.
+        KeyRenewed = "api_key_renewed",
         /// The configuration was read again.
         Reloaded = "configuration_reloaded",
+        /// A person is to be off-boarded.
+        OffboardingDue = "offboarding_due",
+        /// There were too many: an operator is to look first.
+        OffboardingHeld = "offboarding_held",
+        /// A person is not to be off-boarded after all.
+        OffboardingDropped = "offboarding_dropped",
+        /// An operator has looked at one who was held.
+        OffboardingConfirmed = "offboarding_confirmed",
+        /// A person was off-boarded: none of their devices is left.
+        OffboardingDone = "offboarding_done",
         /// The provider's groups were written into the policy of the tailnet.
         PolicyWritten = "policy_written",
     }
@@ -78,7 +90,13 @@ impl Act {
             Self::DeviceExpired => "device expired",
             Self::DeviceRemoved => "device removed",
             Self::ApiWrite => "api write",
+            Self::KeyRenewed => "api key renewed",
             Self::Reloaded => "configuration reloaded",
+            Self::OffboardingDue => "off-boarding due",
+            Self::OffboardingHeld => "off-boarding held",
+            Self::OffboardingDropped => "off-boarding dropped",
+            Self::OffboardingConfirmed => "off-boarding confirmed",
+            Self::OffboardingDone => "off-boarding done",
             Self::PolicyWritten => "policy written",
         }
     }
@@ -93,6 +111,8 @@ words! {
         Refused = "refused",
         /// It was allowed, and something broke.
         Failed = "failed",
+        /// It would have been done: only what would be is said.
+        DryRun = "dry_run",
         /// Nobody heard how it ended: the request was over before its answer.
         Unknown = "unknown",
     }
@@ -157,6 +177,17 @@ words! {
         Operator = "operator",
         /// The person, from another session.
         Person = "person",
+    }
+}
+
+words! {
+    /// Why somebody is not to be off-boarded after all. The value of `reason` of
+    /// [`Act::OffboardingDropped`].
+    DropReason {
+        /// The person signed in again, or the provider vouches for them.
+        Back = "back",
+        /// An operator.
+        Operator = "operator",
     }
 }
 

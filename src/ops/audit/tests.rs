@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::clock::SystemClock;
 use super::super::metrics::{CallbackFailure, Rule, SyncFailure};
 use super::*;
+use crate::domain::offboarding::Why;
 use crate::domain::text::draws;
 use crate::domain::time::Timestamp;
 
@@ -104,6 +105,8 @@ fn the_schema_has_exactly_the_fields_and_words_there_are() {
                 &mut EndReason::ALL
                     .iter()
                     .map(|word| word.label())
+                    .chain(DropReason::ALL.iter().map(|word| word.label()))
+                    .chain([Why::Refused, Why::LostRight].map(Why::label))
                     .chain(CallbackFailure::ALL.iter().copied())
                     // Nobody's sign-in: there is no line about them.
                     .filter(|word| !["cookie", "state"].contains(word))

@@ -24,6 +24,7 @@ macro_rules! label {
         }
     };
 }
+pub(super) use label;
 
 label! {
     /// Why the policy of the tailnet does not have the groups that it should have.
@@ -389,6 +390,16 @@ label! {
         Alert = "alert",
         /// Not TLS, or a handshake that is wrong.
         Broken = "broken",
+    }
+}
+
+label! {
+    /// What became of a renewal of the key of Headscale's API.
+    KeyRenewed {
+        /// A new key is in the file and in use.
+        Done = "done",
+        /// The key is the one before, or has ended.
+        Failed = "failed",
     }
 }
 

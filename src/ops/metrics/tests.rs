@@ -30,6 +30,8 @@ fn every_series_is_there_at_zero_before_anything_happens() {
             + 8 + 1 + 2 + 7
             // The configuration read again; requests without a door.
             + 3 + 6
+            // People who are gone.
+            + 2 + 3 + 3
             // Groups in the policy.
             + 1 + 6 + 1 + 1 + 3,
         "{text}"
@@ -83,6 +85,9 @@ fn each_event_counts_in_its_own_series_and_no_other() {
     metrics.relayed(Direction::Down, 1 << 40);
     metrics.handshake_failed(Handshake::NoClientCertificate);
     metrics.certificate_unusable();
+    metrics.offboarding_people((2, 1));
+    metrics.offboarded_device(Device::DryRun);
+    metrics.offboarding_failed(Stage::Headscale);
     metrics.ordered(Order::Issued);
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(1_900_000_000));
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(2_000_000_000));
@@ -184,6 +189,24 @@ fn each_event_counts_in_its_own_series_and_no_other() {
             0,
         ),
         ("headwarden_certificate_reload_failures_total", 1),
+        ("headwarden_offboarding_people{state=\"waiting\"}", 2),
+        ("headwarden_offboarding_people{state=\"held\"}", 1),
+        (
+            "headwarden_offboarding_devices_total{outcome=\"dry_run\"}",
+            1,
+        ),
+        (
+            "headwarden_offboarding_devices_total{outcome=\"expired\"}",
+            0,
+        ),
+        (
+            "headwarden_offboarding_failures_total{stage=\"headscale\"}",
+            1,
+        ),
+        (
+            "headwarden_offboarding_failures_total{stage=\"journal\"}",
+            0,
+        ),
         ("headwarden_acme_orders_total{outcome=\"issued\"}", 1),
         ("headwarden_acme_orders_total{outcome=\"failed\"}", 0),
         (

@@ -3,9 +3,10 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::label::{Check, Spans, TUNNELS, TunnelEnd};
+use super::label::{Check, KeyRenewed, Spans, TUNNELS, TunnelEnd};
 use super::{Families, Metrics};
 use crate::domain::door::Tunnel;
+use crate::domain::time::Timestamp;
 
 #[derive(Debug)]
 pub(super) struct WatchFamilies {
@@ -14,6 +15,8 @@ pub(super) struct WatchFamilies {
     spans: IntCounterVec,
     ready: IntGauge,
     checks: IntGaugeVec,
+    api_key_expiry: IntGauge,
+    api_key_renewals: IntCounterVec,
 }
 
 impl WatchFamilies {
@@ -48,6 +51,17 @@ impl WatchFamilies {
                 ),
                 &[("check", Check::ALL)],
             )?,
+            api_key_expiry: families.gauge(
+                "api_key_expiry_seconds",
+                "When the key of Headscale's API ends, in seconds since 1970; 0 if it is not renewed, or never ends.",
+            )?,
+            api_key_renewals: families.counters(
+                (
+                    "api_key_renewals_total",
+                    "Renewals of the key of Headscale's API, by outcome.",
+                ),
+                &[("outcome", KeyRenewed::ALL)],
+            )?,
         })
     }
 }
@@ -57,6 +71,18 @@ impl Metrics {
     pub fn tunnel_ended(&self, kind: Tunnel, cause: TunnelEnd) {
         let labels = &[kind.label(), cause.label()];
         self.watched.tunnels_ended.with_label_values(labels).inc();
+    }
+
+    /// Notes when the key of Headscale's API ends.
+    pub fn api_key_ends(&self, at: Option<Timestamp>) {
+        let at = at.map_or(0, |at| i64::try_from(at.unix()).unwrap_or(i64::MAX));
+        self.watched.api_key_expiry.set(at);
+    }
+
+    /// Counts a renewal of that key.
+    pub fn api_key_renewed(&self, outcome: KeyRenewed) {
+        let renewals = &self.watched.api_key_renewals;
+        renewals.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Counts a line that could not be written to the audit log's own file.

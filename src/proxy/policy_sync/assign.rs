@@ -64,7 +64,7 @@ pub(super) fn assign(
     }
     let ids: Vec<Option<String>> = people
         .iter()
-        .map(|known| provider_id(issuer, &known.subject))
+        .map(|known| id(issuer, &known.subject))
         .collect();
     let mut bearers: HashMap<&str, usize> = HashMap::new();
     for id in ids.iter().flatten() {
@@ -93,6 +93,10 @@ pub(super) fn assign(
         }
     }
     assigned
+}
+
+fn id(issuer: &Issuer, subject: &Subject) -> Option<String> {
+    provider_id(issuer, subject)
 }
 
 fn member(

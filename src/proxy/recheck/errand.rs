@@ -44,7 +44,7 @@ impl Rechecks {
                 return Ok(Landed::Over);
             };
             let newer = now.session.checked_at > live.session.checked_at;
-            match (self.due(&now.session), lock) {
+            match (self.due_for(cause, &now.session), lock) {
                 (Due::Later, _) => return Ok(Landed::Confirmed(now)),
                 (Due::Now, _) if newer => return Ok(Landed::Confirmed(now)),
                 (Due::Now | Due::Overdue, Some(_lock)) => {
@@ -52,7 +52,7 @@ impl Rechecks {
                         tracing::debug!(session = %cause.session, "not checked again: many others are");
                         return Ok(Landed::Away);
                     };
-                    if self.retired.load(Ordering::Relaxed) {
+                    if self.is_retired() {
                         return Ok(Landed::Away);
                     }
                     return self.ask(now, cause).await;
@@ -63,6 +63,14 @@ impl Rechecks {
                 }
                 (Due::Now | Due::Overdue, None) => sleep(pause).await,
             }
+        }
+    }
+
+    /// As [`Self::due`], but now where it is to be sure of somebody.
+    fn due_for(&self, cause: &Cause, session: &Session) -> Due {
+        match (self.due(session), cause.unless_since) {
+            (Due::Later, Some(since)) if session.checked_at <= since => Due::Now,
+            (due, _) => due,
         }
     }
 
@@ -109,8 +117,8 @@ impl Rechecks {
         news: Refreshed,
         cause: &Cause,
     ) -> Result<Landed, StoreAway> {
-        let judged = self.terms.load().rules.decide(&news.identity);
-        if let Err(denial) = judged {
+        let terms = self.terms.load_full();
+        if let Err(denial) = terms.rules.decide(&news.identity) {
             self.metrics.refreshed(Refresh::LostRight);
             self.metrics.denied((&denial).into());
             tracing::info!(
@@ -118,6 +126,12 @@ impl Rechecks {
                 subject = %news.identity.subject, rule = denial.kind(), reason = %denial,
                 "signed out: checked again and denied by a rule"
             );
+            // Before the session ends: where the process does, this is heard again.
+            let request = cause.request.as_deref();
+            if let Some(offboarding) = &self.offboarding {
+                let (session, rules) = (&live.session, &terms.rules);
+                offboarding.denied(session, rules, &denial, request).await;
+            }
             if let Some(roll) = &self.roll {
                 roll.gone(&news.identity.subject, None).await;
             }
@@ -128,6 +142,10 @@ impl Rechecks {
         }
         self.metrics.refreshed(Refresh::Confirmed);
         tracing::debug!(request_id = cause.request, session = %cause.session, "checked again");
+        if let Some(offboarding) = &self.offboarding {
+            let subject = &live.session.identity.subject;
+            offboarding.is_here(subject, cause.request.as_deref()).await;
+        }
         if let Some(roll) = &self.roll {
             roll.vouched(&news.identity).await;
         }
@@ -165,6 +183,14 @@ impl Rechecks {
             subject = %live.session.identity.subject, reason = %why,
             "signed out: the provider does not vouch for this person any more"
         );
+        if let (Some(offboarding), RefreshError::Refused { error, description }) =
+            (&self.offboarding, why)
+        {
+            let (said, request) = ((error.as_str(), description.as_str()), &cause.request);
+            offboarding
+                .refused(&live.session, said, request.as_deref())
+                .await;
+        }
         if let Some(roll) = &self.roll {
             let who = &live.session.identity.subject;
             roll.gone(who, Some(live.session.checked_at)).await;

@@ -68,7 +68,7 @@ async function look(patience = 5) {
     return {
       url: page.url(),
       title: await page.title(),
-      text: await page.locator('body').innerText(),
+      text: await page.locator('body').first().innerText(),
       status: statuses.get(page) ?? 0,
     };
   } catch (error) {

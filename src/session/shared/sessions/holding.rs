@@ -12,6 +12,9 @@ use super::SharedSessions;
 /// What all replicas agree on has no end of its own.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 10);
 
+/// How often a change begins anew because somebody else was faster.
+const MOST_REWRITES: usize = 50;
+
 /// Entries that a log keeps, and for how long after the last one.
 pub const MOST_LOGGED: u64 = 10_000;
 const LOGGED: Duration = Duration::from_hours(24);
@@ -211,6 +214,42 @@ impl SharedSessions {
             swap.await?;
         }
         Ok(agreed)
+    }
+
+    /// Changes the value that all replicas have under this `name`, in one step: `step` gets what is there
+    /// now, and says what is to be there; `None` leaves it. It is asked again where somebody else was
+    /// faster.
+    ///
+    /// # Errors
+    /// [`AgreeError`]: nothing has changed.
+    pub(in super::super::super) async fn rewrite(
+        &self,
+        name: &str,
+        step: &mut (dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>> + Send),
+    ) -> Result<(), AgreeError> {
+        self.may_serve()?;
+        let place = self.names.once("shared", name);
+        for _ in 0..MOST_REWRITES {
+            let value = self.store.get(&place).await?;
+            let old = match &value {
+                Some(value) => Some(self.names.open(&place, value).ok_or(AgreeError::Sealed)?),
+                None => None,
+            };
+            let fresh = value
+                .as_deref()
+                .is_none_or(|value| self.names.is_newest(value));
+            let new = step(old.clone());
+            if new.is_none() || (new == old && fresh) {
+                return Ok(());
+            }
+            let new = new.unwrap_or_default();
+            let sealed = self.names.seal(&place, &new).ok_or(AgreeError::Sealed)?;
+            let swap = self.store.swap(&place, value.as_deref(), &sealed, FOR_EVER);
+            if swap.await? {
+                return Ok(());
+            }
+        }
+        Err(StoreAway.into())
     }
 
     /// All replicas go by `mine` from now on, once they ask.

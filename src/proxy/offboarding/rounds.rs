@@ -1,0 +1,264 @@
+//! What is done when the time has come: a last look at the person's other sessions, and then their devices
+//! one by one. Whatever fails stays in the journal, and is tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LOOK, Offboarding};
+use crate::config::{Settings, SignIn};
+use crate::domain::identity::Subject;
+use crate::domain::offboarding::{Case, Ledger};
+use crate::headscale::{ApiError, Node, Owner, User};
+use crate::ops::audit::{Act, Actor, DropReason, Entry, Outcome};
+use crate::ops::metrics::{Device, Stage};
+use crate::proxy::house::{House, Houses};
+use crate::proxy::recheck::LastLook;
+
+/// For how long nobody else tries what one replica has begun.
+const LEASE: Duration = Duration::from_mins(1);
+/// Most people of one round: each may take a while at the provider.
+const MOST_AT_ONCE: usize = 20;
+/// Shortest pause between two rounds: times are whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Offboarding {
+    /// Does what is due, without end.
+    pub async fn keep(self: Arc<Self>, houses: Houses) {
+        let mut was_on = true;
+        loop {
+            let house = houses.now();
+            let on = self.is_on();
+            let pause = if house.rechecks.is_retired() {
+                // Another process does this.
+                LOOK
+            } else if on {
+                self.round(&house).await
+            } else {
+                self.off(was_on).await;
+                LOOK
+            };
+            was_on = on;
+            drop(house);
+            let _ = tokio::time::timeout(pause, self.news.notified()).await;
+        }
+    }
+
+    /// The operator switched it off: nobody is pending, also if it is switched on again.
+    async fn off(&self, was_on: bool) {
+        if !was_on {
+            return;
+        }
+        self.unwritten().clear();
+        self.metrics.offboarding_people((0, 0));
+        let Ok(dropped) = self.journal.change(Ledger::forget_all).await else {
+            return;
+        };
+        for subject in &dropped {
+            self.audit.record(&Entry {
+                subject: Some(subject),
+                reason: Some(DropReason::Operator.label()),
+                ..Entry::new(Act::OffboardingDropped, Actor::Headwarden, "")
+            });
+        }
+    }
+
+    /// One round; how long until the next.
+    async fn round(&self, house: &House) -> Duration {
+        self.write_what_was_not().await;
+        let ledger = match self.journal.read().await {
+            Ok(ledger) => ledger,
+            Err(why) => {
+                self.journal_failed(&why);
+                return LOOK;
+            }
+        };
+        self.metrics.offboarding_people(ledger.counts());
+        let now = self.clock.now();
+        let Some(next) = ledger.next() else {
+            return LOOK;
+        };
+        if next > now {
+            return next.since(now).clamp(SECOND, LOOK);
+        }
+        let taken = self
+            .journal
+            .change(move |ledger| ledger.take_due(now, LEASE, MOST_AT_ONCE));
+        match taken.await {
+            Ok(taken) => self.carry_out(house, taken).await,
+            Err(why) => self.journal_failed(&why),
+        }
+        if let Ok(ledger) = self.journal.read().await {
+            self.metrics.offboarding_people(ledger.counts());
+        }
+        SECOND
+    }
+
+    async fn write_what_was_not(&self) {
+        let heard = std::mem::take(&mut *self.unwritten());
+        for one in heard {
+            if !self.write_down(&one).await {
+                self.unwritten().push(one);
+            }
+        }
+    }
+
+    async fn carry_out(&self, house: &House, taken: Vec<(Subject, Case)>) {
+        let mut gone = Vec::new();
+        for (subject, case) in taken {
+            match house.rechecks.last_look(&subject, case.noticed_at).await {
+                LastLook::Here => self.is_here(&subject, None).await,
+                LastLook::Nobody => gone.push((subject, case)),
+                LastLook::Unknown => {
+                    self.metrics.offboarding_failed(Stage::Provider);
+                    tracing::info!(
+                        %subject,
+                        "not off-boarded yet: the person has a session that cannot be checked now"
+                    );
+                    self.again_later(&subject).await;
+                }
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let (users, nodes) = match fetch(house).await {
+            Ok(both) => both,
+            Err(why) => {
+                self.metrics.offboarding_failed(Stage::Headscale);
+                tracing::error!(
+                    people = gone.len(), reason = %why,
+                    "devices of people who are gone cannot be looked up; it is tried again"
+                );
+                for (subject, _) in &gone {
+                    self.again_later(subject).await;
+                }
+                return;
+            }
+        };
+        for (subject, case) in gone {
+            // Who came back in the last moment is not in it any more.
+            let still = self.journal.read().await;
+            if still.is_ok_and(|ledger| ledger.case(&subject).is_some_and(|case| !case.held)) {
+                self.expire(house, &subject, &case, (&users, &nodes)).await;
+            }
+        }
+    }
+
+    async fn again_later(&self, subject: &Subject) {
+        let (of, now) = (subject.clone(), self.clock.now());
+        let noted = self.journal.change(move |ledger| ledger.failed(&of, now));
+        // Where it cannot be written, the lease says the same.
+        if let Err(why) = noted.await {
+            self.journal_failed(&why);
+        }
+    }
+
+    async fn expire(
+        &self,
+        house: &House,
+        subject: &Subject,
+        case: &Case,
+        (users, nodes): (&[User], &[Node]),
+    ) {
+        let settings = self.settings.now();
+        let Some(owner) = owner(&settings, subject) else {
+            tracing::error!(
+                %subject,
+                "whose devices these are cannot be told by headscale's users: expire them by hand"
+            );
+            self.finished(subject, case, Outcome::Failed).await;
+            return;
+        };
+        let now = self.clock.now();
+        let dry_run = settings.offboarding.dry_run;
+        let (mut ended, mut failed) = (0_usize, false);
+        for node in owner.devices(users, nodes) {
+            if node.expiry.is_some_and(|expiry| expiry <= now) {
+                continue;
+            }
+            let outcome = if dry_run {
+                Ok(Device::DryRun)
+            } else {
+                expire_one(house, node).await
+            };
+            failed |= outcome.is_err();
+            ended += usize::from(outcome.is_ok());
+            self.told(subject, case, node, outcome);
+        }
+        if failed {
+            self.metrics.offboarding_failed(Stage::Headscale);
+            self.again_later(subject).await;
+            return;
+        }
+        let known = users.iter().any(|user| owner.is(user));
+        tracing::warn!(
+            %subject, devices = ended, known_to_headscale = known, dry_run,
+            "off-boarded: {}", if dry_run { "devices would have expired" } else { "devices expired" }
+        );
+        let outcome = if dry_run {
+            Outcome::DryRun
+        } else {
+            Outcome::Done
+        };
+        self.finished(subject, case, outcome).await;
+    }
+
+    fn told(&self, subject: &Subject, case: &Case, node: &Node, outcome: Result<Device, ApiError>) {
+        let (metric, word) = match &outcome {
+            Ok(Device::DryRun) => (Device::DryRun, Outcome::DryRun),
+            Ok(Device::Expired) => (Device::Expired, Outcome::Done),
+            Ok(Device::Failed) | Err(_) => (Device::Failed, Outcome::Failed),
+        };
+        if let Err(why) = &outcome {
+            tracing::error!(
+                %subject, device = node.id, reason = %why,
+                "a device of a person who is gone did not expire; it is tried again"
+            );
+        }
+        self.metrics.offboarded_device(metric);
+        self.audit.record(&Entry {
+            outcome: word,
+            subject: Some(subject),
+            device: Some(&node.id),
+            reason: Some(case.why.label()),
+            ..Entry::new(Act::DeviceExpired, Actor::Headwarden, "")
+        });
+    }
+
+    async fn finished(&self, subject: &Subject, case: &Case, outcome: Outcome) {
+        let of = subject.clone();
+        // Where it cannot be written, it is done once more later: a device expires once.
+        if let Err(why) = self.journal.change(move |ledger| ledger.done(&of)).await {
+            self.journal_failed(&why);
+            return;
+        }
+        self.audit.record(&Entry {
+            outcome,
+            subject: Some(subject),
+            reason: Some(case.why.label()),
+            ..Entry::new(Act::OffboardingDone, Actor::Headwarden, "")
+        });
+    }
+}
+
+/// All users and all devices, of one moment or nearly so.
+async fn fetch(house: &House) -> Result<(Vec<User>, Vec<Node>), ApiError> {
+    Ok((house.api.users().await?, house.api.nodes().await?))
+}
+
+/// A device that is gone is as good as an expired one.
+async fn expire_one(house: &House, node: &Node) -> Result<Device, ApiError> {
+    match house.api.expire_node(&node.id).await {
+        Ok(()) | Err(ApiError::NotFound) => Ok(Device::Expired),
+        Err(why) => Err(why),
+    }
+}
+
+/// The person as Headscale knows them: by the issuer that it trusts.
+fn owner(settings: &Settings, subject: &Subject) -> Option<Owner> {
+    match &settings.headscale.sign_in {
+        SignIn::Issuer(issuer) => Owner::new(&issuer.url, subject),
+        SignIn::Own => Owner::new(&settings.oidc.issuer, subject),
+        SignIn::None => None,
+    }
+}

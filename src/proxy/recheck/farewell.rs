@@ -1,0 +1,170 @@
+//! After a logout token: is the person gone, or only signed out? The provider sends the same token for
+//! both. The refresh tokens of the sessions that end know: they are asked once more before they are
+//! forgotten, and only what the provider says then counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::Rechecks;
+use crate::domain::departure::Departure;
+use crate::domain::secret::Secret;
+use crate::domain::session::Session;
+use crate::domain::token::Token;
+use crate::oidc::{Known, RefreshError};
+use crate::session::{Live, RefreshLock};
+
+/// Pauses before each try, while the provider does not answer.
+const TRIES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+];
+/// Most sessions of one logout that are asked: they are one person's, as a rule.
+const MOST: usize = 8;
+/// Longest wait for one of the places.
+const IN_LINE: Duration = Duration::from_mins(1);
+
+/// A session that is about to end, and the right to use its refresh token for the last time.
+#[derive(Debug)]
+pub(in crate::proxy) struct Last {
+    live: Live,
+    _lock: RefreshLock,
+}
+
+impl Rechecks {
+    /// Sessions that `departure` is about to end, for [`Self::ask_for_the_last_time`]. One that is being
+    /// checked this moment is not among them: its own check decides.
+    pub(in crate::proxy) async fn before_they_end(&self, departure: &Departure) -> Vec<Last> {
+        let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on());
+        if !is_on || self.is_retired() {
+            return Vec::new();
+        }
+        let found = match departure.subject() {
+            Some(subject) => self.sessions.of_subject(subject).await,
+            None => self.sessions.every().await,
+        };
+        let mut last = Vec::new();
+        let covered =
+            |live: &Live| departure.covers(&live.session) && live.session.refresh_token.is_some();
+        for live in found
+            .unwrap_or_default()
+            .into_iter()
+            .filter(covered)
+            .take(MOST)
+        {
+            let Ok(Some(lock)) = self.sessions.refresh_lock(&live.key).await else {
+                continue;
+            };
+            // Its newest refresh token: with the lock nobody makes another.
+            if let Ok(Some(live)) = self.sessions.find_by_key(&live.key).await {
+                last.push(Last { live, _lock: lock });
+            }
+        }
+        last
+    }
+
+    /// Asks the provider about the people of sessions that have ended, without anybody waiting for it.
+    pub(in crate::proxy) fn ask_for_the_last_time(self: &Arc<Self>, all: Vec<Last>, request: &str) {
+        for last in all {
+            let (this, request) = (Arc::clone(self), request.to_owned());
+            // The process does not end before the first answer.
+            let first = Arc::clone(&self.farewells);
+            tokio::spawn(async move {
+                let session = Session::clone(&last.live.session);
+                let asked = this.ask_once(session, &request).await;
+                drop((last, first));
+                if let Asked::Again(session) = asked {
+                    this.ask_again(session, &request).await;
+                }
+            });
+        }
+    }
+
+    async fn ask_again(&self, mut session: Session, request: &str) {
+        for pause in TRIES.into_iter().skip(1) {
+            sleep(pause).await;
+            match self.ask_once(session, request).await {
+                Asked::Said => return,
+                Asked::Again(same) => session = same,
+            }
+        }
+        tracing::warn!(
+            request_id = request, subject = %session.identity.subject,
+            "the provider ended this person's session and did not say for long whether they are gone: \
+             their devices are left alone"
+        );
+    }
+
+    async fn ask_once(&self, session: Session, request: &str) -> Asked {
+        let (Some(refresh_token), Some(offboarding)) = (&session.refresh_token, &self.offboarding)
+        else {
+            return Asked::Said;
+        };
+        let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
+            return Asked::Again(session);
+        };
+        let terms = self.terms.load_full();
+        let known = Known {
+            issuer: &session.identity.issuer,
+            subject: &session.identity.subject,
+            id_token: &session.id_token.unpack(),
+            refresh_token: &refresh_token.unpack(),
+        };
+        match terms.provider.recheck(known).await {
+            Ok(news) => {
+                match terms.rules.decide(&news.identity) {
+                    Ok(()) => {
+                        tracing::debug!(
+                            request_id = request, subject = %news.identity.subject,
+                            "signed out by the provider, which still vouches for the person"
+                        );
+                        let subject = &news.identity.subject;
+                        offboarding.is_here(subject, Some(request)).await;
+                    }
+                    Err(denial) => {
+                        let (rules, request) = (&terms.rules, Some(request));
+                        offboarding.denied(&session, rules, &denial, request).await;
+                    }
+                }
+                Asked::Said
+            }
+            Err(RefreshError::Refused { error, description }) => {
+                let said = (error.as_str(), description.as_str());
+                offboarding.refused(&session, said, Some(request)).await;
+                Asked::Said
+            }
+            Err(RefreshError::Misbehaved(why)) => {
+                tracing::warn!(
+                    request_id = request, subject = %session.identity.subject, reason = %why,
+                    "whether this person is gone is not known: the provider's word cannot be believed"
+                );
+                Asked::Said
+            }
+            Err(RefreshError::Unavailable { rotated, .. }) => Asked::Again(with(session, rotated)),
+        }
+    }
+}
+
+/// What came of it.
+enum Asked {
+    /// The provider answered.
+    Said,
+    /// Nothing: with this session's refresh token again.
+    Again(Session),
+}
+
+/// The same session with the refresh token that counts now.
+fn with(session: Session, rotated: Option<Secret<String>>) -> Session {
+    match rotated {
+        Some(token) => Session {
+            refresh_token: Some(Token::pack(&token)),
+            ..session
+        },
+        None => session,
+    }
+}
