@@ -255,7 +255,7 @@ fn a_group_of_the_provider_is_in_the_policy_and_its_rule_holds_until_the_group_i
         ),
     );
     std::fs::write(&path, config).unwrap();
-    tailnet.house.signal("HUP");
+    tailnet.house.restart(&[]);
     tailnet.house.wait_for_log("the policy was looked at");
 
     let [desk, phone] = ["desk", "phone"].map(|name| tailnet.node(name));

@@ -22,6 +22,11 @@ const MAX_BODY: usize = 64 * 1024;
 /// Largest list of the API that is read: tens of thousands of users.
 const MAX_LIST: usize = 16 * 1024 * 1024;
 
+/// A policy is compiled and tested for every device before Headscale answers: longer than its other answers
+/// may take.
+const POLICY: &str = "/api/v1/policy";
+const POLICY_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -114,6 +119,9 @@ impl Client {
     ) -> Result<Fetched, FetchError> {
         let url = format!("{}{path}", self.origin);
         let mut request = self.client.request(method, url).bearer_auth(key.expose());
+        if path.starts_with(POLICY) {
+            request = request.timeout(POLICY_PATIENCE);
+        }
         if let Some(body) = body {
             request = request
                 .header(CONTENT_TYPE, "application/json")

@@ -42,7 +42,7 @@ pub use codes::{Shelf, Unavailable};
 pub use endpoints::{AUTHORIZE_PATH, CALLBACK_PATH, IssuerUrlError};
 pub use jwt::BackendTaken;
 pub use keys::{KeyError, KeyIdentity, SigningKey};
-pub use subject::{SubjectError, check_subject};
+pub use subject::SubjectError;
 
 use crate::config::{IssuerSettings, ServerUrl};
 use crate::domain::leg::AuthorizeRequest;

@@ -30,10 +30,7 @@ pub enum SubjectError {
 }
 
 /// Yes, or why not.
-///
-/// # Errors
-/// [`SubjectError`].
-pub fn check_subject(sub: &str) -> Result<(), SubjectError> {
+pub(crate) fn check_subject(sub: &str) -> Result<(), SubjectError> {
     if sub.is_empty() {
         return Err(SubjectError::Empty);
     }

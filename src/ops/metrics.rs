@@ -16,8 +16,8 @@ use prometheus::{
 
 pub use self::label::{
     Answer, CallbackFailure, ChangeOutcome, Check, DeviceChange, DeviceHand, Direction, Endpoint,
-    Handshake, KeyRenewed, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused, Rule,
-    SignIn, Spans, StoreOperation, SyncFailure, TunnelEnd,
+    Handshake, KeyRenewed, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused,
+    Rule, SignIn, Spans, StoreOperation, SyncFailure, TunnelEnd,
 };
 use self::label::{CLASSES, DOORS, TUNNELS};
 use self::offboarding::OffboardingFamilies;

@@ -163,13 +163,15 @@ impl PolicySync {
     fn tell(&self, house: &House, report: &Report) {
         let now = house.clock.now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.told.tell(report, now);
+        let news = last.told.tell(report, now);
         if report.is_good() {
             last.good = Some(now);
         }
         last.tried = Some((now, report.clone()));
         drop(last);
         report::count(house, report, now);
-        report::audit(house, report);
+        if news {
+            report::audit(house, report);
+        }
     }
 }

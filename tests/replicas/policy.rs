@@ -38,6 +38,10 @@ fn says(stage: &Stage, parts: &[&str]) {
 #[test]
 fn of_all_replicas_one_writes_at_a_time_and_what_each_heard_is_in_the_policy() {
     let mut stage = Stage::start_with(2, Redis::start(), "", TOP);
+    // Each has had its first look, at a policy that is a file.
+    for replica in &mut stage.replicas {
+        replica.wait_for_log("kind=\"file_mode\"");
+    }
     stage
         .headscale
         .configure(|options| options.policy = PolicyMode::Database);

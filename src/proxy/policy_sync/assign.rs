@@ -9,7 +9,6 @@ use crate::domain::group_name::{GroupName, GroupSources, Named};
 use crate::domain::identity::{Issuer, Subject};
 use crate::domain::policy_groups::{Groups, Member};
 use crate::headscale::{User, provider_id};
-use crate::issuer::check_subject;
 use crate::session::Known;
 
 /// Why somebody is in none of their groups.
@@ -97,7 +96,6 @@ pub(super) fn assign(
 }
 
 fn id(issuer: &Issuer, subject: &Subject) -> Option<String> {
-    check_subject(subject.as_str()).ok()?;
     provider_id(issuer, subject)
 }
 

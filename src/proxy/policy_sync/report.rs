@@ -150,8 +150,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Says what is new, and what failed also after a while.
-    pub(super) fn tell(&mut self, report: &Report, now: Timestamp) {
+    /// Says what is new, and what failed also after a while. False where that was said before.
+    pub(super) fn tell(&mut self, report: &Report, now: Timestamp) -> bool {
         match &report.outcome {
             Outcome::Failed(failure) => self.failed(failure, now),
             outcome => {
@@ -160,11 +160,12 @@ impl Told {
                 }
                 self.went_well(outcome, report);
                 self.people(report);
+                true
             }
         }
     }
 
-    fn failed(&mut self, failure: &Failure, now: Timestamp) {
+    fn failed(&mut self, failure: &Failure, now: Timestamp) -> bool {
         let said = self.failure.as_ref();
         let again = said.is_none_or(|(said, at)| said != failure || now.since(*at) >= AGAIN);
         if again {
@@ -180,6 +181,7 @@ impl Told {
                 "the policy's groups still are not what they should be"
             );
         }
+        again
     }
 
     fn went_well(&mut self, outcome: &Outcome, report: &Report) {
