@@ -97,7 +97,7 @@ fn a_viewer_sees_everything_and_is_told_in_words_that_changes_are_not_theirs() {
 }
 
 #[test]
-fn a_member_has_no_admin_pages_and_no_api() {
+fn a_member_has_their_devices_and_no_admin_pages_and_no_api() {
     let stage = UiStage::headscale_admin();
     let mut mia = stage.visit(MEMBER, "/admin/nodes/");
     let told = mia.browser.look();
@@ -110,8 +110,13 @@ fn a_member_has_no_admin_pages_and_no_api() {
         assert_eq!(status, 403, "{method} {path}");
         assert!(said.contains("no role for this on the API"), "{said}");
     }
-    let page = mia.browser.open(&stage.scene.url("/windows"));
+    let page = mia.browser.open(&stage.scene.url("/.headwarden/devices"));
     assert_eq!(page.status, 200, "{page:?}");
+    assert!(
+        page.text.contains("laptop") && page.text.contains("phone"),
+        "{page:?}"
+    );
+    mia.shoot("day-member-devices");
     assert_eq!(stage.names(), ["laptop", "phone"]);
 }
 

@@ -128,7 +128,7 @@ impl UiStage {
         self.audited("api_write", who, count)
     }
 
-    /// What the audit log says of somebody's refusals. Waits for so many.
+    /// What the audit log says of changes that somebody was refused. Waits for so many.
     pub(crate) fn denials(&self, who: &str, count: usize) -> Vec<String> {
         self.audited("denied", who, count)
     }
@@ -141,7 +141,9 @@ impl UiStage {
                 .lines()
                 .filter_map(|line| serde_json::from_str(line).ok());
             let about: Vec<String> = lines
-                .filter(|line: &Value| line["act"] == act && line["subject"] == subject(who))
+                .filter(|line: &Value| {
+                    line["act"] == act && line["method"] != "GET" && line["subject"] == subject(who)
+                })
                 .map(|line| told(&line))
                 .collect();
             if about.len() >= count || Instant::now() > deadline {
@@ -271,8 +273,10 @@ fn scene(recipe: &Recipe, version: &str) -> Scene {
     let groups = ["headscale", "headscale-admins"];
     let claims = json!({ "name": "Sam Second", "email": "sam@acmecorp.net", "groups": groups });
     scene.provider.set_person(SECOND_ADMIN, &claims);
+    // As Headscale names who signed in through our issuer.
+    let mia = format!("{}/{}", scene.site.house.plan.issuer_url(), subject(MEMBER));
     for name in ["laptop", "phone"] {
-        scene.headscale.add_node(Device::of(MEMBER, name));
+        scene.headscale.add_node(Device::of(&mia, name));
     }
     scene
 }
