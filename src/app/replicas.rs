@@ -99,13 +99,11 @@ pub(super) fn departures(shared: Option<&Arc<SharedSessions>>) -> Departures {
 
 /// Who is to be off-boarded, here or where replicas share it.
 pub(super) fn journal(settings: &Settings, shared: Option<&Arc<SharedSessions>>) -> Journal {
-    match shared {
-        Some(shared) => Journal::shared(Arc::clone(shared)),
-        None => {
-            let path = settings.offboarding.state_path.clone();
-            Journal::in_file(path, &super::deployment(settings))
-        }
+    if let Some(shared) = shared {
+        return Journal::shared(Arc::clone(shared));
     }
+    let path = settings.offboarding.state_path.clone();
+    Journal::in_file(path, &super::deployment(settings))
 }
 
 fn used_once(kind: &'static str, life: Duration, shared: Option<&Arc<SharedSessions>>) -> UsedOnce {

@@ -183,7 +183,7 @@ impl Offboarding {
             };
             failed |= outcome.is_err();
             ended += usize::from(outcome.is_ok());
-            self.told(subject, case, node, outcome);
+            self.told(subject, case, node, &outcome);
         }
         if failed {
             self.metrics.offboarding_failed(Stage::Headscale);
@@ -203,13 +203,19 @@ impl Offboarding {
         self.finished(subject, case, outcome).await;
     }
 
-    fn told(&self, subject: &Subject, case: &Case, node: &Node, outcome: Result<Device, ApiError>) {
-        let (metric, word) = match &outcome {
+    fn told(
+        &self,
+        subject: &Subject,
+        case: &Case,
+        node: &Node,
+        outcome: &Result<Device, ApiError>,
+    ) {
+        let (metric, word) = match outcome {
             Ok(Device::DryRun) => (Device::DryRun, Outcome::DryRun),
             Ok(Device::Expired) => (Device::Expired, Outcome::Done),
             Ok(Device::Failed) | Err(_) => (Device::Failed, Outcome::Failed),
         };
-        if let Err(why) = &outcome {
+        if let Err(why) = outcome {
             tracing::error!(
                 %subject, device = node.id, reason = %why,
                 "a device of a person who is gone did not expire; it is tried again"

@@ -79,7 +79,7 @@ impl Rechecks {
                 let asked = this.ask_once(session, &request).await;
                 drop((last, first));
                 if let Asked::Again(session) = asked {
-                    this.ask_again(session, &request).await;
+                    this.ask_again(*session, &request).await;
                 }
             });
         }
@@ -90,7 +90,7 @@ impl Rechecks {
             sleep(pause).await;
             match self.ask_once(session, request).await {
                 Asked::Said => return,
-                Asked::Again(same) => session = same,
+                Asked::Again(same) => session = *same,
             }
         }
         tracing::warn!(
@@ -106,7 +106,7 @@ impl Rechecks {
             return Asked::Said;
         };
         let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
-            return Asked::Again(session);
+            return Asked::Again(Box::new(session));
         };
         let terms = self.terms.load_full();
         let known = Known {
@@ -145,7 +145,9 @@ impl Rechecks {
                 );
                 Asked::Said
             }
-            Err(RefreshError::Unavailable { rotated, .. }) => Asked::Again(with(session, rotated)),
+            Err(RefreshError::Unavailable { rotated, .. }) => {
+                Asked::Again(Box::new(with(session, rotated)))
+            }
         }
     }
 }
@@ -155,7 +157,7 @@ enum Asked {
     /// The provider answered.
     Said,
     /// Nothing: with this session's refresh token again.
-    Again(Session),
+    Again(Box<Session>),
 }
 
 /// The same session with the refresh token that counts now.
