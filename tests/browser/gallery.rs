@@ -1,9 +1,10 @@
 //! Every page there is, under its own headers, whether or not a flow of these tests comes by it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use headwarden::pages::{Context, Language};
@@ -58,39 +59,71 @@ fn written(page: &Response<Bytes>) -> Vec<u8> {
     bytes
 }
 
+/// All pages of ours, shown by a server of its own until this is dropped.
+pub(crate) struct Exhibition {
+    address: SocketAddr,
+    /// Names and statuses.
+    pub(crate) pages: Vec<(&'static str, u16)>,
+    showing: Option<JoinHandle<()>>,
+}
+
+impl Exhibition {
+    pub(crate) fn open() -> Self {
+        let context = Context {
+            site: "headscale.company",
+            support_id: "k7rd2m9xq4",
+            form_action: &[],
+            language: Language::english(),
+        };
+        let all = every::pages(&context);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let pages = all
+            .iter()
+            .map(|(name, page)| (*name, page.status().as_u16()))
+            .collect();
+        let showing = std::thread::spawn(move || exhibit(&listener, all));
+        Self {
+            address,
+            pages,
+            showing: Some(showing),
+        }
+    }
+
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("http://{}/{name}", self.address)
+    }
+}
+
+impl Drop for Exhibition {
+    fn drop(&mut self) {
+        // The first says so, the second is what the listener wakes for.
+        for _ in 0..2 {
+            if let Ok(mut last) = TcpStream::connect(self.address) {
+                drop(last.write_all(b"GET /closing-time HTTP/1.1\r\n\r\n"));
+                drop(last.read_to_end(&mut Vec::new()));
+            }
+        }
+        let ended = self.showing.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(matches!(ended, Some(Ok(()))), "something went wrong");
+        }
+    }
+}
+
 #[test]
-fn every_page_fits_a_phone_and_loads_nothing() {
-    let context = Context {
-        site: "headscale.company",
-        support_id: "k7rd2m9xq4",
-        form_action: &[],
-        language: Language::english(),
-    };
-    let pages = every::pages(&context);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let names: Vec<&str> = pages.iter().map(|(name, _)| *name).collect();
-    let statuses: Vec<u16> = pages
-        .iter()
-        .map(|(_, page)| page.status().as_u16())
-        .collect();
-    let showing = std::thread::spawn(move || exhibit(&listener, pages));
+fn every_page_fits_the_narrowest_phone_and_loads_nothing() {
+    let exhibition = Exhibition::open();
     let mut visitor = Visitor::with(serde_json::json!({ "phone": true }));
-    for (name, status) in names.iter().zip(statuses) {
-        let view = visitor.browser.open(&format!("http://{address}/{name}"));
+    for &(name, status) in &exhibition.pages {
+        let view = visitor.browser.open(&exhibition.url(name));
         assert_eq!(view.status, status, "{name}");
-        let width = visitor
-            .browser
-            .evaluate("document.documentElement.scrollWidth");
-        assert_eq!(width, 390, "{name} is wider than the phone");
+        // 320 is what WCAG 2.2 asks for (1.4.10), a phone's width, and one of a desktop.
+        for width in [320, 390, 1100] {
+            let script = "document.documentElement.scrollWidth";
+            let taken = visitor.browser.evaluate_at(width, script);
+            assert_eq!(taken, width, "{name} is wider than its window");
+        }
         visitor.shoot(&format!("page-{name}"));
     }
-    // The first says so, the second is what the listener wakes for.
-    for _ in 0..2 {
-        let mut last = TcpStream::connect(address).expect("still there");
-        last.write_all(b"GET /closing-time HTTP/1.1\r\n\r\n")
-            .expect("it reads");
-        drop(last.read_to_end(&mut Vec::new()));
-    }
-    showing.join().expect("nothing goes wrong in there");
 }

@@ -2,9 +2,10 @@
 //!
 //! Every visit ends with a look at the browser's console: no page may make it complain, about the
 //! content security policy least of all. With `HEADWARDEN_SCREENSHOTS=<directory>` every page is
-//! photographed: light, dark, and as wide as a phone.
+//! photographed: light and dark, on a desktop and on a phone.
 #![cfg(test)]
 
+mod axe;
 mod denials;
 mod devices;
 #[expect(dead_code, reason = "most faults are no matter of a browser")]

@@ -91,6 +91,44 @@ impl Browser {
             .clone()
     }
 
+    /// The same in a window of this width.
+    pub(crate) fn evaluate_at(&mut self, width: u32, script: &str) -> Value {
+        let asked = json!({ "do": "evaluate", "script": script, "width": width });
+        self.child.ask(&asked)["value"].clone()
+    }
+
+    /// Presses what this selector (Playwright's) finds first, on a page that changes by itself.
+    pub(crate) fn click(&mut self, at: &str) {
+        self.child.ask(&json!({ "do": "click", "at": at }));
+    }
+
+    /// Types into the field that this selector finds first.
+    pub(crate) fn type_into(&mut self, at: &str, value: &str) {
+        self.child
+            .ask(&json!({ "do": "type", "at": at, "value": value }));
+    }
+
+    /// Waits until this selector finds something that can be seen.
+    pub(crate) fn wait_to_see(&mut self, at: &str) -> View {
+        self.view(&json!({ "do": "wait_to_see", "at": at }))
+    }
+
+    /// What axe-core finds on the page, in a theme and a width: objects with `rule`, `impact`, `help`, `at`.
+    /// Fails if it looked at nothing.
+    pub(crate) fn examine(&mut self, dark: bool, width: u32) -> Vec<Value> {
+        let asked = json!({ "do": "examine", "dark": dark, "width": width });
+        let answer = self.child.ask(&asked);
+        assert!(answer["passed"].as_u64() > Some(5), "{answer}");
+        answer["findings"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Where the Tab key stops, in its order: objects with `place` (among everything that can be used), `of`
+    /// (how much that is), `what`, `ring` (whether the focus can be seen), `width`, `height`.
+    pub(crate) fn tab_stops(&mut self) -> Vec<Value> {
+        let answer = self.child.ask(&json!({ "do": "tab_stops" }));
+        answer["stops"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Cookies that would go to `url`: objects with `name`, `value`, `path`, `secure`, `httpOnly`,
     /// `sameSite`.
     pub(crate) fn cookies(&mut self, url: &str) -> Vec<Value> {
@@ -123,12 +161,13 @@ impl Browser {
         self.child.ask(&json!({ "do": "screenshot", "path": path }));
     }
 
-    /// Writes `<name>-light.png`, `<name>-dark.png` and `<name>-phone.png`.
+    /// Writes `<name>-light.png`, `<name>-dark.png`, and the same of a phone: `<name>-phone-light.png`, ….
     pub(crate) fn portraits(&mut self, directory: &Path, name: &str) {
         for (look, dark, phone) in [
             ("light", false, false),
             ("dark", true, false),
-            ("phone", false, true),
+            ("phone-light", false, true),
+            ("phone-dark", true, true),
         ] {
             let path = directory.join(format!("{name}-{look}.png"));
             let path = path.display().to_string();

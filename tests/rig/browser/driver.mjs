@@ -1,14 +1,15 @@
 // Drives Debian's Chromium for the tests: one fresh profile, commands as JSON lines on stdin, one
 // JSON line in answer to each; ends when stdin ends. BROWSER_CONFIG (JSON): cookies, hosts,
 // trust_any_certificate, dark, phone.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 // The packages are installed beside the provider.
-const { chromium } = createRequire(new URL('../provider/package.json', import.meta.url))('playwright-core');
+const packages = createRequire(new URL('../provider/package.json', import.meta.url));
+const { chromium } = packages('playwright-core');
 
 const BLOCK = 2; // Chromium's content setting "block"
 const settings = { cookies: true, hosts: {}, trust_any_certificate: false, dark: false, phone: false, ...JSON.parse(process.env.BROWSER_CONFIG ?? '{}') };
@@ -25,6 +26,9 @@ if (!settings.cookies) {
 const rules = Object.entries(settings.hosts).map(([name, address]) => `MAP ${name} ${address}`).join(',');
 const WIDE = { width: 1100, height: 800 };
 const PHONE = { width: 390, height: 844 };
+// More than any page of ours has.
+const MOST_STOPS = 60;
+const axe = readFileSync(packages.resolve('axe-core/axe.min.js'), 'utf8');
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: '/usr/bin/chromium',
   headless: true,
@@ -89,6 +93,46 @@ async function press({ text }) {
   return look();
 }
 
+// As somebody sees the page who prefers dark or light, in a window of this width; then as before.
+async function seen({ dark = settings.dark, width }, look) {
+  const before = page.viewportSize();
+  await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
+  await page.setViewportSize(width ? { ...before, width } : before);
+  const result = await look();
+  await page.emulateMedia({ colorScheme: settings.dark ? 'dark' : 'light' });
+  await page.setViewportSize(before);
+  return result;
+}
+
+// What axe-core finds. The script comes through the debugger, where the page's policy does not stop it.
+async function examine() {
+  if (!await page.evaluate(() => 'axe' in globalThis)) await page.evaluate(axe);
+  const { violations, passes } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const findings = violations.map(({ id, impact, help, nodes }) => ({ rule: id, impact, help, at: nodes.map((node) => node.html) }));
+  return { findings, passed: passes.length };
+}
+
+// Where the Tab key stops, from the top of the page until it leaves it: what is there, whether one sees that it
+// has the focus, and its size.
+async function tabStops() {
+  await page.evaluate(() => { document.activeElement?.blur(); getSelection()?.removeAllRanges(); });
+  const stops = [];
+  while (stops.length < MOST_STOPS) {
+    await page.keyboard.press('Tab');
+    const stop = await page.evaluate(() => {
+      const one = document.activeElement;
+      if (!one || one === document.body || one === document.documentElement) return null;
+      const all = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')];
+      const { outlineStyle, outlineWidth } = getComputedStyle(one);
+      const { width, height } = one.getBoundingClientRect();
+      return { place: all.indexOf(one), of: all.filter((each) => each.checkVisibility()).length, what: one.outerHTML.slice(0, 120), ring: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2, width, height };
+    });
+    if (stop === null || stops.some(({ place }) => place === stop.place)) break;
+    stops.push(stop);
+  }
+  return { stops };
+}
+
 const commands = {
   open,
   fill: async ({ name, value }) => { await page.locator(`[name="${name}"]`).fill(value); },
@@ -97,18 +141,18 @@ const commands = {
   reload: async () => { await page.reload(); return look(); },
   wait_for: async ({ prefix }) => { await page.waitForURL((url) => url.href.startsWith(prefix)); return look(); },
   new_tab: async () => { page = await context.newPage(); },
-  evaluate: async ({ script }) => ({ value: await page.evaluate(script) }),
+  // Of pages that change by themselves: Playwright's selectors.
+  click: async ({ at }) => { await page.locator(at).first().click(); },
+  type: async ({ at, value }) => { await page.locator(at).first().fill(value); },
+  wait_to_see: async ({ at }) => { await page.locator(at).first().waitFor(); return look(); },
+  examine: (how) => seen(how, examine),
+  tab_stops: tabStops,
+  evaluate: async ({ script, ...how }) => ({ value: await seen(how, () => page.evaluate(script)) }),
   cookies: async ({ url }) => ({ cookies: await context.cookies(url) }),
   requests: () => ({ requests }),
   console: () => ({ console: messages }),
   // `dark` and `phone` are for this picture only.
-  screenshot: async ({ path, dark = settings.dark, phone = settings.phone }) => {
-    await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
-    await page.setViewportSize(phone ? PHONE : WIDE);
-    await page.screenshot({ path, fullPage: true });
-    await page.emulateMedia({ colorScheme: settings.dark ? 'dark' : 'light' });
-    await page.setViewportSize(settings.phone ? PHONE : WIDE);
-  },
+  screenshot: ({ path, dark, phone = settings.phone }) => seen({ dark, width: (phone ? PHONE : WIDE).width }, () => page.screenshot({ path, fullPage: true })),
 };
 
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
