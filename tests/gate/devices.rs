@@ -521,14 +521,7 @@ fn where_devices_cannot_be_shown_the_page_says_so_and_the_log_says_why() {
             "nobody knows here which device is whose",
             "",
         ),
-        (
-            true,
-            KEY,
-            "issuer",
-            501,
-            "too old for showing devices",
-            "",
-        ),
+        (true, KEY, "issuer", 501, "too old for showing devices", ""),
     ] {
         let standin = HeadscaleStandin::start(Options::default());
         if old {
