@@ -311,5 +311,5 @@ fn every_configuration_in_the_guides_passes_the_check_on_top_of_the_minimal_one(
         }
         assert!(tried > 0, "{} shows none", path.display());
     }
-    assert_eq!(guides, 6);
+    assert_eq!(guides, 8);
 }

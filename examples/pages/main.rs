@@ -1,5 +1,5 @@
 //! Writes every page into a directory, to be looked at in a browser:
-//! `cargo run --example pages -- /tmp/pages`.
+//! `cargo run --example pages -- /tmp/pages`; in German with `de` behind it.
 
 mod every;
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         site: "headscale.company",
         support_id: "k7rd2m9xq4",
         form_action: &[],
-        language: Language::english(),
+        language: Language::accepted(std::env::args().nth(2).as_deref()),
     };
     for (name, page) in every::pages(&context) {
         std::fs::write(directory.join(format!("{name}.html")), page.body())?;

@@ -23,6 +23,8 @@ fn full<'a>(subject: &'a Subject, value: &'a str) -> Entry<'a> {
         rule: Some("group"),
         step: Some(Step::Confirmed),
         device: Some(value),
+        node: Some(value),
+        owner: Some(value),
         method: Some(value),
         path: Some(value),
         status: Some(200),

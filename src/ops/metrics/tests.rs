@@ -23,7 +23,7 @@ fn every_series_is_there_at_zero_before_anything_happens() {
     let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         series.len(),
-        6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 11 + 3 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
+        3 * 2 * 3 + 6 * 5 + 6 + 3 + 11 + 7 + 6 + 3 * 4 + 3 * 4 + 11 + 3 + 2 + 1 + 1 + 5 * (1 + 8 + 2)
             // Latencies, the provider, tunnels' ends, the audit log, readiness.
             + 6 * (12 + 2) + 2 * 6 * (15 + 2) + 5 * 3 + 5 * (15 + 2) + 4 * 3 + 1 + 3 + 1 + 8
             // TLS, orders of certificates, the process.
