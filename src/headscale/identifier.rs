@@ -2,6 +2,8 @@
 //! as Headscale joins and cleans the two. Names and addresses are not compared: anybody may come to have
 //! another's.
 
+use std::fmt::Write as _;
+
 use super::migrate::identifiers_begin_with;
 use crate::domain::identity::{Issuer, Subject};
 
@@ -37,7 +39,8 @@ pub fn provider_id(issuer: &Issuer, subject: &Subject) -> Option<String> {
         if is_always_plain(b) {
             id.push(char::from(b));
         } else {
-            id.push_str(&format!("%{b:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(id, "%{b:02X}");
         }
     }
     Some(id)

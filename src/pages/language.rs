@@ -121,13 +121,13 @@ impl Language {
 
     /// The text of `key`.
     pub(super) fn say(self, key: &str) -> String {
-        self.put(key, FluentArgs::new())
+        self.put(key, &FluentArgs::new())
     }
 
     /// The text of `key`, with a value for each of its names.
     pub(super) fn fill<'a>(self, key: &str, values: &[(&'a str, FluentValue<'a>)]) -> String {
         let values = values.iter().map(|(name, value)| (*name, value.clone()));
-        self.put(key, values.collect())
+        self.put(key, &values.collect())
     }
 
     /// The text of `key`, with a text in it.
@@ -140,9 +140,9 @@ impl Language {
         self.fill(key, &[("count", FluentValue::from(count))])
     }
 
-    fn put(self, key: &str, args: FluentArgs<'_>) -> String {
-        let found = self.0.find(key, &args);
-        let found = found.or_else(|| CATALOGUES.english.find(key, &args));
+    fn put(self, key: &str, args: &FluentArgs<'_>) -> String {
+        let found = self.0.find(key, args);
+        let found = found.or_else(|| CATALOGUES.english.find(key, args));
         // No page has one: a test shows every page in every language.
         found.unwrap_or_else(|| format!("⟦{key}⟧"))
     }

@@ -17,16 +17,8 @@ pub(in super::super) type Markup = Safe<String>;
 /// What stands in a sentence.
 #[derive(Clone, Copy)]
 pub(in super::super) enum Part<'a> {
-    /// Something to be typed, or compared letter by letter.
-    Code(&'a str),
-    /// A name, in whatever direction it is written.
-    Name(&'a str),
     /// What somebody is called, and what tells them apart.
     Person(&'a Person),
-    /// A way somewhere else, and its words.
-    Link(&'a str, &'a str),
-    /// A time for programs, and in words.
-    Time(&'a str, &'a str),
 }
 
 impl Language {
@@ -59,8 +51,6 @@ impl Language {
 impl Part<'_> {
     fn write(self, html: &mut String) {
         let piece = match self {
-            Self::Code(text) => format!("<code>{}</code>", escaped(text)),
-            Self::Name(text) => format!("<bdi>{}</bdi>", escaped(text)),
             Self::Person(person) => {
                 let name = format!("<bdi>{}</bdi>", escaped(&person.name));
                 match &person.detail {
@@ -69,16 +59,6 @@ impl Part<'_> {
                     }
                     None => name,
                 }
-            }
-            Self::Link(href, text) => {
-                format!("<a href=\"{}\">{}</a>", escaped(href), escaped(text))
-            }
-            Self::Time(machine, text) => {
-                format!(
-                    "<time datetime=\"{}\">{}</time>",
-                    escaped(machine),
-                    escaped(text)
-                )
             }
         };
         html.push_str(&piece);

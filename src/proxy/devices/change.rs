@@ -106,7 +106,7 @@ impl House {
             .map_err(|why| self.no_devices(visit, viewer, why))?;
         let node = self.fresh_node(visit, viewer, id).await?;
         match self.carry_out(visit, viewer, &node, &change).await {
-            Ok(()) => Ok(see_other(&self.back_to_list(&change, user))),
+            Ok(()) => Ok(see_other(&back_to_list(&change, user))),
             Err(why) => match (&change, name_refused(&why)) {
                 (Change::Rename(_), Some(refused)) => {
                     tracing::info!(request_id = visit.id, reason = %why, "headscale refused a name");
@@ -194,15 +194,15 @@ impl House {
         });
         done
     }
+}
 
-    /// The list, with a word of what was done.
-    fn back_to_list(&self, change: &Change, user: Option<&str>) -> String {
-        let word = change.metric().label();
-        let user = user.filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
-        match user {
-            Some(user) => format!("{DEVICES}?done={word}&user={user}"),
-            None => format!("{DEVICES}?done={word}"),
-        }
+/// The list, with a word of what was done.
+fn back_to_list(change: &Change, user: Option<&str>) -> String {
+    let word = change.metric().label();
+    let user = user.filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
+    match user {
+        Some(user) => format!("{DEVICES}?done={word}&user={user}"),
+        None => format!("{DEVICES}?done={word}"),
     }
 }
 
