@@ -31,9 +31,7 @@ pub(super) enum Kind {
     Fields,
 }
 
-use Kind::{
-    Duration, Fields, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts,
-};
+use Kind::{Duration, Fields, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts};
 
 /// Every key: path (`[]` stands for an entry of a list) and kind.
 pub(super) const KEYS: &[(&str, Kind)] = &[

@@ -261,6 +261,7 @@ mod tests {
             name: Some("Ann".to_owned()),
             picture: None,
             groups: vec!["staff".to_owned()].into(),
+            claims: crate::domain::claims::NamedClaims::default(),
         }
     }
 

@@ -4,8 +4,8 @@
 #![cfg(test)]
 
 mod api;
-mod devices;
 mod assertions;
+mod devices;
 mod doors;
 #[expect(dead_code, reason = "another test crate uses the rest of its faults")]
 #[path = "../support/faulty_provider/mod.rs"]

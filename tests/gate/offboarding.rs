@@ -112,7 +112,7 @@ fn acts(plan: &Plan) -> Vec<String> {
             act.starts_with("offboarding") || act == "device_expired"
         })
         .map(|line| {
-            ["act", "outcome", "reason", "device"]
+            ["act", "outcome", "reason", "node"]
                 .map(|name| word(&line, name))
                 .join(" ")
         })

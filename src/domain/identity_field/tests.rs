@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::claims::NamedClaims;
 use super::super::identity::{Email, Issuer, Subject};
 use super::*;
 
@@ -13,6 +14,7 @@ fn ann() -> Identity {
         name: Some("Ann A.".to_owned()),
         picture: None,
         groups: vec!["staff".to_owned(), "admins".to_owned()].into(),
+        claims: NamedClaims::default(),
     }
 }
 

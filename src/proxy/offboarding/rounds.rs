@@ -225,7 +225,7 @@ impl Offboarding {
         self.audit.record(&Entry {
             outcome: word,
             subject: Some(subject),
-            device: Some(&node.id),
+            node: Some(&node.id),
             reason: Some(case.why.label()),
             ..Entry::new(Act::DeviceExpired, Actor::Headwarden, "")
         });
