@@ -17,7 +17,11 @@ pub fn run(data: &[u8]) {
         return;
     };
     let merged = merge(token.clone(), userinfo.clone());
-    let names = Names { username, groups };
+    let names = Names {
+        username,
+        groups,
+        kept: &[],
+    };
     let who = identity(
         &merged,
         &Issuer::new("https://i.test/"),

@@ -7,7 +7,7 @@ use headwarden::domain::door::AuthId;
 use headwarden::domain::identity::{Email, Identity, Issuer, Subject};
 use headwarden::domain::policy::Denial;
 use headwarden::domain::username::UsernameError;
-use headwarden::pages::{self, Confirmation, Context, Refusal};
+use headwarden::pages::{self, Confirmation, Context, Language, Refusal};
 use http::header::CONTENT_SECURITY_POLICY;
 use http::{Response, StatusCode};
 
@@ -88,6 +88,7 @@ fn pages_of(words: &Words<'_>) -> [Response<Bytes>; 6] {
         site: words.site,
         support_id: "0123456789ab",
         form_action: words.form_action,
+        language: Language::english(),
     };
     let auth_id = AuthId::parse("hskey-authreq-0123456789abcdef01234567").unwrap();
     let confirmation = Confirmation {
