@@ -66,7 +66,7 @@ struct Ssh<'a> {
 /// Asks whether the device may join, and says who will own it. POSTs to [`CONFIRM_REGISTER`].
 pub fn confirm_register(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
     let (shell, asked) = (
-        Shell::new(context, StatusCode::OK),
+        Shell::new(&context.in_english(), StatusCode::OK),
         Asked::new(confirmation, "It will belong to"),
     );
     let template = Register {
@@ -74,13 +74,13 @@ pub fn confirm_register(context: &Context<'_>, confirmation: &Confirmation<'_>) 
         asked,
         action: CONFIRM_REGISTER,
     };
-    page(context, StatusCode::OK, Form::Yes, &template)
+    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
 }
 
 /// Asks whether the person just ran `ssh` themselves. POSTs to [`CONFIRM_SSH`].
 pub fn confirm_ssh(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
     let (shell, asked) = (
-        Shell::new(context, StatusCode::OK),
+        Shell::new(&context.in_english(), StatusCode::OK),
         Asked::new(confirmation, "You are signed in as"),
     );
     let template = Ssh {
@@ -88,5 +88,5 @@ pub fn confirm_ssh(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Re
         asked,
         action: CONFIRM_SSH,
     };
-    page(context, StatusCode::OK, Form::Yes, &template)
+    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
 }

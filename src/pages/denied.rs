@@ -103,7 +103,7 @@ pub fn denied(
     token: Option<&str>,
 ) -> Response<Bytes> {
     let template = Denied {
-        shell: Shell::new(context, StatusCode::FORBIDDEN),
+        shell: Shell::new(&context.in_english(), StatusCode::FORBIDDEN),
         sentence: refusal.sentence(),
         hint: refusal.hint(),
         who: Person::new(who),
@@ -112,5 +112,10 @@ pub fn denied(
         switch_user: SWITCH_USER,
         logout: LOGOUT,
     };
-    page(context, StatusCode::FORBIDDEN, Form::Yes, &template)
+    page(
+        &context.in_english(),
+        StatusCode::FORBIDDEN,
+        Form::Yes,
+        &template,
+    )
 }

@@ -32,13 +32,13 @@ pub(super) fn notice(
     links: &[Link<'_>],
 ) -> Response<Bytes> {
     let template = Notice {
-        shell: Shell::new(context, status),
+        shell: Shell::new(&context.in_english(), status),
         title,
         sentence,
         hint: Some(hint).filter(|hint| !hint.is_empty()),
         links,
     };
-    page(context, status, Form::No, &template)
+    page(&context.in_english(), status, Form::No, &template)
 }
 
 /// Whatever has no page of its own. The texts are shown to anybody: no source chain, no secret.

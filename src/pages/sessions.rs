@@ -90,7 +90,7 @@ pub fn sessions(context: &Context<'_>, own: &OwnSessions<'_>) -> Response<Bytes>
         StatusCode::OK
     };
     let template = Sessions {
-        shell: Shell::new(context, status),
+        shell: Shell::new(&context.in_english(), status),
         who: Person::new(own.who),
         rows: own.list.iter().map(|one| Row::new(one, own.now)).collect(),
         token: own.token,
@@ -98,5 +98,5 @@ pub fn sessions(context: &Context<'_>, own: &OwnSessions<'_>) -> Response<Bytes>
         action: SESSIONS,
         logout: LOGOUT,
     };
-    page(context, status, Form::Yes, &template)
+    page(&context.in_english(), status, Form::Yes, &template)
 }

@@ -29,6 +29,16 @@ pub struct Context<'a> {
     pub language: Language,
 }
 
+impl Context<'_> {
+    /// The same for a page whose words are not in the catalogue: they are English, whoever reads them.
+    pub(super) fn in_english(self) -> Self {
+        Self {
+            language: Language::english(),
+            ..self
+        }
+    }
+}
+
 /// The one style sheet, in every page's head.
 const STYLE: &str = include_str!("templates/style.css");
 

@@ -26,7 +26,7 @@ pub fn sign_out(
     who: Option<&Identity>,
     token: Option<&str>,
 ) -> Response<Bytes> {
-    let shell = Shell::new(context, StatusCode::OK);
+    let shell = Shell::new(&context.in_english(), StatusCode::OK);
     let template = SignOut {
         shell,
         who: who.map(Person::new),
@@ -34,7 +34,7 @@ pub fn sign_out(
         logout: LOGOUT,
         sessions: SESSIONS,
     };
-    page(context, StatusCode::OK, Form::Yes, &template)
+    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
 }
 
 #[derive(Template)]
@@ -58,14 +58,14 @@ pub enum AtTheProvider {
 /// The session is over. Never leads back into a sign-in by itself: a provider that is still signed
 /// in would answer it silently.
 pub fn signed_out(context: &Context<'_>, at_the_provider: AtTheProvider) -> Response<Bytes> {
-    let shell = Shell::new(context, StatusCode::OK);
+    let shell = Shell::new(&context.in_english(), StatusCode::OK);
     let template = SignedOut {
         shell,
         sign_in: SIGN_IN,
         switch_user: SWITCH_USER,
         at_the_provider,
     };
-    page(context, StatusCode::OK, Form::No, &template)
+    page(&context.in_english(), StatusCode::OK, Form::No, &template)
 }
 
 /// What stands in a frame of the provider's page that told us of a sign-out: as good as nothing, and no

@@ -341,7 +341,7 @@ fn access_rules_name_paths_and_origins() {
         access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": false, "assertion_audience": "a"}] | access[0].assertion_audience | write assertion: true
         access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": true, "assertion_audience": ""}] | access[0].assertion_audience | 1 to 255
         access | [{"path": "/a", "upstream": "http://127.0.0.1:3000", "assertion": true, "assertion_audience": "a b"}] | access[0].assertion_audience | no blanks
-        access | [{"path": "/api/v1/**", "acr": ["a"], "assertion": true}] | access[0].path | in the api section
+        access | [{"path": "/api/v1/**", "acr": ["a"], "upstream": "http://127.0.0.1:3000", "assertion": true}] | access[0].path | in the api section
         access | [{"path": "/a", "groups": [""]}] | access[0].groups[0] | an empty entry
         access | [{"path": "/a", "groups": "x"}] | access[0].groups | must be a list
         "#,

@@ -30,6 +30,8 @@ fn every_series_is_there_at_zero_before_anything_happens() {
             + 8 + 1 + 2 + 7
             // The configuration read again; requests without a door.
             + 3 + 6
+            // Headscale's API key.
+            + 1 + 2
             // People who are gone.
             + 2 + 3 + 3
             // Groups in the policy.
