@@ -194,8 +194,8 @@ session.recheck_grace | "16m"
 session.capacity | 100001
 session.snapshot_path | "/var/lib/headwarden/sessions" | session.store="memory"
 open | []
-access | []
-access[].path | "/other/**"
+access | [] | api.from=[]
+access[].path | "/other/**" | api.from=[]
 access[].upstream | "https://other.internal:3000"
 access[].ca_path | "/etc/other.pem"
 access[].methods | ["GET"]
@@ -439,6 +439,7 @@ fn the_rules_of_another_provider_wait_with_it() {
     put(&mut tree, "oidc.allow_everyone", json!(true));
     put(&mut tree, "oidc.email_verified_required", json!(false));
     put(&mut tree, "access", json!([]));
+    put(&mut tree, "api.from", json!([]));
     put(&mut tree, "log.level", json!("debug"));
     let taken = desk.take(&running, &tree).unwrap();
     assert_eq!(taken.changed, ["log.level"]);
@@ -448,7 +449,8 @@ fn the_rules_of_another_provider_wait_with_it() {
             "oidc.issuer",
             "oidc.allow_everyone",
             "oidc.email_verified_required",
-            "access"
+            "access",
+            "api.from"
         ]
     );
     let mut expected = full();
