@@ -143,7 +143,7 @@ fn who_is_believed_is_who_says_so() {
     let subnet = &compose["networks"]["tailnet"]["ipam"]["config"][0]["subnet"];
     assert_eq!(headscale["trusted_proxies"], serde_json::json!([subnet]));
     // Headplane's headers are those that Headwarden sends.
-    let sent = text("docs/configuration.md");
+    let sent = text("docs/guides/identity.md");
     for key in ["user_header", "email_header", "name_header"] {
         let header = word(&headplane["server"]["proxy_auth"][key]);
         assert!(

@@ -27,7 +27,7 @@ const rules = Object.entries(settings.hosts).map(([name, address]) => `MAP ${nam
 const WIDE = { width: 1100, height: 800 };
 const PHONE = { width: 390, height: 844 };
 // More than any page of ours has.
-const MOST_STOPS = 60;
+const MOST_STOPS = 400;
 const axe = readFileSync(packages.resolve('axe-core/axe.min.js'), 'utf8');
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: '/usr/bin/chromium',
