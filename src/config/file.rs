@@ -472,10 +472,9 @@ mod tests {
             Kind::Flag => json!(true),
             Kind::Number => json!(1),
             Kind::Texts => json!(["x"]),
-            Kind::Map => json!({"x": "y"}),
+            Kind::Map | Kind::Fields => json!({"x": "y"}),
             Kind::Lists => json!({"x": ["y", 1, true]}),
             Kind::Items => json!([{}]),
-            Kind::Fields => json!({"x": "y"}),
             Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
         }
     }

@@ -41,8 +41,11 @@ impl IdentityField {
     }
 }
 
+/// A field's name, what is in it, and whether it is sent empty.
+type Sent = (&'static str, Claim, bool);
+
 /// The words for presets, as they are configured, and what each sends.
-const PRESETS: &[(&str, &[(&str, Claim, bool)])] = &[
+const PRESETS: &[(&str, &[Sent])] = &[
     // Authelia's names, and those of Headplane's `proxy_auth`.
     (
         "remote",

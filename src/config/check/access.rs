@@ -119,7 +119,7 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
         demands: demands?,
         assurance: assurance?,
         identity_headers: identity_headers?,
-        assertion: assertion?,
+        assertion: assertion.ok()?,
     })
 }
 

@@ -123,7 +123,7 @@ pub(super) fn assertion(
     audience: Option<String>,
     upstream: &Result<Option<Upstream>, Reported>,
     report: &mut Report,
-) -> Option<Option<Arc<str>>> {
+) -> Result<Option<Arc<str>>, Reported> {
     let (key, audience_key) = (
         format!("{rule}.assertion"),
         format!("{rule}.assertion_audience"),
@@ -135,30 +135,30 @@ pub(super) fn assertion(
                 "means nothing without an assertion",
                 "write assertion: true",
             );
-            return None;
+            return Err(Reported);
         }
-        return Some(None);
+        return Ok(None);
     }
     let upstream = match upstream {
-        Err(Reported) => return None,
+        Err(Reported) => return Err(Reported),
         Ok(None) => {
             let reason = "means nothing without an upstream";
             report.refuse_with(&key, reason, "headscale asks for no assertion");
-            return None;
+            return Err(Reported);
         }
         Ok(Some(upstream)) => upstream,
     };
     let Some(audience) = audience else {
-        return Some(Some(upstream.origin().into()));
+        return Ok(Some(upstream.origin().into()));
     };
     if (1..=LONGEST_AUDIENCE).contains(&audience.len())
         && audience.bytes().all(|byte| byte.is_ascii_graphic())
     {
-        return Some(Some(audience.into()));
+        return Ok(Some(audience.into()));
     }
     let reason = format!("must be 1 to {LONGEST_AUDIENCE} visible ASCII characters, no blanks");
     report.refuse_with(&audience_key, reason, "for example headplane");
-    None
+    Err(Reported)
 }
 
 /// The claim that is meant by `word`, most likely.

@@ -2,6 +2,7 @@
 //! knows the template reads exactly the claims out of it again: no value can forge a separator, another
 //! claim, or the end of the line.
 
+use super::super::identity::Email;
 use super::Told;
 
 /// A claim that a template names.
@@ -168,11 +169,7 @@ impl Template {
             // No other claim stands in for a missing name: it could be somebody else's name.
             Claim::Username => who.username.as_deref(),
             Claim::Name => who.name.as_deref(),
-            Claim::Email => who
-                .email
-                .as_ref()
-                .filter(|_| told.email)
-                .map(|email| email.as_str()),
+            Claim::Email => who.email.as_ref().filter(|_| told.email).map(Email::as_str),
             Claim::Subject => Some(who.subject.as_str()),
             Claim::Issuer => Some(who.issuer.as_str()),
             Claim::Groups(separator) => {

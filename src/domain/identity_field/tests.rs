@@ -190,7 +190,7 @@ fn a_field_is_about_a_person_or_it_is_refused() {
         "Tailscale-User-Login",
     ] {
         assert_eq!(
-            FieldName::parse(good).map(|name| name.into_cow()),
+            FieldName::parse(good).map(FieldName::into_cow),
             Ok(good.into())
         );
     }

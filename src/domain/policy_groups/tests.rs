@@ -121,7 +121,7 @@ fn wherever_the_marks_stand_between_groups_what_is_made_is_a_policy() {
             "{made}"
         );
         assert_eq!(with_groups(&made, &wanted).as_ref(), Ok(&made), "{policy}");
-        assert_eq!(made.contains("group:old"), false, "{made}");
+        assert!(!made.contains("group:old"), "{made}");
         let crlf = policy.contains("\r\n");
         assert_eq!(
             made.matches("\r\n").count() == made.matches('\n').count(),
@@ -305,9 +305,9 @@ fn object(entries: Vec<(String, String)>, around: Vec<String>, trailing: bool) -
     let mut out = format!("{{{}", gap());
     let last = entries.len().saturating_sub(1);
     for (index, (key, value)) in entries.into_iter().enumerate() {
-        out += &format!("\"{key}\"{}:{}{value}{}", gap(), gap(), gap());
+        out.extend(["\"", &key, "\"", &gap(), ":", &gap(), &value, &gap()]);
         if index < last || trailing {
-            out += &format!(",{}", gap());
+            out.extend([",", &gap()]);
         }
     }
     out + "}"

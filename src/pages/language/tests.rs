@@ -43,9 +43,9 @@ fn names(pattern: &Pattern<&str>) -> BTreeSet<String> {
                 Expression::Inline(inline) => inline_name(inline, &mut found),
                 Expression::Select { selector, variants } => {
                     inline_name(selector, &mut found);
-                    variants
-                        .iter()
-                        .for_each(|variant| found.extend(names(&variant.value)));
+                    for variant in variants {
+                        found.extend(names(&variant.value));
+                    }
                 }
             }
         }

@@ -234,7 +234,7 @@ fn a_device_says_how_it_is_doing() {
             &["Calls itself", "System", "Last seen", "Added"],
         ),
     ] {
-        let html = list_of(&[device.clone()], 1, Language::english());
+        let html = list_of(std::slice::from_ref(&device), 1, Language::english());
         for part in there {
             assert!(html.contains(part), "{part}: {device:?}");
         }
