@@ -293,14 +293,18 @@ fn every_configuration_in_the_guides_passes_the_check_on_top_of_the_minimal_one(
             }
             tried += 1;
             // A file that can be replaced, which no credential of systemd's is.
-            let block = block.replace("/var/lib/headwarden/", "${CREDENTIALS_DIRECTORY}/");
+            let directory = tempfile::tempdir().unwrap();
+            let there = directory.path().display();
+            let key = directory.path().join("headscale_api_key");
+            std::fs::write(&key, "0123456789abcdef\n").unwrap();
+            std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+            let block = block.replace("/var/lib/headwarden/", &format!("{there}/"));
             let mut whole: serde_json::Value =
                 serde_saphyr::from_str(&text("config/minimal.yaml")).unwrap();
             merged(&mut whole, serde_saphyr::from_str(&block).unwrap());
             if whole["headscale"]["sign_in"] != "issuer" {
                 whole["headscale"]["issuer"] = serde_json::Value::Null;
             }
-            let directory = tempfile::tempdir().unwrap();
             let file = directory.path().join("config.yaml");
             std::fs::write(&file, whole.to_string()).unwrap();
             let settings = load(file.to_str().unwrap(), &[]);

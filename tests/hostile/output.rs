@@ -263,12 +263,12 @@ fn tour_with_sessions(stage: &Stage, tour: &mut Tour<'_>) {
     let form = [SAME_ORIGIN, EMPTY, &line];
     tour.ask(400, "POST", "/.headwarden/sessions", &form);
     tour.ask(403, "GET", "/.headwarden/sessions", &[&line]);
-    // There is no key for the API here.
+    // Nobody has a device here.
     tour.ask(200, "GET", "/.headwarden/devices", &page);
     tour.ask(403, "GET", "/.headwarden/devices", &[&line]);
     tour.ask(200, "GET", "/.headwarden/devices/add", &page);
     tour.ask(404, "GET", "/.headwarden/devices/people", &page);
-    tour.ask(200, "GET", "/.headwarden/devices/remove?id=1", &page);
+    tour.ask(404, "GET", "/.headwarden/devices/remove?id=1", &page);
     tour.ask(200, "POST", "/.headwarden/devices/remove", &form);
     tour.ask(400, "GET", "/oidc/callback?state=foreign&code=b", &page);
     tour.ask(
