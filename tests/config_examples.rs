@@ -297,7 +297,8 @@ fn every_configuration_in_the_guides_passes_the_check_on_top_of_the_minimal_one(
             let there = directory.path().display();
             let key = directory.path().join("headscale_api_key");
             std::fs::write(&key, "0123456789abcdef\n").unwrap();
-            std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+            std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
             let block = block.replace("/var/lib/headwarden/", &format!("{there}/"));
             let mut whole: serde_json::Value =
                 serde_saphyr::from_str(&text("config/minimal.yaml")).unwrap();

@@ -269,7 +269,7 @@ fn tour_with_sessions(stage: &Stage, tour: &mut Tour<'_>) {
     tour.ask(200, "GET", "/.headwarden/devices/add", &page);
     tour.ask(404, "GET", "/.headwarden/devices/people", &page);
     tour.ask(404, "GET", "/.headwarden/devices/remove?id=1", &page);
-    tour.ask(200, "POST", "/.headwarden/devices/remove", &form);
+    tour.ask(400, "POST", "/.headwarden/devices/remove", &form);
     tour.ask(400, "GET", "/oidc/callback?state=foreign&code=b", &page);
     tour.ask(
         400,
