@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 
 use crate::config::Current;
 use crate::domain::identity::{Identity, Subject};
+use crate::domain::offboarding::{Refusals, weigh_refusal};
+use crate::domain::session::Session;
 use crate::domain::time::{Clock, Timestamp};
 use crate::session::{Known, People, StateError};
 
@@ -62,6 +64,30 @@ impl Roll {
     pub async fn gone(&self, subject: &Subject, since: Option<Timestamp>) {
         if self.settings.now().policy_sync.is_on() && self.people.forget(subject, since).await {
             self.changed.notify_one();
+        }
+    }
+
+    /// Whether anybody is to be known.
+    pub(super) fn is_on(&self) -> bool {
+        self.settings.now().policy_sync.is_on()
+    }
+
+    /// The provider refused the refresh token of `session`, which it had ended itself. Without
+    /// `offline_access` an ordinary sign-out does the same, which takes nobody's rights away.
+    pub(super) async fn refused_after_logout(
+        &self,
+        session: &Session,
+        (error, description): (&str, &str),
+    ) {
+        let settings = self.settings.now();
+        let scope = &settings.oidc.scope;
+        let refusals = Refusals {
+            count: true,
+            offline: scope.iter().any(|name| name == "offline_access"),
+        };
+        if weigh_refusal(error, description, refusals).is_ok() {
+            let subject = &session.identity.subject;
+            self.gone(subject, Some(session.checked_at)).await;
         }
     }
 
