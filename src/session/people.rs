@@ -217,7 +217,7 @@ impl People {
                     shared.forget_person(&subject).await?;
                     lock(&self.owed).remove(&subject);
                 }
-                Ok(shared.people(oldest).await?)
+                shared.people(oldest).await
             }
         }
     }
