@@ -73,7 +73,7 @@ impl PolicySync {
         }
     }
 
-    /// Looks after the policy until `leaving` says so.
+    /// Looks after the policy, and not while `leaving` is true. Ends with whoever may say so.
     pub async fn run(self: Arc<Self>, houses: Houses, mut leaving: watch::Receiver<bool>) {
         let mut pause = Duration::ZERO;
         let mut changes = houses.now().changes();
@@ -82,9 +82,19 @@ impl PolicySync {
                 () = sleep(pause) => Duration::ZERO,
                 () = self.roll.changed() => SETTLE,
                 () = changes.next() => Duration::ZERO,
-                () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => break,
+                () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => {
+                    self.keep().await;
+                    // Whoever was to take over may fail to, and then this goes on.
+                    if leaving.wait_for(|leaving| !*leaving).await.is_err() {
+                        return;
+                    }
+                    Duration::ZERO
+                }
             };
             sleep(settles).await;
+            if *leaving.borrow() {
+                continue;
+            }
             let house = houses.now();
             let sync = &house.settings.policy_sync;
             pause = if sync.is_on() {
@@ -98,6 +108,9 @@ impl PolicySync {
                 IDLE
             };
         }
+    }
+
+    async fn keep(&self) {
         if let Err(why) = self.roll.keep().await {
             tracing::error!(%why, "who is in which group is not kept");
         }
