@@ -85,6 +85,16 @@ impl GroupSources {
         patterns.any(|pattern| self.matches(pattern, group))
     }
 
+    /// Whether the operator wrote what becomes `name`, so that nobody at the provider can make it appear.
+    pub fn gives(&self, name: &GroupName) -> bool {
+        self.entries.iter().any(|entry| match &entry.name {
+            Some(given) => given == name,
+            None => entry.from.iter().any(|group| {
+                !group.contains('*') && GroupName::derive(self.plain(group)).as_ref() == Some(name)
+            }),
+        })
+    }
+
     fn matches(&self, pattern: &str, group: &str) -> bool {
         let (pattern, group) = (self.plain(pattern), self.plain(group));
         !group.is_empty() && matches(pattern, group)

@@ -47,7 +47,7 @@ pub struct PolicySync {
     shared: Option<Arc<SharedSessions>>,
     /// One attempt at a time.
     turn: tokio::sync::Mutex<()>,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<Vec<Refused>>,
     last: Mutex<Last>,
 }
 
@@ -123,7 +123,10 @@ impl PolicySync {
 
     /// Writes now, also what Headscale refused before.
     pub async fn write(&self, house: &House) -> Report {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         self.attempt(house, Way::Write).await
     }
 
@@ -184,7 +187,7 @@ impl PolicySync {
         drop(last);
         report::count(house, report, now);
         if news {
-            report::audit(house, report);
+            report::audit_refused(house, report);
         }
     }
 }
