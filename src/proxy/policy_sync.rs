@@ -105,6 +105,7 @@ impl PolicySync {
                     _ => sync.interval,
                 }
             } else {
+                self.roll.off().await;
                 IDLE
             };
         }

@@ -164,7 +164,7 @@ impl Rechecks {
         }
         if let Some(roll) = &self.roll {
             match decided {
-                Ok(()) => roll.vouched(now).await,
+                Ok(()) => roll.vouched(now, self.clock.now()).await,
                 Err(_) => roll.gone(&now.subject, None).await,
             }
         }
