@@ -8,6 +8,7 @@ mod assign;
 mod attempt;
 mod report;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use self::attempt::{Refused, Way};
 use self::report::Told;
 use super::house::{House, Houses};
 use super::roll::Roll;
+use crate::domain::identity::Subject;
 use crate::domain::time::Timestamp;
 use crate::ops::metrics::SyncFailure;
 use crate::session::shared::SharedSessions;
@@ -48,6 +50,8 @@ pub struct PolicySync {
     /// One attempt at a time.
     turn: tokio::sync::Mutex<()>,
     refused: Mutex<Vec<Refused>>,
+    /// Since when somebody is awaited in Headscale.
+    awaited: Mutex<BTreeMap<Subject, Timestamp>>,
     last: Mutex<Last>,
 }
 
@@ -69,6 +73,7 @@ impl PolicySync {
             shared,
             turn: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
+            awaited: Mutex::default(),
             last: Mutex::default(),
         }
     }

@@ -10,6 +10,7 @@ use super::{JUST, PolicySync};
 use crate::config::SignIn;
 use crate::domain::diff::unified;
 use crate::domain::hash::sha256;
+use crate::domain::identity::Subject;
 use crate::domain::policy_groups::{Groups, Member, Refusal, groups_of, with_groups};
 use crate::domain::time::Timestamp;
 use crate::headscale::ApiError;
@@ -59,7 +60,7 @@ impl PolicySync {
         match self.known(house).await {
             Ok((people, assigned)) => {
                 report.people = people.len();
-                report.waits_for_somebody = waits(&people, &assigned, house.clock.now());
+                report.waits_for_somebody = self.waits(&assigned, house.clock.now());
                 let groups = assigned.groups.iter();
                 let counts = groups.map(|(name, members)| (name.to_string(), members.len()));
                 report.groups = counts.collect();
@@ -86,6 +87,17 @@ impl PolicySync {
         };
         let assigned = assign(&sync.sources, &people, &users, issuer);
         Ok((people, assigned))
+    }
+
+    /// Whether somebody is no user of Headscale's yet, and has not been for long.
+    fn waits(&self, assigned: &Assigned, now: Timestamp) -> bool {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = |who: &Subject| assigned.left_out.get(who) == Some(&Why::Unknown);
+        awaited.retain(|who, _| unknown(who));
+        for who in assigned.left_out.keys().filter(|who| unknown(who)) {
+            awaited.entry(who.clone()).or_insert(now);
+        }
+        awaited.values().any(|since| now.since(*since) < JUST)
     }
 
     async fn with(&self, house: &House, way: Way, assigned: Assigned, report: &mut Report) {
@@ -303,11 +315,4 @@ fn moved(draft: &Draft) -> (usize, usize) {
         after.difference(&before).count(),
         before.difference(&after).count(),
     )
-}
-
-/// Whether somebody who just came is no user of Headscale's yet.
-fn waits(people: &[Known], assigned: &Assigned, now: Timestamp) -> bool {
-    people.iter().any(|known| {
-        now.since(known.seen) < JUST && assigned.left_out.get(&known.subject) == Some(&Why::Unknown)
-    })
 }
