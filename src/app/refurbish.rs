@@ -72,7 +72,10 @@ impl Rooms {
             ask_again(Arc::clone(&prepared.provider));
         }
         if before.settings.rules != settings.rules {
-            tokio::spawn(told_of_new_rules(House::clone(&before), Arc::clone(settings)));
+            tokio::spawn(told_of_new_rules(
+                House::clone(&before),
+                Arc::clone(settings),
+            ));
         }
         let reserved = Arc::new(Reserved::of(settings));
         self.houses.replace(House {
@@ -118,7 +121,8 @@ async fn told_of_new_rules(house: House, settings: Arc<Settings>) {
     for live in sessions {
         let identity = &live.session.identity;
         if settings.rules.decide(identity).is_err() {
-            house.roll.gone(&identity.subject, None).await;
+            let since = Some(live.session.checked_at);
+            house.roll.gone(&identity.subject, since).await;
         }
     }
 }

@@ -33,12 +33,12 @@ fn sync(more: &str) -> String {
 
 /// A house that writes groups into the policy of a Headscale with this one.
 fn scene(policy: Option<&str>, more: &str) -> Scene {
-    scene_of(policy, more, "")
+    scene_of(policy, sync(more), "")
 }
 
-/// The same, with these keys of the provider.
-fn scene_of(policy: Option<&str>, more: &str, oidc: &'static str) -> Scene {
-    let top: &'static str = Box::leak(sync(more).into_boxed_str());
+/// The same, with this section, and these keys of the provider.
+fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
+    let top: &'static str = Box::leak(sync.into_boxed_str());
     let mut scene = Scene::start(
         "",
         &More {
@@ -411,7 +411,7 @@ fn logs_out(scene: &Scene, account: Account) {
 #[test]
 fn a_logout_token_takes_the_groups_of_who_is_gone_and_of_nobody_who_signed_out() {
     let offline = "  scope: [openid, profile, email, offline_access]\n";
-    let mut scene = scene_of(Some(POLICY), "", offline);
+    let mut scene = scene_of(Some(POLICY), sync(""), offline);
     let ben = Account::Member;
     has_a_device(&scene, ben);
     scene
@@ -440,6 +440,43 @@ fn a_logout_token_takes_the_groups_of_who_is_gone_and_of_nobody_who_signed_out()
         .set(|knobs| knobs.deactivated.push(ben));
     logs_out(&scene, ben);
     becomes(&scene, &meant(&scene, &[]));
+    // Headscale does not take who comes meanwhile: whoever is to go goes all the same.
+    let ada = Account::Admin;
+    let provider = &scene.stage.faulty.provider;
+    provider.set(|knobs| knobs.deactivated.clear());
+    scene.sign_in(ben);
+    becomes(&scene, &meant(&scene, &[ben]));
+    scene.stage.headscale.configure(|options| {
+        options.policy_faults = vec![(ada.subject(), "a test failed".to_owned())];
+    });
+    has_a_device(&scene, ada);
+    scene.sign_in(ada);
+    let told = asked(&scene, "POST");
+    assert_eq!(told["failure"]["kind"], "rejected", "{told}");
+    assert_eq!(policy(&scene), meant(&scene, &[ben]));
+    provider.set(|knobs| knobs.deactivated.push(ben));
+    logs_out(&scene, ben);
+    becomes(&scene, &meant(&scene, &[]));
+    let told = asked(&scene, "POST");
+    assert_eq!(told["failure"]["kind"], "rejected", "{told}");
+}
+
+#[test]
+fn a_group_that_only_a_star_brought_does_not_stop_the_others() {
+    let stars = sync("").replace("[headscale]", "[\"headscale*\"]");
+    let there = "{\"groups\": {\"group:headscale\": [\"visitor@\"]}}";
+    let scene = scene_of(Some(there), stars, "");
+    let ada = Account::Admin;
+    has_a_device(&scene, ada);
+    scene.sign_in(ada);
+    let told = asked(&scene, "POST");
+    let without = &told["groups_without_a_name"];
+    assert_eq!(without, &json!(["headscale"]), "{told}");
+    for (name, count) in [("admins", 1), ("headscale-admins", 1)] {
+        assert_eq!(told["groups"][format!("group:{name}")], count, "{told}");
+        assert!(policy(&scene).contains(&format!("\"group:{name}\": [")));
+    }
+    assert!(policy(&scene).contains("\"group:headscale\": [\"visitor@\"]"));
 }
 
 #[test]

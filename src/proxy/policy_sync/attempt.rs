@@ -316,3 +316,38 @@ fn moved(draft: &Draft) -> (usize, usize) {
         before.difference(&after).count(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_the_policy_is_a_word_about_the_policy() {
+        let rejected = SyncFailure::Rejected;
+        for (status, message, kind, perhaps) in [
+            (400, "a test failed", rejected, false),
+            (409, "", rejected, false),
+            (422, "", rejected, false),
+            (500, "a test failed", rejected, true),
+            (
+                500,
+                "update is disabled for modes other than",
+                SyncFailure::FileMode,
+                false,
+            ),
+            (429, "slower", SyncFailure::Headscale, false),
+            (502, "bad gateway", SyncFailure::Headscale, false),
+            (503, "busy", SyncFailure::Headscale, false),
+            (504, "", SyncFailure::Headscale, false),
+        ] {
+            let message = message.to_owned();
+            let failure = judged(&ApiError::Rejected { status, message });
+            assert_eq!((failure.kind, failure.perhaps), (kind, perhaps), "{status}");
+        }
+        let busy = asked(&ApiError::Rejected {
+            status: 500,
+            message: "database is locked".to_owned(),
+        });
+        assert!(!busy.is_verdict(), "a question is no policy");
+    }
+}
