@@ -529,6 +529,9 @@ impl App {
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
+        if let Err(why) = self.houses.now().roll.keep().await {
+            tracing::error!(%why, "who is in which group is not kept");
+        }
         self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
     }

@@ -93,19 +93,23 @@ impl Acme {
         self.again.notify_one();
     }
 
-    /// Orders and renews until `leaving` turns true; an order that is under way is given up then, since validators
+    /// Orders and renews, and not while `leaving` is true; an order that is under way is given up then, since validators
     /// come to whoever takes our place. A directory that is away is asked again, later each time.
     pub async fn keep(self: Arc<Self>, mut leaving: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
             let wait = tokio::select! {
                 wait = self.step(&mut failures) => wait,
-                _ = leaving.wait_for(|leave| *leave) => return,
+                _ = leaving.wait_for(|leave| *leave) => Duration::ZERO,
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait), if !*leaving.borrow() => {}
                 () = self.again.notified() => {}
-                _ = leaving.wait_for(|leave| *leave) => return,
+                _ = leaving.wait_for(|leave| *leave) => {}
+            }
+            // Whoever was to take our place may fail to.
+            if leaving.wait_for(|leave| !*leave).await.is_err() {
+                return;
             }
         }
     }

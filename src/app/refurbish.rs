@@ -71,6 +71,12 @@ impl Rooms {
         if changed.iter().any(|key| key == "oidc.ca_path") {
             ask_again(Arc::clone(&prepared.provider));
         }
+        if before.settings.rules != settings.rules {
+            tokio::spawn(told_of_new_rules(
+                House::clone(&before),
+                Arc::clone(settings),
+            ));
+        }
         let reserved = Arc::new(Reserved::of(settings));
         self.houses.replace(House {
             settings: Arc::clone(settings),
@@ -100,6 +106,25 @@ fn ask_again(provider: Arc<Provider>) {
             tracing::warn!(%why, "the provider cannot be reached by the new oidc.ca_path");
         }
     });
+}
+
+/// Whoever has a session and may not pass by new rules is in no group of the policy any more. Their sessions are
+/// refused when they are used.
+async fn told_of_new_rules(house: House, settings: Arc<Settings>) {
+    let sessions = match house.sessions.every().await {
+        Ok(sessions) => sessions,
+        Err(why) => {
+            tracing::warn!(reason = %why, "the policy is told of new rules at the next re-checks only");
+            return;
+        }
+    };
+    for live in sessions {
+        let identity = &live.session.identity;
+        if settings.rules.decide(identity).is_err() {
+            let since = Some(live.session.checked_at);
+            house.roll.gone(&identity.subject, since).await;
+        }
+    }
 }
 
 fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Prepared, String> {

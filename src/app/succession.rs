@@ -240,15 +240,13 @@ impl App {
         }
         // The token that a refresh brings is the only one that counts from then on.
         let settled = tokio::time::timeout(REFRESHES, house.rechecks.settled());
-        link.tell_news_until(async {
-            drop(settled.await);
-            house.roll.retire().await;
-        })
-        .await?;
+        link.tell_news_until(async { drop(settled.await) }).await?;
         for drain in [&self.drain, closing] {
             drain.leave();
             drain.set_door(Door::Held);
         }
+        // Nobody comes any more of whom something could be heard.
+        house.roll.retire().await;
         link.tell_news().await?;
         for (kind, used) in [
             (Kind::States, house.used.every()),

@@ -7,6 +7,7 @@ mod acme;
 mod admin;
 mod assurance;
 mod audit;
+mod files;
 mod headscale;
 mod identity_headers;
 mod limits;

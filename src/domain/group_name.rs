@@ -85,6 +85,16 @@ impl GroupSources {
         patterns.any(|pattern| self.matches(pattern, group))
     }
 
+    /// Whether the operator wrote what becomes `name`, so that nobody at the provider can make it appear.
+    pub fn gives(&self, name: &GroupName) -> bool {
+        self.entries.iter().any(|entry| match &entry.name {
+            Some(given) => given == name,
+            None => entry.from.iter().any(|group| {
+                !group.contains('*') && GroupName::derive(self.plain(group)).as_ref() == Some(name)
+            }),
+        })
+    }
+
     fn matches(&self, pattern: &str, group: &str) -> bool {
         let (pattern, group) = (self.plain(pattern), self.plain(group));
         !group.is_empty() && matches(pattern, group)
@@ -100,10 +110,13 @@ impl GroupSources {
 
     /// What `groups` of the provider's are called. A name that the operator gave is there also if it stands
     /// for none of them. One that is derived belongs to one group: where two would have it, a rule about it
-    /// would be about whoever is in the other one, so that neither gets it.
+    /// would be about whoever is in the other one, so that neither gets it; also while nobody is known who
+    /// is in the other.
     pub fn name<'a>(&self, groups: &(impl Iterator<Item = &'a str> + Clone)) -> Named {
         let mut named = Named::default();
-        let mut derived: BTreeMap<GroupName, BTreeSet<String>> = BTreeMap::new();
+        // The groups that would have each, also those of which nobody is known.
+        let mut derived: BTreeMap<GroupName, (BTreeSet<String>, BTreeSet<String>)> =
+            BTreeMap::new();
         for entry in &self.entries {
             let matching = groups.clone().filter(|group| {
                 let mut patterns = entry.from.iter();
@@ -116,18 +129,22 @@ impl GroupSources {
             }
             for pattern in entry.from.iter().filter(|pattern| !pattern.contains('*')) {
                 if let Some(name) = GroupName::derive(self.plain(pattern)) {
-                    derived.entry(name).or_default();
+                    let (plain, _) = derived.entry(name).or_default();
+                    plain.insert(self.plain(pattern).to_owned());
                 }
             }
             for group in matching {
-                match GroupName::derive(self.plain(group)) {
-                    Some(name) => drop(derived.entry(name).or_default().insert(group.to_owned())),
+                match self.derived(entry, group) {
+                    Some(name) => {
+                        let (plain, groups) = derived.entry(name).or_default();
+                        plain.insert(self.plain(group).to_owned());
+                        groups.insert(group.to_owned());
+                    }
                     None => drop(named.unnamed.insert(group.to_owned())),
                 }
             }
         }
-        for (name, groups) in derived {
-            let plain: BTreeSet<&str> = groups.iter().map(|group| self.plain(group)).collect();
+        for (name, (plain, groups)) in derived {
             if plain.len() > 1 || named.names.contains_key(&name) {
                 named.unnamed.extend(groups);
             } else {
@@ -135,6 +152,16 @@ impl GroupSources {
             }
         }
         named
+    }
+
+    /// The name of a group's own. Whoever is there first must not have another one's: a group that only a star
+    /// matches has one only if nothing of it has to be changed for that.
+    fn derived(&self, entry: &GroupSource, group: &str) -> Option<GroupName> {
+        let group = self.plain(group);
+        let name = GroupName::derive(group)?;
+        let is_named = entry.from.iter().any(|it| self.plain(it) == group);
+        let same = name.as_str().strip_prefix(PREFIX) == Some(group);
+        (is_named || same).then_some(name)
     }
 }
 
@@ -259,7 +286,7 @@ mod tests {
             "hs-admins",
             "infra/net",
             "/staff",
-            "vpn-Berlin",
+            "vpn-berlin",
             "other",
             "/vpn-x",
         ];
@@ -270,7 +297,7 @@ mod tests {
             [
                 "group:admins=hs-admins+infra/net",
                 "group:staff=/staff",
-                "group:vpn-berlin=vpn-Berlin",
+                "group:vpn-berlin=vpn-berlin",
                 "group:vpn-x=/vpn-x",
             ]
         );
@@ -280,6 +307,53 @@ mod tests {
         let nobody = sources.name(&[].into_iter());
         let (names, _) = told(&nobody);
         assert_eq!(names, ["group:admins=", "group:staff="]);
+    }
+
+    /// What is in `from`, whose people are known, and what has a name and what has none.
+    #[test]
+    fn a_derived_name_is_not_for_whoever_is_known_first() {
+        for (from, groups, names, unnamed) in [
+            (
+                &["Team A", "team*"][..],
+                &["team-a"][..],
+                &[][..],
+                &["team-a"][..],
+            ),
+            (
+                &["Team A", "team*"],
+                &["Team A"],
+                &["group:team-a=Team A"],
+                &[],
+            ),
+            (
+                &["Team A", "team*"],
+                &["Team A", "team-a"],
+                &[],
+                &["Team A", "team-a"],
+            ),
+            (&["*"], &["VPN Berlin"], &[], &["VPN Berlin"]),
+            (&["*"], &["-admins"], &[], &["-admins"]),
+            (
+                &["*"],
+                &["vpn-berlin", "VPN Berlin"],
+                &["group:vpn-berlin=vpn-berlin"],
+                &["VPN Berlin"],
+            ),
+            (&["*"], &["/a.b_c-1"], &["group:a.b_c-1=/a.b_c-1"], &[]),
+        ] {
+            let named = sources(&[(None, from)], false).name(&groups.iter().copied());
+            let (told, rest) = told(&named);
+            let told: Vec<&str> = told
+                .iter()
+                .map(String::as_str)
+                .filter(|it| !it.ends_with('='))
+                .collect();
+            assert_eq!(
+                (&told[..], &rest[..]),
+                (names, unnamed),
+                "{from:?} {groups:?}"
+            );
+        }
     }
 
     #[test]
@@ -292,11 +366,14 @@ mod tests {
         let (names, unnamed) = told(&named);
         assert_eq!(
             names,
-            ["group:hs-net=hs-net", "group:net=hs-net", "group:ok=ok"]
+            [
+                "group:hs-net=hs-net",
+                "group:net=hs-net",
+                "group:ok=ok",
+                "group:ok2=ok2",
+                "group:team-a=team-a"
+            ]
         );
-        assert_eq!(
-            unnamed,
-            ["/ok2", "Team A", "net", "ok2", "team-a", "\u{7ba1}"]
-        );
+        assert_eq!(unnamed, ["/ok2", "Team A", "net", "\u{7ba1}"]);
     }
 }

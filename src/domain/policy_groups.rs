@@ -76,7 +76,7 @@ pub enum Refusal {
     Markers(&'static str),
     /// An administrator has this one.
     #[error(
-        "{0} stands in the policy already, outside of the lines `// headwarden: begin` and `// headwarden: end`: move it between them, or give it another name in policy_sync.groups"
+        "{0} stands in the policy already, outside of the lines `// headwarden: begin` and `// headwarden: end`: give it another name in policy_sync.groups, or move it between them, where only those stay in it whom headwarden knows"
     )]
     Taken(GroupName),
     /// What was made would mean something else: a mistake of ours.

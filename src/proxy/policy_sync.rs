@@ -8,6 +8,7 @@ mod assign;
 mod attempt;
 mod report;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use self::attempt::{Refused, Way};
 use self::report::Told;
 use super::house::{House, Houses};
 use super::roll::Roll;
+use crate::domain::identity::Subject;
 use crate::domain::time::Timestamp;
 use crate::ops::metrics::SyncFailure;
 use crate::session::shared::SharedSessions;
@@ -47,7 +49,9 @@ pub struct PolicySync {
     shared: Option<Arc<SharedSessions>>,
     /// One attempt at a time.
     turn: tokio::sync::Mutex<()>,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<Vec<Refused>>,
+    /// Since when somebody is awaited in Headscale.
+    awaited: Mutex<BTreeMap<Subject, Timestamp>>,
     last: Mutex<Last>,
 }
 
@@ -69,11 +73,12 @@ impl PolicySync {
             shared,
             turn: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
+            awaited: Mutex::default(),
             last: Mutex::default(),
         }
     }
 
-    /// Looks after the policy until `leaving` says so.
+    /// Looks after the policy, and not while `leaving` is true. Ends with whoever may say so.
     pub async fn run(self: Arc<Self>, houses: Houses, mut leaving: watch::Receiver<bool>) {
         let mut pause = Duration::ZERO;
         let mut changes = houses.now().changes();
@@ -82,9 +87,19 @@ impl PolicySync {
                 () = sleep(pause) => Duration::ZERO,
                 () = self.roll.changed() => SETTLE,
                 () = changes.next() => Duration::ZERO,
-                () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => break,
+                () = async { drop(leaving.wait_for(|leaving| *leaving).await) } => {
+                    self.keep().await;
+                    // Whoever was to take over may fail to, and then this goes on.
+                    if leaving.wait_for(|leaving| !*leaving).await.is_err() {
+                        return;
+                    }
+                    Duration::ZERO
+                }
             };
             sleep(settles).await;
+            if *leaving.borrow() {
+                continue;
+            }
             let house = houses.now();
             let sync = &house.settings.policy_sync;
             pause = if sync.is_on() {
@@ -95,9 +110,13 @@ impl PolicySync {
                     _ => sync.interval,
                 }
             } else {
+                self.roll.off().await;
                 IDLE
             };
         }
+    }
+
+    async fn keep(&self) {
         if let Err(why) = self.roll.keep().await {
             tracing::error!(%why, "who is in which group is not kept");
         }
@@ -110,7 +129,10 @@ impl PolicySync {
 
     /// Writes now, also what Headscale refused before.
     pub async fn write(&self, house: &House) -> Report {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         self.attempt(house, Way::Write).await
     }
 
@@ -171,7 +193,7 @@ impl PolicySync {
         drop(last);
         report::count(house, report, now);
         if news {
-            report::audit(house, report);
+            report::audit_refused(house, report);
         }
     }
 }

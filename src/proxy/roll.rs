@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 
 use crate::config::Current;
 use crate::domain::identity::{Identity, Subject};
+use crate::domain::offboarding::{Refusals, weigh_refusal};
+use crate::domain::session::Session;
 use crate::domain::time::{Clock, Timestamp};
 use crate::session::{Known, People, StateError};
 
@@ -31,8 +33,9 @@ impl Roll {
         }
     }
 
-    /// The provider vouched for somebody, and the rules let them pass.
-    pub async fn vouched(&self, identity: &Identity) {
+    /// The provider vouched for somebody `at` that time, and the rules let them pass. Of a session this is when
+    /// it was checked, so that its own end does not come before it.
+    pub async fn vouched(&self, identity: &Identity, at: Timestamp) {
         let settings = self.settings.now();
         let sync = &settings.policy_sync;
         if !sync.is_on() {
@@ -45,7 +48,7 @@ impl Roll {
                 .filter(|group| sync.sources.wants(group))
                 .map(|group| group.as_ref().to_owned())
                 .collect(),
-            seen: self.clock.now(),
+            seen: at,
         };
         match self.people.note(known, sync.forget_after).await {
             Ok(true) => self.changed.notify_one(),
@@ -60,8 +63,33 @@ impl Roll {
     /// The provider does not vouch for somebody any more, unless it did after `since`; or a rule refused
     /// them, whatever was before.
     pub async fn gone(&self, subject: &Subject, since: Option<Timestamp>) {
-        if self.settings.now().policy_sync.is_on() && self.people.forget(subject, since).await {
+        // Also while nothing is kept: another replica may, or this one again.
+        if self.people.forget(subject, since).await {
             self.changed.notify_one();
+        }
+    }
+
+    /// Whether anybody is to be known.
+    pub(super) fn is_on(&self) -> bool {
+        self.settings.now().policy_sync.is_on()
+    }
+
+    /// The provider refused the refresh token of `session`, which it had ended itself. Without
+    /// `offline_access` an ordinary sign-out does the same, which takes nobody's rights away.
+    pub(super) async fn refused_after_logout(
+        &self,
+        session: &Session,
+        (error, description): (&str, &str),
+    ) {
+        let settings = self.settings.now();
+        let scope = &settings.oidc.scope;
+        let refusals = Refusals {
+            count: true,
+            offline: scope.iter().any(|name| name == "offline_access"),
+        };
+        if weigh_refusal(error, description, refusals).is_ok() {
+            let subject = &session.identity.subject;
+            self.gone(subject, Some(session.checked_at)).await;
         }
     }
 
@@ -83,6 +111,16 @@ impl Roll {
         let now = self.clock.now().unix();
         let oldest = Timestamp::from_unix(now.saturating_sub(forget_after.as_secs()));
         self.people.all(oldest).await
+    }
+
+    /// Nothing is to be known: what changes from now on would not be heard, and must not be there again when
+    /// something is.
+    pub(super) async fn off(&self) {
+        let people = Arc::clone(&self.people);
+        let cleared = tokio::task::spawn_blocking(move || people.clear()).await;
+        if let Ok(Err(why)) = cleared {
+            tracing::debug!(%why, "nobody was forgotten, since nobody can be read");
+        }
     }
 
     /// Writes down who is known, where that is needed.

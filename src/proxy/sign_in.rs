@@ -251,7 +251,9 @@ impl House {
         self.rechecks.begun(&live.session);
         let subject = &live.session.identity.subject;
         self.offboarding.is_here(subject, Some(&visit.id)).await;
-        self.roll.vouched(&live.session.identity).await;
+        self.roll
+            .vouched(&live.session.identity, live.session.checked_at)
+            .await;
         self.audit.record(&audit::Entry {
             client: Some(visit.client),
             subject: Some(&live.session.identity.subject),

@@ -69,6 +69,11 @@ impl Known {
             .map(Into::into)
     }
 
+    /// Seen no earlier than before: in another session the provider may have vouched for them since.
+    fn seen_after(&mut self, before: Option<&Self>) {
+        self.seen = before.map_or(self.seen, |before| before.seen.max(self.seen));
+    }
+
     /// Without what nobody has by honest means.
     fn bounded(mut self) -> Self {
         self.groups.retain(|group| group.len() <= LONGEST_GROUP);
@@ -156,11 +161,12 @@ impl People {
     /// [`StoreAway`]: what was known of them still is.
     pub async fn note(&self, known: Known, life: Duration) -> Result<bool, StoreAway> {
         lock(&self.owed).remove(&known.subject);
-        let known = known.bounded();
+        let mut known = known.bounded();
         match &self.place {
             Place::Here(here) => Ok(here.note(known)),
             Place::Shared(shared) => {
                 let before = shared.person(&known.subject).await?;
+                known.seen_after(before.as_ref());
                 let before = before.map(|before| before.groups).unwrap_or_default();
                 if known.groups.is_empty() {
                     shared.forget_person(&known.subject).await?;
@@ -217,8 +223,20 @@ impl People {
                     shared.forget_person(&subject).await?;
                     lock(&self.owed).remove(&subject);
                 }
-                Ok(shared.people(oldest).await?)
+                shared.people(oldest).await
             }
+        }
+    }
+
+    /// Forgets everybody of this process; the file is read for that. In a store that replicas share, another one
+    /// may be told to know somebody. Not on a thread that serves others.
+    ///
+    /// # Errors
+    /// [`StateError`]: the file cannot be used, and is as it was.
+    pub fn clear(&self) -> Result<(), StateError> {
+        match &self.place {
+            Place::Here(here) => here.clear(),
+            Place::Shared(_) => Ok(()),
         }
     }
 
@@ -254,7 +272,7 @@ impl People {
 }
 
 impl Here {
-    fn note(&self, known: Known) -> bool {
+    fn note(&self, mut known: Known) -> bool {
         let mut inner = lock(&self.inner);
         inner.gone.remove(&known.subject);
         inner.changed = true;
@@ -262,6 +280,7 @@ impl Here {
             let unread = !inner.read && inner.gone.insert(known.subject.clone());
             return inner.all.remove(&known.subject).is_some() || unread;
         }
+        known.seen_after(inner.all.get(&known.subject));
         let groups = known.groups.clone();
         let before = inner.all.insert(known.subject.clone(), known);
         if inner.all.len() > MOST {
@@ -298,6 +317,16 @@ impl Here {
         inner.gone.clear();
         inner.read = true;
         Ok(())
+    }
+
+    fn clear(&self) -> Result<(), StateError> {
+        self.load()?;
+        {
+            let mut inner = lock(&self.inner);
+            inner.changed |= !inner.all.is_empty();
+            inner.all.clear();
+        }
+        self.keep()
     }
 
     fn all(&self, oldest: Timestamp) -> Vec<Known> {

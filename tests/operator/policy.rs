@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::faulty_provider::Person as Account;
 use crate::scene::{Scene, over};
-use crate::stage::log_at_info;
+use crate::stage::{log_at_info, request, send};
 use crate::support::headscale_standin::{PolicyMode, User};
 use crate::support::house::{More, headwarden};
 use crate::support::raw::PATIENCE;
@@ -33,12 +33,18 @@ fn sync(more: &str) -> String {
 
 /// A house that writes groups into the policy of a Headscale with this one.
 fn scene(policy: Option<&str>, more: &str) -> Scene {
-    let top: &'static str = Box::leak(sync(more).into_boxed_str());
+    scene_of(policy, sync(more), "")
+}
+
+/// The same, with this section, and these keys of the provider.
+fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
+    let top: &'static str = Box::leak(sync.into_boxed_str());
     let mut scene = Scene::start(
         "",
         &More {
             headscale: "  api_key: hskey-api-standin\n",
             top,
+            oidc,
             ..More::default()
         },
     );
@@ -388,6 +394,89 @@ fn a_headscale_without_a_policy_in_its_database_is_told_of_once_and_not_hammered
             assert!(said <= 2, "{said} times: {log}");
         }
     }
+}
+
+fn logs_out(scene: &Scene, account: Account) {
+    let provider = &scene.stage.faulty.provider;
+    let token = provider.logout_token(account, &json!({}), &json!({}));
+    let body = format!("logout_token={token}");
+    let length = format!("Content-Length: {}", body.len());
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let target = "/.headwarden/backchannel-logout";
+    let mut bytes = request(scene.house(), "POST", target, &[form, &length]);
+    bytes.extend_from_slice(body.as_bytes());
+    assert_eq!(send(scene.house().plan.public, &bytes).status(), 200);
+}
+
+#[test]
+fn a_logout_token_takes_the_groups_of_who_is_gone_and_of_nobody_who_signed_out() {
+    let offline = "  scope: [openid, profile, email, offline_access]\n";
+    let mut scene = scene_of(Some(POLICY), sync(""), offline);
+    let ben = Account::Member;
+    has_a_device(&scene, ben);
+    scene
+        .stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.refresh_tokens = true);
+    let meant = |scene: &Scene, members: &[Account]| {
+        with(&[
+            group(scene, "admins", &[]),
+            group(scene, "headscale", members),
+        ])
+    };
+    scene.sign_in(ben);
+    becomes(&scene, &meant(&scene, &[ben]));
+    logs_out(&scene, ben);
+    let house = &mut scene.stage.house;
+    house.wait_for_log("which still vouches for the person");
+    asked(&scene, "POST");
+    assert_eq!(policy(&scene), meant(&scene, &[ben]), "signed out, no more");
+    scene.sign_in(ben);
+    scene
+        .stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.deactivated.push(ben));
+    logs_out(&scene, ben);
+    becomes(&scene, &meant(&scene, &[]));
+    // Headscale does not take who comes meanwhile: whoever is to go goes all the same.
+    let ada = Account::Admin;
+    let provider = &scene.stage.faulty.provider;
+    provider.set(|knobs| knobs.deactivated.clear());
+    scene.sign_in(ben);
+    becomes(&scene, &meant(&scene, &[ben]));
+    scene.stage.headscale.configure(|options| {
+        options.policy_faults = vec![(ada.subject(), "a test failed".to_owned())];
+    });
+    has_a_device(&scene, ada);
+    scene.sign_in(ada);
+    let told = asked(&scene, "POST");
+    assert_eq!(told["failure"]["kind"], "rejected", "{told}");
+    assert_eq!(policy(&scene), meant(&scene, &[ben]));
+    provider.set(|knobs| knobs.deactivated.push(ben));
+    logs_out(&scene, ben);
+    becomes(&scene, &meant(&scene, &[]));
+    let told = asked(&scene, "POST");
+    assert_eq!(told["failure"]["kind"], "rejected", "{told}");
+}
+
+#[test]
+fn a_group_that_only_a_star_brought_does_not_stop_the_others() {
+    let stars = sync("").replace("[headscale]", "[\"headscale*\"]");
+    let there = "{\"groups\": {\"group:headscale\": [\"visitor@\"]}}";
+    let scene = scene_of(Some(there), stars, "");
+    let ada = Account::Admin;
+    has_a_device(&scene, ada);
+    scene.sign_in(ada);
+    let told = asked(&scene, "POST");
+    let without = &told["groups_without_a_name"];
+    assert_eq!(without, &json!(["headscale"]), "{told}");
+    for (name, count) in [("admins", 1), ("headscale-admins", 1)] {
+        assert_eq!(told["groups"][format!("group:{name}")], count, "{told}");
+        assert!(policy(&scene).contains(&format!("\"group:{name}\": [")));
+    }
+    assert!(policy(&scene).contains("\"group:headscale\": [\"visitor@\"]"));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::super::file;
 use super::super::report::Report;
-use super::super::settings::{Audit, AuditPlace, Settings, SignIn};
+use super::super::settings::{Audit, AuditPlace, Settings};
+use super::files::is_taken;
 use super::{Checks, secrets};
 
 const PATH: &str = "audit.path";
@@ -51,17 +52,11 @@ pub(super) fn check_file(settings: &Settings, report: &mut Report) {
     let AuditPlace::File(path) = &settings.audit.place else {
         return;
     };
-    let issuer_key = match &settings.headscale.sign_in {
-        SignIn::Issuer(issuer) => Some(&issuer.key_path),
-        SignIn::Own | SignIn::None => None,
-    };
-    let ours = [
-        Some(&settings.keys_path),
-        issuer_key,
-        settings.session.snapshot_path.as_ref(),
-        Some(&settings.offboarding.state_path),
+    let others = [
+        &settings.offboarding.state_path,
+        &settings.policy_sync.state_path,
     ];
-    if ours.contains(&Some(path)) {
+    if is_taken(settings, path, &others) {
         report.refuse_with(
             PATH,
             "the same file as another one of ours",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::file;
 use super::super::report::Report;
 use super::super::settings::{Offboarding, Settings, SignIn, Store};
+use super::files::is_taken;
 use super::values::{DAY, MINUTE, duration, number};
 use super::{Checks, secrets};
 
@@ -85,16 +86,7 @@ fn check_state(settings: &Settings, report: &mut Report) {
             "leave it out",
         );
     }
-    let issuer_key = match &settings.headscale.sign_in {
-        SignIn::Issuer(issuer) => Some(&issuer.key_path),
-        SignIn::Own | SignIn::None => None,
-    };
-    let ours = [
-        Some(&settings.keys_path),
-        issuer_key,
-        settings.session.snapshot_path.as_ref(),
-    ];
-    if ours.contains(&Some(&settings.offboarding.state_path)) {
+    if is_taken(settings, &settings.offboarding.state_path, &[]) {
         report.refuse_with(
             STATE,
             "the same file as another one of ours",

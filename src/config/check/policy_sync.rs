@@ -1,11 +1,11 @@
 //! Groups of the provider's in Headscale's policy.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::super::file;
 use super::super::report::Report;
 use super::super::settings::{PolicySync, Settings, SignIn, Store};
+use super::files::is_taken;
 use super::values::{DAY, MINUTE, SECOND, duration, texts};
 use super::{Checks, secrets};
 use crate::domain::group_name::{GroupName, GroupSource, GroupSources};
@@ -155,16 +155,7 @@ pub(super) fn check_with_headscale(settings: &Settings, report: &mut Report) {
 /// The state takes the place of whatever has its name.
 pub(super) fn check_state(settings: &Settings, report: &mut Report) {
     let path = &settings.policy_sync.state_path;
-    let issuer_key = match &settings.headscale.sign_in {
-        SignIn::Issuer(issuer) => Some(&issuer.key_path),
-        SignIn::Own | SignIn::None => None,
-    };
-    let taken: [Option<&PathBuf>; 3] = [
-        Some(&settings.keys_path),
-        issuer_key,
-        settings.session.snapshot_path.as_ref(),
-    ];
-    if taken.contains(&Some(path)) {
+    if is_taken(settings, path, &[&settings.offboarding.state_path]) {
         report.refuse_with(
             STATE,
             "the same file as another one of ours",

@@ -41,6 +41,8 @@ pub(super) struct Assigned {
     pub(super) left_out: BTreeMap<Subject, Why>,
     /// Groups of the provider's that can have no name of their own.
     pub(super) unnamed: BTreeSet<String>,
+    /// The provider's groups behind each name.
+    pub(super) names: BTreeMap<GroupName, BTreeSet<String>>,
 }
 
 /// Puts `people`, who signed in at the issuer that Headscale knows as `issuer`, into the groups of `sources`.
@@ -75,6 +77,7 @@ pub(super) fn assign(
         groups: empty.collect(),
         left_out: BTreeMap::new(),
         unnamed,
+        names: BTreeMap::new(),
     };
     for (known, id) in people.iter().zip(&ids) {
         let member = member(id.as_deref(), &by_id, &bearers);
@@ -92,6 +95,7 @@ pub(super) fn assign(
             Err(why) => drop(assigned.left_out.insert(known.subject.clone(), why)),
         }
     }
+    assigned.names = names;
     assigned
 }
 

@@ -24,6 +24,8 @@ pub struct Failure {
     pub kind: SyncFailure,
     /// A sentence for the operator; may hold Headscale's own words.
     pub why: String,
+    /// The same status would be there if Headscale had not been able to look.
+    pub(super) perhaps: bool,
 }
 
 impl Failure {
@@ -31,6 +33,15 @@ impl Failure {
         Self {
             kind,
             why: why.to_owned(),
+            perhaps: false,
+        }
+    }
+
+    /// The same, which Headscale may see otherwise soon.
+    pub(super) fn perhaps(self) -> Self {
+        Self {
+            perhaps: true,
+            ..self
         }
     }
 
@@ -238,7 +249,7 @@ impl Told {
         for group in report.unnamed.difference(&self.unnamed).take(NAMED) {
             tracing::warn!(
                 group,
-                "not in the policy: another group would get the same name there, or there is none; give it one in policy_sync.groups"
+                "not in the policy: another group has or would get the same name there, or there is none; give it one in policy_sync.groups"
             );
         }
         self.left_out.clone_from(&report.left_out);
@@ -262,21 +273,34 @@ pub(super) fn count(house: &House, report: &Report, now: Timestamp) {
     }
 }
 
-/// A policy that was written, or that Headscale refused.
-pub(super) fn audit(house: &House, report: &Report) {
-    let (outcome, reason) = match &report.outcome {
-        Outcome::Written => (audit::Outcome::Done, None),
-        Outcome::Failed(failure) if failure.is_verdict() => {
-            (audit::Outcome::Refused, Some(failure.kind.label()))
-        }
-        _ => return,
-    };
+/// A policy that was written, with memberships that came and that went.
+pub(super) fn audit_written(house: &House, groups: usize, moved: (usize, usize)) {
+    audit(house, (audit::Outcome::Done, None), groups, moved);
+}
+
+/// A policy that Headscale refused.
+pub(super) fn audit_refused(house: &House, report: &Report) {
+    if let Outcome::Failed(failure) = &report.outcome
+        && failure.is_verdict()
+    {
+        let said = (audit::Outcome::Refused, Some(failure.kind.label()));
+        let moved = (report.added, report.removed);
+        audit(house, said, report.groups.len(), moved);
+    }
+}
+
+fn audit(
+    house: &House,
+    (outcome, reason): (audit::Outcome, Option<&'static str>),
+    groups: usize,
+    (added, removed): (usize, usize),
+) {
     house.audit.record(&audit::Entry {
         outcome,
         reason,
-        groups: Some(report.groups.len()),
-        members_added: Some(report.added),
-        members_removed: Some(report.removed),
+        groups: Some(groups),
+        members_added: Some(added),
+        members_removed: Some(removed),
         ..audit::Entry::new(audit::Act::PolicyWritten, audit::Actor::Headwarden, "")
     });
 }

@@ -146,11 +146,14 @@ impl Rechecks {
             let subject = &live.session.identity.subject;
             offboarding.is_here(subject, cause.request.as_deref()).await;
         }
+        let (identity, now) = (news.identity.clone(), self.clock.now());
+        let stored = self.store(live, continued(&live.session, news, now)).await;
         if let Some(roll) = &self.roll {
-            roll.vouched(&news.identity).await;
+            // A session that could not be stored counts from before.
+            let at = stored.as_ref().map_or(live.session.checked_at, |_| now);
+            roll.vouched(&identity, at).await;
         }
-        let session = continued(&live.session, news, self.clock.now());
-        Ok(match self.store(live, session).await? {
+        Ok(match stored? {
             Some(live) => Landed::Confirmed(live),
             None => Landed::Over,
         })

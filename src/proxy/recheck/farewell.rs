@@ -9,6 +9,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Rechecks;
 use crate::domain::departure::Departure;
+use crate::domain::identity::Identity;
+use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
 use crate::domain::session::Session;
 use crate::domain::token::Token;
@@ -40,7 +42,8 @@ impl Rechecks {
     /// Sessions that `departure` is about to end, for [`Self::ask_for_the_last_time`]. One that is being
     /// checked this moment is not among them: its own check decides.
     pub(in crate::proxy) async fn before_they_end(&self, departure: &Departure) -> Vec<Last> {
-        let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on());
+        let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on())
+            || self.roll.as_ref().is_some_and(|it| it.is_on());
         if !is_on || self.is_retired() {
             return Vec::new();
         }
@@ -96,13 +99,12 @@ impl Rechecks {
         tracing::warn!(
             request_id = request, subject = %session.identity.subject,
             "the provider ended this person's session and did not say for long whether they are gone: \
-             their devices are left alone"
+             their devices and their groups are left alone"
         );
     }
 
     async fn ask_once(&self, session: Session, request: &str) -> Asked {
-        let (Some(refresh_token), Some(offboarding)) = (&session.refresh_token, &self.offboarding)
-        else {
+        let Some(refresh_token) = &session.refresh_token else {
             return Asked::Said;
         };
         let Ok(Ok(_place)) = timeout(IN_LINE, self.places.acquire()).await else {
@@ -117,25 +119,18 @@ impl Rechecks {
         };
         match terms.provider.recheck(known).await {
             Ok(news) => {
-                match terms.rules.decide(&news.identity) {
-                    Ok(()) => {
-                        tracing::debug!(
-                            request_id = request, subject = %news.identity.subject,
-                            "signed out by the provider, which still vouches for the person"
-                        );
-                        let subject = &news.identity.subject;
-                        offboarding.is_here(subject, Some(request)).await;
-                    }
-                    Err(denial) => {
-                        let (rules, request) = (&terms.rules, Some(request));
-                        offboarding.denied(&session, rules, &denial, request).await;
-                    }
-                }
+                self.still_there(&session, &news.identity, &terms.rules, request)
+                    .await;
                 Asked::Said
             }
             Err(RefreshError::Refused { error, description }) => {
                 let said = (error.as_str(), description.as_str());
-                offboarding.refused(&session, said, Some(request)).await;
+                if let Some(offboarding) = &self.offboarding {
+                    offboarding.refused(&session, said, Some(request)).await;
+                }
+                if let Some(roll) = &self.roll {
+                    roll.refused_after_logout(&session, said).await;
+                }
                 Asked::Said
             }
             Err(RefreshError::Misbehaved(why)) => {
@@ -147,6 +142,30 @@ impl Rechecks {
             }
             Err(RefreshError::Unavailable { rotated, .. }) => {
                 Asked::Again(Box::new(with(session, rotated)))
+            }
+        }
+    }
+
+    /// The provider vouches for a person whose session it has ended.
+    async fn still_there(&self, before: &Session, now: &Identity, rules: &Rules, request: &str) {
+        let decided = rules.decide(now);
+        if decided.is_ok() {
+            tracing::debug!(
+                request_id = request, subject = %now.subject,
+                "signed out by the provider, which still vouches for the person"
+            );
+        }
+        if let Some(offboarding) = &self.offboarding {
+            let request = Some(request);
+            match &decided {
+                Ok(()) => offboarding.is_here(&now.subject, request).await,
+                Err(denial) => offboarding.denied(before, rules, denial, request).await,
+            }
+        }
+        if let Some(roll) = &self.roll {
+            match decided {
+                Ok(()) => roll.vouched(now, self.clock.now()).await,
+                Err(_) => roll.gone(&now.subject, None).await,
             }
         }
     }

@@ -21,6 +21,14 @@ pub enum StateError {
     /// The store that replicas share does not answer.
     #[error(transparent)]
     Away(#[from] StoreAway),
+    /// Somebody in the store cannot be read. They are not taken for nobody.
+    #[error(
+        "not everybody in the store can be read: a replica has a newer key ring than this one (restart this one), or their key has left the ring for good (remove the list {list} from Redis; people are in their groups again once they sign in or are checked again). Nothing is written into the policy until then"
+    )]
+    Sealed {
+        /// The list of all places.
+        list: String,
+    },
     /// The file or its directory could not be used.
     #[error("cannot {action} policy_sync.state_path {}: {source}", path.display())]
     Io {

@@ -109,6 +109,23 @@ fn a_process_goes_on_with_what_the_one_before_knew_and_what_it_heard_meanwhile()
 }
 
 #[test]
+fn whoever_was_known_before_it_was_off_is_not_known_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("people");
+    let before = people(directory.path(), "a");
+    before.clear().unwrap();
+    assert!(!file.exists(), "there is nothing to write");
+    ready(before.note(known("ann", &["x"], 10), LIFE)).unwrap();
+    before.keep().unwrap();
+    let off = people(directory.path(), "a");
+    off.clear().unwrap();
+    off.clear().unwrap();
+    assert!(all(&people(directory.path(), "a"), 0).is_empty());
+    before.clear().unwrap();
+    assert!(all(&before, 0).is_empty());
+}
+
+#[test]
 fn a_file_that_is_not_surely_ours_is_not_used_and_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let first = people(directory.path(), "a");

@@ -1,9 +1,10 @@
 //! People and their groups, for all replicas.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::super::StoreAway;
-use super::super::super::people::Known;
+use super::super::super::people::{Known, StateError};
 use super::super::When;
 use super::SharedSessions;
 use super::holding::Held;
@@ -16,6 +17,10 @@ const PERSON: &str = "person";
 const ALL: &str = "all people";
 /// How many are looked up in one go.
 const PAGE: u64 = 1000;
+/// Most looks at the list for whoever came or moved since the one before.
+const MOST_LOOKS: usize = 4;
+/// How long somebody is kept at least who moves.
+const LEAST: Duration = Duration::from_mins(1);
 
 impl SharedSessions {
     /// Where somebody is: under the newest key of the ring, and where they were under an older one.
@@ -89,28 +94,91 @@ impl SharedSessions {
         self.names.once("list", ALL)
     }
 
-    /// Everybody who was seen since `oldest`.
+    /// Everybody who was seen since `oldest`, as they were seen last.
     ///
     /// # Errors
-    /// [`StoreAway`]: they are not known.
-    pub async fn people(&self, oldest: Timestamp) -> Result<Vec<Known>, StoreAway> {
+    /// [`StateError`]: they are not known. Whom this process cannot read is not taken for nobody.
+    pub async fn people(&self, oldest: Timestamp) -> Result<Vec<Known>, StateError> {
         self.may_serve()?;
         let list = self.people_list();
-        let (mut all, mut from) = (Vec::new(), 0);
-        loop {
-            let page = self.store.filed(&list, from, PAGE).await?;
-            from += page.len() as u64;
-            for (place, _) in &page {
-                let Ok(place) = std::str::from_utf8(place) else {
+        let mut all: BTreeMap<Subject, Known> = BTreeMap::new();
+        let mut looked_at = BTreeSet::new();
+        // Whoever is checked meanwhile moves within the list, and may do so to another place.
+        for _ in 0..MOST_LOOKS {
+            let mut places = self.filed_places(&list).await?;
+            places.retain(|place| looked_at.insert(place.clone()));
+            if places.is_empty() {
+                break;
+            }
+            for place in places {
+                let Some(value) = self.store.get(&place).await? else {
                     continue;
                 };
-                let known = self.person_at(place).await?;
-                all.extend(known.filter(|known| known.seen >= oldest));
-            }
-            if (page.len() as u64) < PAGE {
-                return Ok(all);
+                let opened = self.names.open(&place, &value);
+                let known = opened.as_deref().and_then(Known::from_bytes);
+                let known = known.ok_or_else(|| StateError::Sealed { list: list.clone() })?;
+                if known.seen < oldest {
+                    continue;
+                }
+                self.move_on(&known, (place, &value), oldest).await?;
+                let newer = |there: &Known| there.seen >= known.seen;
+                if !all.get(&known.subject).is_some_and(newer) {
+                    all.insert(known.subject.clone(), known);
+                }
             }
         }
+        Ok(all.into_values().collect())
+    }
+
+    /// Where people are, in one go.
+    async fn filed_places(&self, list: &str) -> Result<Vec<String>, StoreAway> {
+        let mut places = Vec::new();
+        let mut from = 0;
+        loop {
+            let page = self.store.filed(list, from, PAGE).await?;
+            let count = page.len() as u64;
+            let texts = page
+                .into_iter()
+                .filter_map(|(place, _)| String::from_utf8(place).ok());
+            places.extend(texts);
+            from += count;
+            if count < PAGE {
+                return Ok(places);
+            }
+        }
+    }
+
+    /// Somebody who is under an older key goes to the newest one's place: the older key leaves the ring
+    /// some day. Not brought back where they are forgotten, or heard of anew, in this moment.
+    async fn move_on(
+        &self,
+        known: &Known,
+        (from, value): (String, &[u8]),
+        oldest: Timestamp,
+    ) -> Result<(), StoreAway> {
+        let Some(to) = self.places(&known.subject).into_iter().next() else {
+            return Ok(());
+        };
+        if to == from {
+            return Ok(());
+        }
+        let sealed = self.names.seal(&to, &known.to_bytes()).ok_or(StoreAway)?;
+        let life = known.seen.since(oldest).max(LEAST);
+        if self.store.set(&to, &sealed, life, When::Absent).await? {
+            if !self.store.remove_if(&from, value).await? {
+                return self.store.remove_if(&to, &sealed).await.map(drop);
+            }
+            let (list, file) = (self.people_list(), (known.seen.unix(), oldest.unix()));
+            self.store.file(&list, to.as_bytes(), file, life).await?;
+        } else {
+            let there = self.person_at(&to).await?;
+            let older = there.is_some_and(|there| there.seen >= known.seen);
+            if !older || !self.store.remove_if(&from, value).await? {
+                return Ok(());
+            }
+        }
+        let gone = [from.into_bytes()];
+        self.store.unfile(&self.people_list(), &gone).await
     }
 
     /// The right to do what this `name` says; `None` while another replica has it. It is over after `life`.

@@ -32,7 +32,7 @@ fn is_told(follower: &mut Receiver<()>) -> bool {
 }
 
 /// An old replica and one whose key ring has a newer key.
-fn rotated(server: &Arc<Server>) -> [Replica; 2] {
+pub(super) fn rotated(server: &Arc<Server>) -> [Replica; 2] {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.json");
     let replica = || {

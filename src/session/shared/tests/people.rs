@@ -1,5 +1,6 @@
 //! Who is in which group, in the store of all replicas.
 
+use super::faults::rotated;
 use super::*;
 use crate::session::{Known, People};
 
@@ -78,4 +79,37 @@ fn of_all_replicas_one_holds_a_right_and_not_for_ever() {
     assert!(hold(&other).is_some(), "whoever had it is dead");
     other.way.cut(true);
     assert!(ready(other.sessions.hold("policy sync", SECOND)).is_err());
+}
+
+#[test]
+fn whom_an_older_key_ring_cannot_read_is_not_taken_for_nobody_and_moves_to_the_newest_key() {
+    let server = Arc::new(Server::default());
+    let [old, new] = rotated(&server);
+    let before = People::shared(Arc::clone(&old.sessions));
+    let after = People::shared(Arc::clone(&new.sessions));
+    let oldest = Timestamp::from_unix(START);
+    for who in ["ann", "bob"] {
+        ready(before.note(known(who, &["x"], &server), LIFE)).unwrap();
+    }
+    assert_eq!(all(&before).len(), 2);
+    server.pass(SECOND);
+    ready(after.note(known("ann", &["x"], &server), LIFE)).unwrap();
+    let why = ready(before.all(oldest)).unwrap_err().to_string();
+    assert!(
+        why.contains("not everybody in the store can be read"),
+        "{why}"
+    );
+    let places = server.keys();
+    assert_eq!(all(&after).len(), 2);
+    assert_ne!(server.keys(), places, "bob has moved");
+    assert_eq!(server.keys().len(), places.len());
+    assert_eq!(all(&after).len(), 2);
+    assert!(ready(after.forget(&Subject::new("bob"), None)));
+    assert_eq!(all(&after).len(), 1);
+    // Heard by both, somebody is known once, as they were seen last.
+    server.pass(SECOND);
+    ready(before.note(known("ann", &["y"], &server), LIFE)).unwrap();
+    let ann = known("ann", &["y"], &server);
+    assert_eq!(all(&after), [ann.clone()]);
+    assert_eq!(all(&after), [ann]);
 }
