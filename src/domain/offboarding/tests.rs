@@ -263,19 +263,22 @@ fn more_people_in_an_hour_than_expected_are_held_until_an_operator_says_so() {
     assert_eq!(ledger.counts(), (0, 3));
     assert_eq!(due(&mut ledger, 90_000), Vec::<String>::new());
     assert_eq!(ledger.next(), None);
-    // Whoever is noticed long after is not of that wave, and does not set it free.
-    assert_eq!(notice(&mut ledger, "e", 90_000), new(&[]));
-    assert_eq!(due(&mut ledger, 90_900), ["e"]);
+    // Whoever is noticed while nobody has looked is held too, however late and alone.
+    assert_eq!(notice(&mut ledger, "e", 90_000), new(&["e"]));
+    assert_eq!(due(&mut ledger, 90_900), Vec::<String>::new());
     assert!(ledger.forget(&subject("b")).is_some());
     assert_eq!(ledger.confirm(Some(&subject("nobody"))), []);
     assert_eq!(ledger.confirm(Some(&subject("c"))), [subject("c")]);
-    assert_eq!(ledger.confirm(None), [subject("d")]);
-    assert_eq!(due(&mut ledger, 90_901), ["c", "d"]);
-    // Those stay confirmed, whoever comes behind them.
-    for name in ["f", "g", "h"] {
-        notice(&mut ledger, name, 90_902);
+    assert_eq!(ledger.confirm(None), [subject("d"), subject("e")]);
+    assert_eq!(due(&mut ledger, 90_901), ["c", "d", "e"]);
+    // With the last word the guard is open again, and those stay confirmed, whoever comes behind them.
+    assert_eq!(notice(&mut ledger, "f", 90_902), new(&[]));
+    for name in ["g", "h", "i"] {
+        notice(&mut ledger, name, 95_000);
     }
-    assert_eq!(ledger.counts(), (2, 4));
+    assert_eq!(ledger.counts(), (7, 0));
+    assert_eq!(notice(&mut ledger, "j", 95_000), new(&["f", "g", "h", "i", "j"]));
+    assert_eq!(ledger.counts(), (3, 5));
 }
 
 #[test]
