@@ -8,12 +8,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Rechecks;
+use super::errand::without_answer;
 use crate::domain::departure::Departure;
-use crate::domain::secret::Secret;
 use crate::domain::session::Session;
-use crate::domain::token::Token;
 use crate::oidc::{Known, RefreshError};
-use crate::session::{Live, RefreshLock};
+use crate::session::{Live, RefreshLock, SessionKey};
 
 /// Pauses before each try, while the provider does not answer.
 const TRIES: [Duration; 6] = [
@@ -28,6 +27,10 @@ const TRIES: [Duration; 6] = [
 const MOST: usize = 8;
 /// Longest wait for one of the places.
 const IN_LINE: Duration = Duration::from_mins(1);
+/// Longest that a logout waits for the sessions that it ends to be looked up.
+const LONGEST_SEARCH: Duration = Duration::from_secs(2);
+/// Most checks under way that are to tell of somebody whose session ended meanwhile.
+const MOST_DEPARTING: usize = 1000;
 
 /// A session that is about to end, and the right to use its refresh token for the last time.
 #[derive(Debug)]
@@ -38,12 +41,24 @@ pub(in crate::proxy) struct Last {
 
 impl Rechecks {
     /// Sessions that `departure` is about to end, for [`Self::ask_for_the_last_time`]. One that is being
-    /// checked this moment is not among them: its own check decides.
+    /// checked this moment is not among them: its own check decides. None where the search takes long: a
+    /// logout is not held up for it.
     pub(in crate::proxy) async fn before_they_end(&self, departure: &Departure) -> Vec<Last> {
         let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on());
         if !is_on || self.is_retired() {
             return Vec::new();
         }
+        let search = timeout(LONGEST_SEARCH, self.search(departure)).await;
+        search.unwrap_or_else(|_| {
+            tracing::warn!(
+                "the sessions that a logout of the provider ends are not asked about: looking them \
+                 up took too long"
+            );
+            Vec::new()
+        })
+    }
+
+    async fn search(&self, departure: &Departure) -> Vec<Last> {
         let found = match departure.subject() {
             Some(subject) => self.sessions.of_subject(subject).await,
             None => self.sessions.every().await,
@@ -58,6 +73,7 @@ impl Rechecks {
             .take(MOST)
         {
             let Ok(Some(lock)) = self.sessions.refresh_lock(&live.key).await else {
+                self.departs_under_check(live.key);
                 continue;
             };
             // Its newest refresh token: with the lock nobody makes another.
@@ -66,6 +82,16 @@ impl Rechecks {
             }
         }
         last
+    }
+
+    /// The check of this session that is under way here hears what nobody asks any more.
+    fn departs_under_check(&self, key: SessionKey) {
+        let mut departing = self.departing();
+        // One that landed meanwhile leaves its name behind.
+        if departing.len() >= MOST_DEPARTING {
+            departing.clear();
+        }
+        departing.insert(key);
     }
 
     /// Asks the provider about the people of sessions that have ended, without anybody waiting for it.
@@ -127,8 +153,9 @@ impl Rechecks {
                         offboarding.is_here(subject, Some(request)).await;
                     }
                     Err(denial) => {
-                        let (rules, request) = (&terms.rules, Some(request));
-                        offboarding.denied(&session, rules, &denial, request).await;
+                        let (ruling, request) = ((&terms.rules, &denial), Some(request));
+                        let read_by = news.read_by;
+                        offboarding.denied(&session, ruling, read_by, request).await;
                     }
                 }
                 Asked::Said
@@ -143,10 +170,13 @@ impl Rechecks {
                     request_id = request, subject = %session.identity.subject, reason = %why,
                     "whether this person is gone is not known: the provider's word cannot be believed"
                 );
+                let subject = &session.identity.subject;
+                offboarding.not_refused(subject, Some(request)).await;
                 Asked::Said
             }
-            Err(RefreshError::Unavailable { rotated, .. }) => {
-                Asked::Again(Box::new(with(session, rotated)))
+            Err(RefreshError::Unavailable { reason, rotated }) => {
+                let session = without_answer(&session, &reason, rotated);
+                Asked::Again(Box::new(session))
             }
         }
     }
@@ -158,15 +188,4 @@ enum Asked {
     Said,
     /// Nothing: with this session's refresh token again.
     Again(Box<Session>),
-}
-
-/// The same session with the refresh token that counts now.
-fn with(session: Session, rotated: Option<Secret<String>>) -> Session {
-    match rotated {
-        Some(token) => Session {
-            refresh_token: Some(Token::pack(&token)),
-            ..session
-        },
-        None => session,
-    }
 }
