@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwarden::domain::claims::NamedClaims;
 use headwarden::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use headwarden::domain::secret::Secret;
-use headwarden::domain::session::{Browser, Session};
+use headwarden::domain::session::{Browser, Footing, Session};
 use headwarden::domain::time::{Clock as _, Timestamp};
 use headwarden::domain::token::Token;
 use headwarden::ops::clock::SystemClock;
@@ -47,6 +47,7 @@ pub fn session(n: u64) -> Session {
         acr: Some("goauthentik.io/providers/oauth2/default".into()),
         amr: vec!["pwd".to_owned(), "mfa".to_owned()].into(),
         checked_at: now,
+        footing: Footing::default(),
         browser: Browser::new(
             Ipv4Addr::LOCALHOST.into(),
             "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

@@ -328,6 +328,18 @@ pub enum SignIn {
     None,
 }
 
+impl SignIn {
+    /// The issuer that Headscale's users are of, where people sign in here at `ours`; none where they are
+    /// made by hand.
+    pub fn users_issuer<'a>(&'a self, ours: &'a Issuer) -> Option<&'a Issuer> {
+        match self {
+            Self::Issuer(terms) => Some(&terms.url),
+            Self::Own => Some(ours),
+            Self::None => None,
+        }
+    }
+}
+
 /// The issuer that Headscale trusts.
 #[derive(Clone, Debug)]
 pub struct IssuerSettings {

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::domain::identity::{Identity, Issuer};
     use crate::domain::secret::Secret;
-    use crate::domain::session::Browser;
+    use crate::domain::session::{Browser, Footing};
     use crate::domain::time::Timestamp;
     use crate::domain::token::Token;
 
@@ -82,6 +82,7 @@ mod tests {
             acr: None,
             amr: Vec::new().into(),
             checked_at: at,
+            footing: Footing::default(),
             browser: Browser::new(Ipv4Addr::LOCALHOST.into(), ""),
         }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::policy::{Denial, Rules};
+use super::session::Footing;
 
 pub use ledger::{Case, Ledger, Noticed};
 
@@ -40,10 +41,15 @@ pub enum Doubt {
     /// `error` is another than `invalid_grant`: a second factor that is asked for, say.
     #[error("only invalid_grant tells of an account, and this is another error")]
     OtherError,
-    /// The provider says itself that it is about the token, or the session it belongs to.
-    #[error("the provider says that the token or its session has ended, not the account")]
+    /// The answer to an earlier refresh was lost: it may have had the token that counts now.
+    #[error(
+        "the answer to an earlier refresh was lost, and the refresh token may have changed by it"
+    )]
+    LostAnswer,
+    /// The provider says itself that it is about something else than the account.
+    #[error("the provider says that it is about the token or its session, not the account")]
     TokenOnly,
-    /// Nobody asked for `offline_access`: the token ends with the session at the provider.
+    /// The sign-in did not ask for `offline_access`: the token ends with the session at the provider.
     #[error("a refresh token without offline_access ends with the session at the provider")]
     EndsWithSession,
     /// The operator counts no refusals.
@@ -52,6 +58,12 @@ pub enum Doubt {
     /// The rules of now would not have admitted the person before, either.
     #[error("the rules have changed, not the person")]
     OurRules,
+    /// What the rule asks about did not come at all: more often a mapping than a person.
+    #[error("the provider said nothing at all of what the rule asks about")]
+    NotTold,
+    /// The claims were read by other settings before.
+    #[error("the settings by which claims are asked for and read have changed, or are not known")]
+    OtherReading,
     /// The provider does not call the address verified any more.
     #[error("an address that is not verified tells nothing of the account")]
     Unverified,
@@ -62,8 +74,8 @@ pub enum Doubt {
 pub struct Refusals {
     /// Whether refusals count at all.
     pub count: bool,
-    /// Whether `offline_access` is asked for.
-    pub offline: bool,
+    /// What is known of the refused token.
+    pub footing: Footing,
 }
 
 /// Descriptions that are about the token or its session (Keycloak), compared without case.
@@ -71,22 +83,19 @@ const OF_TOKENS: &[&str] = &[
     "token is not active",
     "session not active",
     "offline session not active",
+    "offline user session not found",
+    "offline session invalid because offline access not granted anymore",
+    "client session not active",
     "session doesn't have required client",
+    "unmatching clients",
+    "refresh token issued before the user session started",
+    "refresh token issued before the client session started",
     "stale token",
     "maximum allowed refresh token reuse exceeded",
 ];
-/// What Entra's descriptions begin with that are: expired, unused for too long, a password that was
-/// changed, a sign-in or a second factor that is due.
-const CODES_OF_TOKENS: &[&str] = &[
-    "AADSTS70008",
-    "AADSTS700082",
-    "AADSTS700084",
-    "AADSTS70043",
-    "AADSTS50173",
-    "AADSTS50076",
-    "AADSTS50078",
-    "AADSTS50079",
-];
+/// What every description of Entra's begins with. Most of its codes are about a token, a device, a place,
+/// a password or a second factor, and new ones come: only known ones are about the account.
+const CODED: &str = "AADSTS";
 /// Descriptions that are about the account, whatever the token was given for.
 const OF_ACCOUNTS: &[&str] = &["user disabled"];
 const CODES_OF_ACCOUNTS: &[&str] = &["AADSTS50057", "AADSTS50034"];
@@ -98,7 +107,7 @@ const CODES_OF_ACCOUNTS: &[&str] = &["AADSTS50057", "AADSTS50034"];
 pub fn weigh_refusal(error: &str, description: &str, refusals: Refusals) -> Result<Why, Doubt> {
     let text = description.trim().trim_end_matches('.');
     let is_one_of = |texts: &[&str]| texts.iter().any(|known| text.eq_ignore_ascii_case(known));
-    // `AADSTS70008` is also the beginning of `AADSTS700082`.
+    // `AADSTS50057` is also the beginning of `AADSTS500571`.
     let code = text.split(|c: char| !c.is_ascii_alphanumeric()).next();
     let has_one_of = |codes: &[&str]| code.is_some_and(|code| codes.contains(&code));
     if !refusals.count {
@@ -107,9 +116,11 @@ pub fn weigh_refusal(error: &str, description: &str, refusals: Refusals) -> Resu
         Err(Doubt::OtherError)
     } else if is_one_of(OF_ACCOUNTS) || has_one_of(CODES_OF_ACCOUNTS) {
         Ok(Why::Refused)
-    } else if is_one_of(OF_TOKENS) || has_one_of(CODES_OF_TOKENS) {
+    } else if refusals.footing.in_doubt {
+        Err(Doubt::LostAnswer)
+    } else if is_one_of(OF_TOKENS) || text.starts_with(CODED) {
         Err(Doubt::TokenOnly)
-    } else if !refusals.offline {
+    } else if !refusals.footing.offline {
         Err(Doubt::EndsWithSession)
     } else {
         Ok(Why::Refused)
@@ -117,13 +128,22 @@ pub fn weigh_refusal(error: &str, description: &str, refusals: Refusals) -> Resu
 }
 
 /// Whether a person whom `rules` admit no longer, as the provider describes them now, has lost a right
-/// there: not where the operator took it, which the person as `before` shows.
+/// there: not where the operator took it, which the person as `before` shows, nor where it may be that only
+/// what is read of the provider's claims has changed, which `same_reading` denies.
 ///
 /// # Errors
 /// Why not.
-pub fn weigh_denial(rules: &Rules, before: &Identity, denial: &Denial) -> Result<Why, Doubt> {
+pub fn weigh_denial(
+    rules: &Rules,
+    before: &Identity,
+    denial: &Denial,
+    same_reading: bool,
+) -> Result<Why, Doubt> {
     match denial {
         Denial::UnverifiedEmail { .. } => Err(Doubt::Unverified),
+        Denial::Group { has } if has.is_empty() => Err(Doubt::NotTold),
+        Denial::Domain { email: None } | Denial::User { email: None } => Err(Doubt::NotTold),
+        _ if !same_reading => Err(Doubt::OtherReading),
         _ if rules.decide(before).is_err() => Err(Doubt::OurRules),
         Denial::Group { .. } | Denial::Domain { .. } | Denial::User { .. } => Ok(Why::LostRight),
     }

@@ -1,8 +1,11 @@
 //! What a session is and when it ends. Where sessions are kept is the `session` room's business.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::identity::{Identity, ProviderSession};
 use super::texts::Texts;
@@ -36,6 +39,22 @@ pub struct Session {
     pub checked_at: Timestamp,
     /// Where the person signed in.
     pub browser: Browser,
+    /// What a later word of the provider is compared with.
+    pub footing: Footing,
+}
+
+/// What has to be known of a session to tell whether a refused refresh, or other claims, mean that its
+/// person is gone (`super::offboarding`). The default is what proves least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Footing {
+    /// The refresh token was asked for with `offline_access`, and the provider did not say that it granted
+    /// less.
+    pub offline: bool,
+    /// A refresh was sent, and no answer to it is stored: the refresh token may be used up.
+    pub in_doubt: bool,
+    /// By which settings the claims were read; `None` where that is not known.
+    pub read_by: Option<NonZeroU32>,
 }
 
 /// Where a person signed in, for them to recognise; proves nothing.

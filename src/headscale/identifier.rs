@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::api::Node;
 use super::migrate::identifiers_begin_with;
 use crate::domain::identity::{Issuer, Subject};
 
@@ -44,6 +45,12 @@ pub fn provider_id(issuer: &Issuer, subject: &Subject) -> Option<String> {
         }
     }
     Some(id)
+}
+
+/// Whether the device's user is the person of this [`provider_id`]. One with a tag may still name them.
+pub fn is_theirs(node: &Node, id: &str) -> bool {
+    let user = node.user.as_ref();
+    user.is_some_and(|user| !user.provider_id.is_empty() && user.provider_id == id)
 }
 
 /// The subject of somebody whom Headscale knows by `provider_id` at `issuer`; none if it is another issuer's.

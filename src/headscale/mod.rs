@@ -1,5 +1,5 @@
 //! What Headwarden knows about Headscale: which version it is, whether it is well and trusts us, how
-//! its redirects read, whose a device is ([`Owner`]), what we ask of its API ourselves, how its users move to another
+//! its redirects read, whose a device is ([`is_theirs`]), what we ask of its API ourselves, how its users move to another
 //! issuer, and what its configuration becomes here. Not here: forwarding requests to it
 //! (`proxy`) and what it trusts (`issuer`).
 
@@ -11,7 +11,6 @@ mod import;
 mod key;
 mod keyfile;
 mod migrate;
-mod owner;
 mod probe;
 mod renewal;
 mod roster;
@@ -21,12 +20,11 @@ mod wire;
 pub use api::{Api, ApiError, KeyEntry, Node, User};
 pub use checkup::{check_config, check_up};
 pub use http::FetchError;
-pub use identifier::{provider_id, subject_of};
+pub use identifier::{is_theirs, provider_id, subject_of};
 pub use import::{Import, ImportError, Note, What, import};
 pub use key::ApiKey;
 pub use keyfile::KeyFile;
 pub use migrate::{Database, MigrateError, migration};
-pub use owner::Owner;
 pub use probe::{Health, Probe, ProbeError, Trust};
 pub use renewal::Renewal;
 pub use roster::Roster;

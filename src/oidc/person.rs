@@ -1,13 +1,19 @@
 //! What a sign-in and a re-check have in common: whether to believe an ID token, with newer keys where
 //! those might change the verdict, and who the claims say it is.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::claims::{self, Claims, Names};
 use super::id_token::{self, Expected, ExpectedNonce, TokenFault, Verified};
 use super::provider::{Provider, Snapshot};
+use crate::domain::hash::sha256;
 use crate::domain::identity::{Identity, Subject};
 use crate::domain::secret::Secret;
+use crate::domain::session::Footing;
+
+/// The scope of refresh tokens that outlive the session at the provider (OpenID Connect Core section 11).
+const OFFLINE: &str = "offline_access";
 
 /// A token that is not believed.
 #[derive(Debug)]
@@ -60,6 +66,33 @@ impl Provider {
             now: self.now(),
         };
         id_token::verify(id_token.expose(), snapshot.keys(), &expected)
+    }
+
+    /// What is to be known later of a sign-in for which `granted` was said.
+    pub(super) fn footing(&self, granted: Option<&str>) -> Footing {
+        let asked = self.settings().scope.iter().any(|name| name == OFFLINE);
+        let granted = granted.is_none_or(|names| names.split(' ').any(|name| name == OFFLINE));
+        Footing {
+            offline: asked && granted,
+            in_doubt: false,
+            read_by: Some(self.reads_by()),
+        }
+    }
+
+    /// The settings by which claims are asked for and read, as a number: another one for others.
+    pub(super) fn reads_by(&self) -> NonZeroU32 {
+        let settings = self.settings();
+        let by = (
+            &settings.scope,
+            &settings.groups_claim,
+            &settings.username_claim,
+        );
+        let hash = sha256(format!("{by:?}").as_bytes());
+        let number = hash
+            .iter()
+            .take(4)
+            .fold(0, |number, byte| (number << 8) | u32::from(*byte));
+        NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
     }
 
     /// Who it is: userinfo over the ID token's claims.

@@ -5,6 +5,7 @@
 //! A refresh proves that the account is still there and what the provider says of it now. It is no
 //! sign-in: it does not change when or how the person proved who they are.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -46,6 +47,8 @@ pub struct Refreshed {
     /// The refresh token that counts from now on. None comes from a provider that does not rotate them,
     /// or, as authentik, not before a threshold.
     pub refresh_token: Option<Secret<String>>,
+    /// By which settings the claims were read, as in [`crate::domain::session::Footing`].
+    pub read_by: NonZeroU32,
 }
 
 /// Why a refresh says nothing new about a person. Each variant is a decision; none carries a secret
@@ -132,6 +135,35 @@ pub enum Outage {
     Keys(TokenFault),
 }
 
+impl Outage {
+    /// Whether the refresh token may be used up and its successor lost, where that was possible `before`
+    /// the refresh that ended so.
+    pub fn leaves_in_doubt(&self, before: bool) -> bool {
+        match self {
+            // Nothing was sent, or nothing was done about it.
+            Self::Unknown(_)
+            | Self::NoAnswer {
+                endpoint: Endpoint::Token,
+                source: HttpError::Status(429),
+            } => before,
+            Self::Client { error, .. } => {
+                before || matches!(error.as_str(), "server_error" | "temporarily_unavailable")
+            }
+            // Who knows what was done: a proxy in front of the provider has answers of its own.
+            Self::NoAnswer {
+                endpoint: Endpoint::Token,
+                ..
+            } => true,
+            // The tokens came.
+            Self::NoAnswer {
+                endpoint: Endpoint::Userinfo,
+                ..
+            }
+            | Self::Keys(_) => false,
+        }
+    }
+}
+
 impl Provider {
     /// Asks the provider about the person again. One refresh of a session at a time: of two, a
     /// provider that rotates refresh tokens refuses one.
@@ -198,6 +230,7 @@ impl Provider {
             provider_session,
             id_token: tokens.id_token.zip(expires_at),
             refresh_token: None,
+            read_by: self.reads_by(),
         })
     }
 
@@ -315,6 +348,44 @@ mod tests {
             description: "no".to_owned(),
         }
         .into()
+    }
+
+    #[test]
+    fn a_refresh_leaves_a_doubt_unless_its_answer_came_or_it_was_not_done() {
+        let no_answer = |endpoint, source| Outage::NoAnswer { endpoint, source };
+        let client = |error: &str| Outage::Client {
+            error: error.to_owned(),
+            description: String::new(),
+        };
+        let failed = || HttpError::Failed("reset".to_owned());
+        for (outage, after_none, after_one) in [
+            (no_answer(Endpoint::Token, HttpError::Timeout), true, true),
+            (no_answer(Endpoint::Token, failed()), true, true),
+            (
+                no_answer(Endpoint::Token, HttpError::Status(502)),
+                true,
+                true,
+            ),
+            (no_answer(Endpoint::Token, HttpError::TooLarge), true, true),
+            (client("server_error"), true, true),
+            (client("temporarily_unavailable"), true, true),
+            (
+                no_answer(Endpoint::Token, HttpError::Status(429)),
+                false,
+                true,
+            ),
+            (client("invalid_client"), false, true),
+            (Unavailable.into(), false, true),
+            (
+                no_answer(Endpoint::Userinfo, HttpError::Timeout),
+                false,
+                false,
+            ),
+            (Outage::Keys(TokenFault::Encrypted), false, false),
+        ] {
+            assert_eq!(outage.leaves_in_doubt(false), after_none, "{outage}");
+            assert_eq!(outage.leaves_in_doubt(true), after_one, "{outage}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::id_token::SKEW;
 use crate::domain::identity::{Identity, ProviderSession};
 use crate::domain::secret::Secret;
+use crate::domain::session::Footing;
 use crate::domain::time::Timestamp;
 
 /// A person who signed in. Whether they may pass is not decided yet.
@@ -27,6 +28,8 @@ pub struct SignedIn {
     pub acr: Option<String>,
     /// The ID token's `amr`.
     pub amr: Vec<String>,
+    /// What later words of the provider are compared with.
+    pub footing: Footing,
 }
 
 /// Why a sign-in does not prove that the same person was there just now.
@@ -95,6 +98,7 @@ mod tests {
             refresh_token: None,
             acr: None,
             amr: Vec::new(),
+            footing: Footing::default(),
         }
     }
 

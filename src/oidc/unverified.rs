@@ -12,6 +12,7 @@ use super::signed_in::SignedIn;
 use crate::config::Oidc;
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::secret::Secret;
+use crate::domain::session::Footing;
 use crate::domain::time::Timestamp;
 
 /// How the claims came.
@@ -98,6 +99,7 @@ impl Unverified {
             refresh_token: None,
             acr,
             amr,
+            footing: Footing::default(),
         })
     }
 

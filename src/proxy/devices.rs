@@ -13,12 +13,11 @@ use http::{Response, StatusCode};
 
 use super::house::{House, see_other};
 use super::visit::Visit;
-use crate::config::SignIn;
 use crate::domain::door::Own;
-use crate::domain::identity::{Identity, Issuer, Subject};
+use crate::domain::identity::{Identity, Subject};
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
-use crate::headscale::{ApiError, Node, Support, User, provider_id, subject_of};
+use crate::headscale::{ApiError, Node, Support, User, is_theirs, provider_id, subject_of};
 use crate::pages::{self, Ask, Changed, DEVICES, Device, NoDevices, Owner};
 use crate::session::{Live, Purpose, State};
 
@@ -37,8 +36,7 @@ impl Viewer {
 
     /// Whether the device is theirs.
     fn owns(&self, node: &Node) -> bool {
-        let user = node.user.as_ref().map(|user| user.provider_id.as_str());
-        matches!((user, &self.id), (Some(user), Ok(id)) if !user.is_empty() && user == id)
+        self.id.as_ref().is_ok_and(|id| is_theirs(node, id))
     }
 
     /// Whether they may look at everybody's.
@@ -113,17 +111,13 @@ impl House {
         })
     }
 
-    /// The issuer that Headscale's users are of.
-    fn users_issuer<'a>(&'a self, who: &'a Identity) -> Option<&'a Issuer> {
-        match &self.settings.headscale.sign_in {
-            SignIn::Issuer(terms) => Some(&terms.url),
-            SignIn::Own => Some(&who.issuer),
-            SignIn::None => None,
-        }
-    }
-
     fn known_as(&self, who: &Identity) -> Result<String, NoDevices> {
-        let issuer = self.users_issuer(who).ok_or(NoDevices::NoSignIn)?;
+        let issuer = self
+            .settings
+            .headscale
+            .sign_in
+            .users_issuer(&who.issuer)
+            .ok_or(NoDevices::NoSignIn)?;
         provider_id(issuer, &who.subject).ok_or(NoDevices::Subject)
     }
 
@@ -367,7 +361,11 @@ impl House {
     /// Whose device it is, for the audit log: the subject where it is a person of ours.
     fn owner_of(&self, viewer: &Viewer, node: &Node) -> Option<String> {
         let user = node.user.as_ref()?;
-        let issuer = self.users_issuer(viewer.who());
+        let issuer = self
+            .settings
+            .headscale
+            .sign_in
+            .users_issuer(&viewer.who().issuer);
         let subject = issuer.and_then(|issuer| subject_of(&user.provider_id, issuer));
         let subject: Option<Subject> = subject;
         Some(subject.map_or_else(

@@ -20,7 +20,7 @@ use crate::domain::identity::Identity;
 use crate::domain::path::Target;
 use crate::domain::role::Role;
 use crate::domain::secret::Secret;
-use crate::domain::session::{Browser, Session};
+use crate::domain::session::{Browser, Footing, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::oidc::SignedIn;
@@ -421,6 +421,7 @@ fn session(question: &Question<'_>) -> Session {
         acr: person.acr.as_deref().map(Into::into),
         amr: person.amr.clone().into(),
         checked_at: question.now,
+        footing: Footing::default(),
         browser: Browser::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ""),
     }
 }

@@ -6,6 +6,7 @@
 
 mod rounds;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -85,26 +86,49 @@ impl Offboarding {
         let settings = self.settings.now();
         let refusals = Refusals {
             count: settings.offboarding.refused_refresh,
-            offline: settings
-                .oidc
-                .scope
-                .iter()
-                .any(|name| name == "offline_access"),
+            footing: session.footing,
         };
         let weighed = weigh_refusal(error, description, refusals);
         self.weighed(session, weighed, request).await;
     }
 
-    /// The provider vouches for the person of `session`, and `rules` do not admit them any more.
+    /// The provider vouches for the person of `session`, and `rules` do not admit them any more as they
+    /// are by claims that were `read_by` these settings.
     pub(super) async fn denied(
         &self,
         session: &Session,
-        rules: &Rules,
-        denial: &Denial,
+        (rules, denial): (&Rules, &Denial),
+        read_by: NonZeroU32,
         request: Option<&str>,
     ) {
-        let weighed = weigh_denial(rules, &session.identity, denial);
+        let same_reading = session.footing.read_by == Some(read_by);
+        let weighed = weigh_denial(rules, &session.identity, denial, same_reading);
+        if weighed.is_err() {
+            self.not_refused(&session.identity.subject, request).await;
+        }
         self.weighed(session, weighed, request).await;
+    }
+
+    /// The provider did not refuse a refresh token of the person: whatever else it said, an earlier refusal
+    /// of another one was not about the account.
+    pub(super) async fn not_refused(&self, subject: &Subject, request: Option<&str>) {
+        if !self.is_on() {
+            return;
+        }
+        let of = subject.clone();
+        let change = move |ledger: &mut Ledger| match ledger.case(&of) {
+            Some(case) if case.why == Why::Refused => ledger.forget(&of),
+            _ => None,
+        };
+        self.unwritten()
+            .retain(|heard| heard.subject != *subject || heard.why != Why::Refused);
+        match self.journal.change(change).await {
+            Ok(Some(_)) => {
+                self.dropped(subject, Actor::Provider, DropReason::Back, request);
+            }
+            Ok(None) => {}
+            Err(why) => self.journal_failed(&why),
+        }
     }
 
     async fn weighed(&self, session: &Session, weighed: Result<Why, Doubt>, request: Option<&str>) {
@@ -224,13 +248,17 @@ impl Offboarding {
         if gone.await?.is_none() {
             return Ok(false);
         }
+        self.dropped(subject, by, reason, request);
+        Ok(true)
+    }
+
+    fn dropped(&self, subject: &Subject, by: Actor, reason: DropReason, request: Option<&str>) {
         tracing::info!(request_id = request, %subject, reason = reason.label(), "not off-boarded");
         self.audit.record(&Entry {
             subject: Some(subject),
             reason: Some(reason.label()),
             ..Entry::new(Act::OffboardingDropped, by, request.unwrap_or_default())
         });
-        Ok(true)
     }
 
     /// Everybody who is to be off-boarded.

@@ -10,8 +10,9 @@ mod errand;
 mod farewell;
 mod pauses;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -106,6 +107,8 @@ pub struct Rechecks {
     flights: Flights<SessionKey, Landed>,
     /// Held by each who is asked about for the last time.
     farewells: Arc<()>,
+    /// Sessions that a logout token ended while they were being checked here.
+    departing: Mutex<HashSet<SessionKey>>,
     pauses: Pauses<SessionKey>,
     places: Semaphore,
     /// When an outage was last complained about.
@@ -141,6 +144,7 @@ impl Rechecks {
             clock,
             flights: Flights::new(),
             farewells: Arc::default(),
+            departing: Mutex::default(),
             pauses: Pauses::new(),
             places: Semaphore::new(MOST_AT_ONCE),
             complained: AtomicU64::new(0),
@@ -280,6 +284,16 @@ impl Rechecks {
         }
     }
 
+    fn departing(&self) -> MutexGuard<'_, HashSet<SessionKey>> {
+        self.departing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_departing(&self, key: &SessionKey) -> bool {
+        self.departing().contains(key)
+    }
+
     fn due(&self, session: &Session) -> Due {
         match session.refresh_token {
             Some(_) => {
@@ -321,6 +335,7 @@ impl Rechecks {
             Landed::Away
         });
         crash.0 = None;
+        self.departing().remove(&live.key);
         match landed {
             Landed::Confirmed(_) | Landed::Over => self.pauses.over(&live.key),
             Landed::Away => {

@@ -229,6 +229,7 @@ impl House {
             amr: person.amr.into(),
             checked_at: now,
             browser: Browser::new(visit.client, visit.only("user-agent").unwrap_or_default()),
+            footing: person.footing,
         };
         if let Err(refusal) = self.stepped_up(visit, &attempt.kind, &session) {
             return refusal;

@@ -71,6 +71,19 @@ impl Journal {
         self.change(|ledger| ledger.clone()).await
     }
 
+    /// Whether it can be read, and written as far as that can be told without a change.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn try_out(&self) -> Result<(), JournalError> {
+        if let Place::File(place) = &self.0 {
+            let place = Arc::clone(place);
+            let tried = tokio::task::spawn_blocking(move || place.try_out());
+            return Ok(tried.await.map_err(|_| JournalError::Ending)??);
+        }
+        self.read().await.map(drop)
+    }
+
     /// Changes it in one step, and says what `change` said. That may be called several times, each time
     /// for a newer state; what it is called for last is what is written.
     ///
@@ -89,6 +102,8 @@ impl Journal {
             Place::Shared(shared) => {
                 let mut said = None;
                 let mut step = |old: Option<Vec<u8>>| {
+                    // Of an earlier try, which came to nothing.
+                    said = None;
                     let before = match &old {
                         Some(text) => serde_json::from_slice(text).ok()?,
                         None => Ledger::default(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Browser, Session};
+use crate::domain::session::{Browser, Footing, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 
@@ -43,6 +43,9 @@ struct Record {
     checked_at: Timestamp,
     address: IpAddr,
     agent: String,
+    /// Not there in what was written before it was kept: then it proves nothing.
+    #[serde(default)]
+    footing: Footing,
 }
 
 /// The bytes of a session that was last used at `last_used`. They hold its tokens.
@@ -77,6 +80,7 @@ pub fn to_bytes(session: &Session, last_used: Timestamp) -> Vec<u8> {
         checked_at: session.checked_at,
         address: session.browser.address,
         agent: session.browser.agent.as_ref().to_owned(),
+        footing: session.footing,
     };
     // JSON refuses maps with odd keys and nothing else; nobody reads what is empty.
     serde_json::to_vec(&record).unwrap_or_default()
@@ -113,6 +117,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<(Session, Timestamp)> {
         amr: record.amr.into(),
         checked_at: record.checked_at,
         browser: Browser::new(record.address, &record.agent),
+        footing: record.footing,
     };
     Some((session, record.last_used))
 }
@@ -152,6 +157,11 @@ mod tests {
         full.refresh_token = Some(Token::pack(&Secret::new("refresh".to_owned())));
         full.acr = Some("gold".into());
         full.amr = vec!["pwd".to_owned(), "mfa".to_owned()].into();
+        full.footing = Footing {
+            offline: true,
+            in_doubt: true,
+            read_by: Some(std::num::NonZeroU32::MAX),
+        };
         full.browser = Browser::new("2001:db8::1".parse().unwrap(), "Mozilla/5.0 (X11)");
         let mut bare = session("ann", None);
         bare.identity.email = None;
@@ -178,6 +188,19 @@ mod tests {
         assert!(read.identity.claims.values("department").is_empty());
         let bent = text.replacen("[\"it\"]", "\"it\"", 1);
         assert!(from_bytes(bent.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_session_from_before_there_was_a_footing_is_read_and_proves_nothing() {
+        let now = Timestamp::from_unix(START);
+        let mut session = session("ann", None);
+        session.footing.offline = true;
+        let text = String::from_utf8(to_bytes(&session, now)).unwrap();
+        let (whole, footing) = text.split_once(",\"footing\":").unwrap();
+        assert!(footing.contains("\"offline\":true"), "{footing}");
+        let (read, _) = from_bytes(format!("{whole}}}").as_bytes()).unwrap();
+        assert_eq!(read.footing, Footing::default());
+        assert_eq!(read.checked_at, session.checked_at);
     }
 
     #[test]

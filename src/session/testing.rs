@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Email, Identity, Issuer, ProviderSession, Subject};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Browser, Session};
+use crate::domain::session::{Browser, Footing, Session};
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Token;
 
@@ -61,6 +61,7 @@ pub(crate) fn session(subject: &str, sid: Option<&str>) -> Session {
         acr: None,
         amr: Vec::new().into(),
         checked_at: start,
+        footing: Footing::default(),
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "Test/1.0"),
     }
 }

@@ -191,17 +191,13 @@ fn only_what_proves_that_a_person_is_gone_is_written_down() {
             "lost_right",
             Some("lost_right"),
         ),
+        ("no group", &|| groups(json!([])), "lost_right", None),
+        ("no such claim", &|| groups(Value::Null), "lost_right", None),
         (
-            "no group",
-            &|| groups(json!([])),
-            "lost_right",
-            Some("lost_right"),
-        ),
-        (
-            "no such claim",
-            &|| groups(Value::Null),
-            "lost_right",
-            Some("lost_right"),
+            "blocked by where the house is",
+            &|| answers("invalid_grant", "AADSTS53003: Access has been blocked"),
+            "refused",
+            None,
         ),
         (
             "a word about the account",
@@ -297,14 +293,14 @@ fn only_what_proves_that_a_person_is_gone_is_written_down() {
             .iter()
             .filter(|act| act.starts_with("offboarding_due done"))
             .count(),
-        5
+        3
     );
     assert_eq!(
         listed
             .iter()
             .filter(|act| act.starts_with("offboarding_dropped done back"))
             .count(),
-        5
+        3
     );
     assert_eq!(
         stage
@@ -315,6 +311,67 @@ fn only_what_proves_that_a_person_is_gone_is_written_down() {
             .count(),
         0
     );
+}
+
+/// A provider that rotates may have done so when its answer was lost, and refuses the old token then.
+#[test]
+fn a_refusal_after_an_answer_that_was_lost_tells_of_nobody_until_a_refresh_succeeds() {
+    let mut stage = stage("after: 1h");
+    let refuse = |stage: &Stage| {
+        let said = json!({ "error": "invalid_grant" });
+        let said = said.as_object().cloned().expect("an object");
+        stage.faulty.provider.set(|knobs| knobs.token_answer = said);
+    };
+    let loses_an_answer = |stage: &Stage| {
+        let session = session_line(&stage.house, &stage.somebody(Account::Member));
+        stage.faulty.provider.bend(Fault::TokenIsDown);
+        checked(&stage.house, &session, "unavailable");
+        stage.faulty.provider.mend();
+        session
+    };
+    let session = loses_an_answer(&stage);
+    refuse(&stage);
+    checked(&stage.house, &session, "refused");
+    let line = stage
+        .house
+        .wait_for_log("not off-boarded: this does not prove");
+    assert!(line.contains("an earlier refresh was lost"), "{line}");
+    assert_eq!(written(&stage.house.plan), Vec::<String>::new());
+    stage.faulty.provider.mend();
+    let session = loses_an_answer(&stage);
+    checked(&stage.house, &session, "confirmed");
+    refuse(&stage);
+    checked(&stage.house, &session, "refused");
+    stage.house.wait_for_log("a person is gone");
+    let subject = Account::Member.subject();
+    assert_eq!(
+        written(&stage.house.plan),
+        [format!("{subject}: \"refused\"")]
+    );
+}
+
+#[test]
+fn what_is_read_of_the_claims_since_a_reload_is_nobodys_loss() {
+    let mut stage = stage("after: 1h");
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    checked(&stage.house, &session, "confirmed");
+    let roles = json!(["visitors"]);
+    stage
+        .faulty
+        .provider
+        .set(|knobs| drop(knobs.extra_claims.insert("roles".to_owned(), roles)));
+    let file = stage.house.plan.files.join("config.yaml");
+    let text = std::fs::read_to_string(&file).expect("ours");
+    let otherwise = text.replace("  timeout: 2s\n", "  timeout: 2s\n  groups_claim: roles\n");
+    assert_ne!(otherwise, text);
+    std::fs::write(&file, otherwise).expect("ours");
+    stage.house.signal("HUP");
+    checked(&stage.house, &session, "lost_right");
+    let line = stage
+        .house
+        .wait_for_log("not off-boarded: this does not prove");
+    assert!(line.contains("the settings by which claims"), "{line}");
+    assert_eq!(written(&stage.house.plan), Vec::<String>::new());
 }
 
 #[test]
@@ -337,13 +394,15 @@ fn a_logout_token_tells_of_nobody_who_is_gone_and_the_last_refresh_does() {
     let asked = stage.faulty.provider.hits(Endpoint::Token);
     stage.faulty.provider.bend(Fault::TokenIsDown);
     signed_out_by_token(&stage);
-    stage
-        .faulty
-        .provider
-        .set(|knobs| knobs.deactivated.push(Account::Member));
     let hits = || stage.faulty.provider.hits(Endpoint::Token);
     until("the first try", hits, |hits| *hits > asked);
-    stage.faulty.provider.mend();
+    // Whose answer may have been lost: from now on only a word about the account counts.
+    let said = json!({ "error": "invalid_grant", "error_description": "User disabled" });
+    let said = said.as_object().cloned().expect("an object");
+    stage.faulty.provider.set(|knobs| {
+        knobs.fault = None;
+        knobs.token_answer = said;
+    });
     stage.house.wait_for_log("a person is gone");
     let subject = Account::Member.subject();
     assert_eq!(
@@ -574,7 +633,7 @@ fn more_people_than_expected_wait_for_an_operator() {
             .add_node(Device::of(&owner(&stage.house, account), "laptop"))
     });
     // Headscale does not answer before both are noticed.
-    let gate = stage.headscale.gate("/api/v1/user");
+    let gate = stage.headscale.gate("/api/v1/node");
     let sessions = all.map(|account| session_line(&stage.house, &stage.somebody(account)));
     stage
         .faulty

@@ -202,6 +202,7 @@ fn begun(person: SignedIn, now: Timestamp) -> Session {
         amr: person.amr.into(),
         checked_at: now,
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "test"),
+        footing: person.footing,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::faulty_provider::Person as Account;
+use crate::faulty_provider::{Fault, Person as Account};
 use crate::redis::Redis;
 use crate::stage::{Stage, session_line, until};
 use crate::support::headscale_standin::Device;
@@ -104,4 +104,33 @@ fn who_signs_in_at_another_replica_is_not_gone_for_any() {
     assert_eq!(expiry(&stage, id), None);
     let line = stage.replicas[1].wait_for_log("not off-boarded");
     assert!(line.contains("reason=\"back\""), "{line}");
+}
+
+#[test]
+fn an_answer_that_one_replica_lost_is_in_doubt_at_the_other() {
+    let mut stage = stage("after: 1h");
+    let session = session_line(&stage.somebody(Account::Member, 0));
+    stage.provider.bend(Fault::TokenIsDown);
+    let counted = |stage: &Stage| {
+        let text = stage.probe(0, "/metrics").text();
+        let series = "headwarden_refreshes_total{outcome=\"unavailable\"} ";
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.is_some_and(|count| count != "0")
+    };
+    let lost = || {
+        stage.status(0, &session);
+        counted(&stage)
+    };
+    until("no answer", PATIENCE, lost, |lost| *lost);
+    // From here on a rotating provider would know the token no more.
+    stage.provider.set(|knobs| {
+        knobs.fault = None;
+        knobs
+            .token_answer
+            .insert("error".to_owned(), "invalid_grant".into());
+    });
+    over(&stage, 1, &session);
+    let line = stage.replicas[1].wait_for_log("not off-boarded: this does not prove");
+    assert!(line.contains("an earlier refresh was lost"), "{line}");
+    assert_eq!(waiting(&stage, 1), "0");
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Email, Identity, Issuer};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Browser, Limits, Session};
+use crate::domain::session::{Browser, Footing, Limits, Session};
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Token;
 
@@ -74,6 +74,7 @@ fn session(subject: &str, email: &str) -> Session {
         acr: None,
         amr: Vec::new().into(),
         checked_at: NOW,
+        footing: Footing::default(),
         browser: Browser::new(Ipv4Addr::LOCALHOST.into(), "curl/8.5.0"),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn offboarding(file: file::Offboarding, checks: &mut Checks<'_>) -> O
         (Duration::ZERO, 7 * DAY),
         report,
     );
-    let most = number("offboarding.most", file.most, 10, (1, 10_000), report);
+    let most = number("offboarding.most", file.most, 3, (1, 10_000), report);
     Some(Offboarding {
         expire_nodes: file.expire_nodes.unwrap_or(false),
         after: after?,

@@ -26,9 +26,9 @@ const ENTRIES: &[Entry] = &[
     },
     Entry {
         key: "offboarding.most",
-        default: Is("10"),
+        default: Is("3"),
         allowed: Any,
-        example: "10",
+        example: "3",
         meaning: "Most people in an hour. With more, nobody's devices expire until an operator says so ([the guard](offboarding.md#the-guard)).",
     },
     Entry {

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::claims::NamedClaims;
 use crate::domain::identity::{Identity, Issuer, Subject};
 use crate::domain::secret::Secret;
-use crate::domain::session::Browser;
+use crate::domain::session::{Browser, Footing};
 use crate::domain::token::Token;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -40,6 +40,7 @@ fn signed_in(auth_time: Option<u64>, acr: Option<&str>, amr: &[&str]) -> Session
         token_expires_at: NOW,
         started_at: NOW,
         checked_at: NOW,
+        footing: Footing::default(),
         browser: Browser {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             agent: "".into(),

@@ -2,7 +2,8 @@
 //! and whoever keeps it makes each change one step.
 //!
 //! Whoever is not sure that somebody is gone does nothing: a person who comes back is taken off; more
-//! people in an hour than the operator expects are held until the operator says that it is right.
+//! people in an hour than the operator expects are held until the operator says that it is right, and
+//! so is everybody who is noticed before that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Ledger {
     }
 
     /// `subject` is gone, as heard `now`: their devices end after `delay`. With more than `most` people
-    /// in an hour everybody is held whom no operator confirmed.
+    /// in an hour everybody is held whom no operator confirmed; while anybody is, new ones are too.
     pub fn notice(
         &mut self,
         subject: &Subject,
@@ -125,7 +126,8 @@ impl Ledger {
         self.done.retain(|at| recent(*at));
         let waiting = self.cases.values();
         let lately = waiting.filter(|case| recent(case.noticed_at)).count() + self.done.len();
-        if lately <= most {
+        let shut = self.cases.values().any(|case| case.held);
+        if lately <= most && !shut {
             return Vec::new();
         }
         let mut held = Vec::new();

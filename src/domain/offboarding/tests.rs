@@ -10,13 +10,24 @@ use crate::domain::time::Timestamp;
 
 const ASKED: Refusals = Refusals {
     count: true,
-    offline: true,
+    footing: Footing {
+        offline: true,
+        in_doubt: false,
+        read_by: None,
+    },
 };
 
 #[test]
 fn a_refusal_proves_that_a_person_is_gone_only_where_nothing_else_explains_it() {
     let unasked = Refusals {
-        offline: false,
+        footing: Footing::default(),
+        ..ASKED
+    };
+    let lost = Refusals {
+        footing: Footing {
+            in_doubt: true,
+            ..ASKED.footing
+        },
         ..ASKED
     };
     let unwanted = Refusals {
@@ -41,6 +52,21 @@ fn a_refusal_proves_that_a_person_is_gone_only_where_nothing_else_explains_it() 
             "User disabled",
             unwanted,
             Err(Doubt::Unwanted),
+        ),
+        // The answer before was lost: a word about the account counts all the same.
+        ("invalid_grant", "", lost, Err(Doubt::LostAnswer)),
+        (
+            "invalid_grant",
+            "Token is not active",
+            lost,
+            Err(Doubt::LostAnswer),
+        ),
+        ("invalid_grant", "User disabled", lost, Ok(Why::Refused)),
+        (
+            "invalid_grant",
+            "AADSTS50034: no such account",
+            lost,
+            Ok(Why::Refused),
         ),
         (
             "invalid_grant",
@@ -82,14 +108,15 @@ fn a_refusal_proves_that_a_person_is_gone_only_where_nothing_else_explains_it() 
             "invalid_grant",
             "AADSTS500571: other",
             ASKED,
-            Ok(Why::Refused),
+            Err(Doubt::TokenOnly),
         ),
         (
             "invalid_grant",
-            "AADSTS500571: other",
-            unasked,
-            Err(Doubt::EndsWithSession),
+            "AADSTS53003: Access has been blocked by Conditional Access policies.",
+            ASKED,
+            Err(Doubt::TokenOnly),
         ),
+        ("invalid_grant", "AADSTS", ASKED, Err(Doubt::TokenOnly)),
         ("invalid_request", "", ASKED, Err(Doubt::OtherError)),
         (
             "interaction_required",
@@ -103,6 +130,10 @@ fn a_refusal_proves_that_a_person_is_gone_only_where_nothing_else_explains_it() 
     ] {
         let found = weigh_refusal(error, description, refusals);
         assert_eq!(found, expected, "{error} {description:?} {refusals:?}");
+    }
+    for description in OF_TOKENS {
+        let found = weigh_refusal("invalid_grant", description, ASKED);
+        assert_eq!(found, Err(Doubt::TokenOnly), "{description}");
     }
 }
 
@@ -144,7 +175,7 @@ fn a_right_is_lost_at_the_provider_and_not_by_another_rule() {
         (
             rules(&["staff"], &[], &[]),
             person(&[], None, false),
-            Ok(Why::LostRight),
+            Err(Doubt::NotTold),
         ),
         (
             rules(&[], &["a.example"], &[]),
@@ -154,7 +185,12 @@ fn a_right_is_lost_at_the_provider_and_not_by_another_rule() {
         (
             rules(&[], &["a.example"], &[]),
             person(&[], None, false),
-            Ok(Why::LostRight),
+            Err(Doubt::NotTold),
+        ),
+        (
+            rules(&[], &[], &["ann@a.example"]),
+            person(&["staff"], None, false),
+            Err(Doubt::NotTold),
         ),
         (
             rules(&[], &[], &["ann@a.example"]),
@@ -169,7 +205,7 @@ fn a_right_is_lost_at_the_provider_and_not_by_another_rule() {
         ),
         (
             rules(&["admins"], &[], &[]),
-            person(&[], None, false),
+            person(&["guests"], None, false),
             Err(Doubt::OurRules),
         ),
         // A mapping of the provider's that changed.
@@ -181,10 +217,12 @@ fn a_right_is_lost_at_the_provider_and_not_by_another_rule() {
     ] {
         let denial = rules.decide(&now).unwrap_err();
         assert_eq!(
-            weigh_denial(&rules, &staff, &denial),
+            weigh_denial(&rules, &staff, &denial, true),
             expected,
             "{rules:?} {now:?}"
         );
+        let read_otherwise = weigh_denial(&rules, &staff, &denial, false);
+        assert!(read_otherwise.is_err(), "{rules:?} {now:?}");
     }
 }
 
@@ -263,19 +301,25 @@ fn more_people_in_an_hour_than_expected_are_held_until_an_operator_says_so() {
     assert_eq!(ledger.counts(), (0, 3));
     assert_eq!(due(&mut ledger, 90_000), Vec::<String>::new());
     assert_eq!(ledger.next(), None);
-    // Whoever is noticed long after is not of that wave, and does not set it free.
-    assert_eq!(notice(&mut ledger, "e", 90_000), new(&[]));
-    assert_eq!(due(&mut ledger, 90_900), ["e"]);
+    // Whoever is noticed while nobody has looked is held too, however late and alone.
+    assert_eq!(notice(&mut ledger, "e", 90_000), new(&["e"]));
+    assert_eq!(due(&mut ledger, 90_900), Vec::<String>::new());
     assert!(ledger.forget(&subject("b")).is_some());
     assert_eq!(ledger.confirm(Some(&subject("nobody"))), []);
     assert_eq!(ledger.confirm(Some(&subject("c"))), [subject("c")]);
-    assert_eq!(ledger.confirm(None), [subject("d")]);
-    assert_eq!(due(&mut ledger, 90_901), ["c", "d"]);
-    // Those stay confirmed, whoever comes behind them.
-    for name in ["f", "g", "h"] {
-        notice(&mut ledger, name, 90_902);
+    assert_eq!(ledger.confirm(None), [subject("d"), subject("e")]);
+    assert_eq!(due(&mut ledger, 90_901), ["c", "d", "e"]);
+    // With the last word the guard is open again, and those stay confirmed, whoever comes behind them.
+    assert_eq!(notice(&mut ledger, "f", 90_902), new(&[]));
+    for name in ["g", "h", "i"] {
+        notice(&mut ledger, name, 95_000);
     }
-    assert_eq!(ledger.counts(), (2, 4));
+    assert_eq!(ledger.counts(), (7, 0));
+    assert_eq!(
+        notice(&mut ledger, "j", 95_000),
+        new(&["f", "g", "h", "i", "j"])
+    );
+    assert_eq!(ledger.counts(), (3, 5));
 }
 
 #[test]

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LOOK, Offboarding};
-use crate::config::{Settings, SignIn};
 use crate::domain::identity::Subject;
 use crate::domain::offboarding::{Case, Ledger};
-use crate::headscale::{ApiError, Node, Owner, User};
+use crate::headscale::{ApiError, Node, is_theirs, provider_id};
 use crate::ops::audit::{Act, Actor, DropReason, Entry, Outcome};
 use crate::ops::metrics::{Device, Stage};
 use crate::proxy::house::{House, Houses};
@@ -24,7 +23,8 @@ const SECOND: Duration = Duration::from_secs(1);
 impl Offboarding {
     /// Does what is due, without end.
     pub async fn keep(self: Arc<Self>, houses: Houses) {
-        let mut was_on = true;
+        // What an earlier process left, too.
+        let (mut to_forget, mut was_on) = (true, false);
         loop {
             let house = houses.now();
             let on = self.is_on();
@@ -32,26 +32,39 @@ impl Offboarding {
                 // Another process does this.
                 LOOK
             } else if on {
+                if !was_on {
+                    self.try_journal().await;
+                }
+                (to_forget, was_on) = (true, true);
                 self.round(&house).await
             } else {
-                self.off(was_on).await;
+                was_on = false;
+                to_forget = to_forget && !self.off().await;
                 LOOK
             };
-            was_on = on;
             drop(house);
             let _ = tokio::time::timeout(pause, self.news.notified()).await;
         }
     }
 
-    /// The operator switched it off: nobody is pending, also if it is switched on again.
-    async fn off(&self, was_on: bool) {
-        if !was_on {
-            return;
+    /// Switched on: says at once, and not with the first person who is gone, that nobody can be written down.
+    async fn try_journal(&self) {
+        if let Err(why) = self.journal.try_out().await {
+            self.journal_failed(&why);
         }
+    }
+
+    /// The operator switched it off: nobody is pending, also if it is switched on again. Whether that is
+    /// written; where it cannot be, it is tried again.
+    async fn off(&self) -> bool {
         self.unwritten().clear();
         self.metrics.offboarding_people((0, 0));
-        let Ok(dropped) = self.journal.change(Ledger::forget_all).await else {
-            return;
+        let dropped = match self.journal.change(Ledger::forget_all).await {
+            Ok(dropped) => dropped,
+            Err(why) => {
+                self.journal_failed(&why);
+                return false;
+            }
         };
         for subject in &dropped {
             self.audit.record(&Entry {
@@ -60,6 +73,7 @@ impl Offboarding {
                 ..Entry::new(Act::OffboardingDropped, Actor::Headwarden, "")
             });
         }
+        true
     }
 
     /// One round; how long until the next.
@@ -121,8 +135,8 @@ impl Offboarding {
         if gone.is_empty() {
             return;
         }
-        let (users, nodes) = match fetch(house).await {
-            Ok(both) => both,
+        let nodes = match house.api.nodes().await {
+            Ok(nodes) => nodes,
             Err(why) => {
                 self.metrics.offboarding_failed(Stage::Headscale);
                 tracing::error!(
@@ -139,7 +153,7 @@ impl Offboarding {
             // Who came back in the last moment is not in it any more.
             let still = self.journal.read().await;
             if still.is_ok_and(|ledger| ledger.case(&subject).is_some_and(|case| !case.held)) {
-                self.expire(house, &subject, &case, (&users, &nodes)).await;
+                self.expire(house, &subject, &case, &nodes).await;
             }
         }
     }
@@ -153,15 +167,13 @@ impl Offboarding {
         }
     }
 
-    async fn expire(
-        &self,
-        house: &House,
-        subject: &Subject,
-        case: &Case,
-        (users, nodes): (&[User], &[Node]),
-    ) {
+    async fn expire(&self, house: &House, subject: &Subject, case: &Case, nodes: &[Node]) {
         let settings = self.settings.now();
-        let Some(owner) = owner(&settings, subject) else {
+        let issuer = settings
+            .headscale
+            .sign_in
+            .users_issuer(&settings.oidc.issuer);
+        let Some(id) = issuer.and_then(|issuer| provider_id(issuer, subject)) else {
             tracing::error!(
                 %subject,
                 "whose devices these are cannot be told by headscale's users: expire them by hand"
@@ -172,7 +184,8 @@ impl Offboarding {
         let now = self.clock.now();
         let dry_run = settings.offboarding.dry_run;
         let (mut ended, mut failed) = (0_usize, false);
-        for node in owner.devices(users, nodes) {
+        let theirs = |node: &&Node| is_theirs(node, &id) && node.tags.is_empty();
+        for node in nodes.iter().filter(theirs) {
             if node.expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
             }
@@ -190,7 +203,7 @@ impl Offboarding {
             self.again_later(subject).await;
             return;
         }
-        let known = users.iter().any(|user| owner.is(user));
+        let known = nodes.iter().any(|node| is_theirs(node, &id));
         tracing::warn!(
             %subject, devices = ended, known_to_headscale = known, dry_run,
             "off-boarded: {}", if dry_run { "devices would have expired" } else { "devices expired" }
@@ -247,24 +260,10 @@ impl Offboarding {
     }
 }
 
-/// All users and all devices, of one moment or nearly so.
-async fn fetch(house: &House) -> Result<(Vec<User>, Vec<Node>), ApiError> {
-    Ok((house.api.users().await?, house.api.nodes().await?))
-}
-
 /// A device that is gone is as good as an expired one.
 async fn expire_one(house: &House, node: &Node) -> Result<Device, ApiError> {
     match house.api.expire_node(&node.id).await {
         Ok(()) | Err(ApiError::NotFound) => Ok(Device::Expired),
         Err(why) => Err(why),
-    }
-}
-
-/// The person as Headscale knows them: by the issuer that it trusts.
-fn owner(settings: &Settings, subject: &Subject) -> Option<Owner> {
-    match &settings.headscale.sign_in {
-        SignIn::Issuer(issuer) => Owner::new(&issuer.url, subject),
-        SignIn::Own => Owner::new(&settings.oidc.issuer, subject),
-        SignIn::None => None,
     }
 }

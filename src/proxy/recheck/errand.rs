@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Cause, Landed, Rechecks};
 use crate::domain::secret::Secret;
-use crate::domain::session::{Due, Session};
+use crate::domain::session::{Due, Footing, Session};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::oidc::{Known, Outage, RefreshError, Refreshed};
@@ -79,6 +79,10 @@ impl Rechecks {
         let Some(refresh_token) = &live.session.refresh_token else {
             return Ok(Landed::Confirmed(live));
         };
+        // Who left in this moment is asked all the same, where somebody wants to know.
+        if self.mark(&live).await?.is_none() && !self.is_departing(&live.key) {
+            return Ok(Landed::Over);
+        }
         let known = Known {
             issuer: &live.session.identity.issuer,
             subject: &live.session.identity.subject,
@@ -89,25 +93,39 @@ impl Rechecks {
         match provider.recheck(known).await {
             Ok(news) => self.vouched_for(&live, news, cause).await,
             Err(why @ RefreshError::Refused { .. }) => self.refused(&live, &why, cause).await,
-            Err(why @ RefreshError::Misbehaved(_)) => {
-                self.metrics.refreshed(Refresh::Misbehaving);
-                tracing::warn!(
-                    request_id = cause.request, session = %cause.session, reason = %why,
-                    "signed out: the provider's word about this person cannot be believed"
-                );
-                if let Some(roll) = &self.roll {
-                    let who = &live.session.identity.subject;
-                    roll.gone(who, Some(live.session.checked_at)).await;
-                }
-                let reason = audit::EndReason::RecheckMisbehaved;
-                self.end(&live, audit::Actor::Headwarden, reason, cause)
-                    .await;
-                Ok(Landed::Over)
-            }
+            Err(why @ RefreshError::Misbehaved(_)) => Ok(self.misbehaved(&live, &why, cause).await),
             Err(RefreshError::Unavailable { reason, rotated }) => {
                 self.unavailable(&live, &reason, rotated, cause).await
             }
         }
+    }
+
+    async fn misbehaved(&self, live: &Live, why: &RefreshError, cause: &Cause) -> Landed {
+        self.metrics.refreshed(Refresh::Misbehaving);
+        tracing::warn!(
+            request_id = cause.request, session = %cause.session, reason = %why,
+            "signed out: the provider's word about this person cannot be believed"
+        );
+        let who = &live.session.identity.subject;
+        if let Some(offboarding) = &self.offboarding {
+            let request = cause.request.as_deref();
+            offboarding.not_refused(who, request).await;
+        }
+        if let Some(roll) = &self.roll {
+            roll.gone(who, Some(live.session.checked_at)).await;
+        }
+        let reason = audit::EndReason::RecheckMisbehaved;
+        self.end(live, audit::Actor::Headwarden, reason, cause)
+            .await;
+        Landed::Over
+    }
+
+    /// Writes down that a refresh is sent: should its answer be lost, with this process perhaps, the next
+    /// refusal may be due to that. Not sent where it cannot be written.
+    async fn mark(&self, live: &Live) -> Result<Option<Live>, StoreAway> {
+        let mut session = Session::clone(&live.session);
+        session.footing.in_doubt = true;
+        self.sessions.update(live, session).await
     }
 
     /// The person is still there; may they still pass?
@@ -129,8 +147,9 @@ impl Rechecks {
             // Before the session ends: where the process does, this is heard again.
             let request = cause.request.as_deref();
             if let Some(offboarding) = &self.offboarding {
-                let (session, rules) = (&live.session, &terms.rules);
-                offboarding.denied(session, rules, &denial, request).await;
+                let (session, ruling) = (&live.session, (&terms.rules, &denial));
+                let read_by = news.read_by;
+                offboarding.denied(session, ruling, read_by, request).await;
             }
             if let Some(roll) = &self.roll {
                 roll.gone(&news.identity.subject, None).await;
@@ -142,16 +161,24 @@ impl Rechecks {
         }
         self.metrics.refreshed(Refresh::Confirmed);
         tracing::debug!(request_id = cause.request, session = %cause.session, "checked again");
+        let identity = news.identity.clone();
+        let session = continued(&live.session, news, self.clock.now());
+        // First: whatever else is slow or away, the refresh token that counts now is not lost.
+        let stored = self.store(live, session).await;
         if let Some(offboarding) = &self.offboarding {
-            let subject = &live.session.identity.subject;
-            offboarding.is_here(subject, cause.request.as_deref()).await;
+            let request = cause.request.as_deref();
+            offboarding.is_here(&identity.subject, request).await;
         }
         let (identity, now) = (news.identity.clone(), self.clock.now());
         let stored = self.store(live, continued(&live.session, news, now)).await;
         if let Some(roll) = &self.roll {
+<<<<<<< HEAD
             // A session that could not be stored counts from before.
             let at = stored.as_ref().map_or(live.session.checked_at, |_| now);
             roll.vouched(&identity, at).await;
+=======
+            roll.vouched(&identity).await;
+>>>>>>> offboard
         }
         Ok(match stored? {
             Some(live) => Landed::Confirmed(live),
@@ -169,6 +196,10 @@ impl Rechecks {
         for pause in SECOND_LOOKS {
             sleep(pause).await;
             let Some(now) = self.sessions.find_by_key(&live.key).await? else {
+                // A logout token was faster, and left this question to us.
+                if self.is_departing(&live.key) {
+                    self.tell_refused(live, why, cause).await;
+                }
                 return Ok(Landed::Over);
             };
             if now.session.refresh_token == live.session.refresh_token {
@@ -186,6 +217,17 @@ impl Rechecks {
             subject = %live.session.identity.subject, reason = %why,
             "signed out: the provider does not vouch for this person any more"
         );
+        self.tell_refused(live, why, cause).await;
+        if let Some(roll) = &self.roll {
+            let who = &live.session.identity.subject;
+            roll.gone(who, Some(live.session.checked_at)).await;
+        }
+        let reason = audit::EndReason::RecheckRefused;
+        self.end(live, audit::Actor::Provider, reason, cause).await;
+        Ok(Landed::Over)
+    }
+
+    async fn tell_refused(&self, live: &Live, why: &RefreshError, cause: &Cause) {
         if let (Some(offboarding), RefreshError::Refused { error, description }) =
             (&self.offboarding, why)
         {
@@ -194,13 +236,6 @@ impl Rechecks {
                 .refused(&live.session, said, request.as_deref())
                 .await;
         }
-        if let Some(roll) = &self.roll {
-            let who = &live.session.identity.subject;
-            roll.gone(who, Some(live.session.checked_at)).await;
-        }
-        let reason = audit::EndReason::RecheckRefused;
-        self.end(live, audit::Actor::Provider, reason, cause).await;
-        Ok(Landed::Over)
     }
 
     async fn unavailable(
@@ -212,11 +247,8 @@ impl Rechecks {
     ) -> Result<Landed, StoreAway> {
         self.metrics.refreshed(Refresh::Unavailable);
         self.complain(reason, cause);
-        if let Some(token) = rotated {
-            let session = Session {
-                refresh_token: Some(Token::pack(&token)),
-                ..Session::clone(&live.session)
-            };
+        let session = without_answer(&live.session, reason, rotated);
+        if !session.footing.in_doubt {
             self.store(live, session).await?;
         }
         Ok(Landed::Away)
@@ -274,12 +306,35 @@ impl Rechecks {
     }
 }
 
+/// The session after a refresh that did not say anything of the person: with the newer refresh token, if
+/// that came.
+pub(super) fn without_answer(
+    before: &Session,
+    reason: &Outage,
+    rotated: Option<Secret<String>>,
+) -> Session {
+    let mut session = before.clone();
+    match rotated {
+        Some(token) => {
+            session.refresh_token = Some(Token::pack(&token));
+            session.footing.in_doubt = false;
+        }
+        None => session.footing.in_doubt = reason.leaves_in_doubt(before.footing.in_doubt),
+    }
+    session
+}
+
 /// The session as it goes on: what the provider did not say stays, and so do the sign-in itself (when and
 /// how the person proved who they are) and its age.
 fn continued(before: &Session, news: Refreshed, now: Timestamp) -> Session {
     let mut session = before.clone();
     session.identity = news.identity;
     session.checked_at = now;
+    session.footing = Footing {
+        in_doubt: false,
+        read_by: Some(news.read_by),
+        ..before.footing
+    };
     if let Some(sid) = news.provider_session {
         session.provider_session = Some(sid);
     }

@@ -8,14 +8,12 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Rechecks;
+use super::errand::without_answer;
 use crate::domain::departure::Departure;
-use crate::domain::identity::Identity;
 use crate::domain::policy::Rules;
-use crate::domain::secret::Secret;
 use crate::domain::session::Session;
-use crate::domain::token::Token;
-use crate::oidc::{Known, RefreshError};
-use crate::session::{Live, RefreshLock};
+use crate::oidc::{Known, RefreshError, Refreshed};
+use crate::session::{Live, RefreshLock, SessionKey};
 
 /// Pauses before each try, while the provider does not answer.
 const TRIES: [Duration; 6] = [
@@ -30,6 +28,10 @@ const TRIES: [Duration; 6] = [
 const MOST: usize = 8;
 /// Longest wait for one of the places.
 const IN_LINE: Duration = Duration::from_mins(1);
+/// Longest that a logout waits for the sessions that it ends to be looked up.
+const LONGEST_SEARCH: Duration = Duration::from_secs(2);
+/// Most checks under way that are to tell of somebody whose session ended meanwhile.
+const MOST_DEPARTING: usize = 1000;
 
 /// A session that is about to end, and the right to use its refresh token for the last time.
 #[derive(Debug)]
@@ -40,13 +42,25 @@ pub(in crate::proxy) struct Last {
 
 impl Rechecks {
     /// Sessions that `departure` is about to end, for [`Self::ask_for_the_last_time`]. One that is being
-    /// checked this moment is not among them: its own check decides.
+    /// checked this moment is not among them: its own check decides. None where the search takes long: a
+    /// logout is not held up for it.
     pub(in crate::proxy) async fn before_they_end(&self, departure: &Departure) -> Vec<Last> {
         let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on())
             || self.roll.as_ref().is_some_and(|it| it.is_on());
         if !is_on || self.is_retired() {
             return Vec::new();
         }
+        let search = timeout(LONGEST_SEARCH, self.search(departure)).await;
+        search.unwrap_or_else(|_| {
+            tracing::warn!(
+                "the sessions that a logout of the provider ends are not asked about: looking them \
+                 up took too long"
+            );
+            Vec::new()
+        })
+    }
+
+    async fn search(&self, departure: &Departure) -> Vec<Last> {
         let found = match departure.subject() {
             Some(subject) => self.sessions.of_subject(subject).await,
             None => self.sessions.every().await,
@@ -61,6 +75,7 @@ impl Rechecks {
             .take(MOST)
         {
             let Ok(Some(lock)) = self.sessions.refresh_lock(&live.key).await else {
+                self.departs_under_check(live.key);
                 continue;
             };
             // Its newest refresh token: with the lock nobody makes another.
@@ -69,6 +84,16 @@ impl Rechecks {
             }
         }
         last
+    }
+
+    /// The check of this session that is under way here hears what nobody asks any more.
+    fn departs_under_check(&self, key: SessionKey) {
+        let mut departing = self.departing();
+        // One that landed meanwhile leaves its name behind.
+        if departing.len() >= MOST_DEPARTING {
+            departing.clear();
+        }
+        departing.insert(key);
     }
 
     /// Asks the provider about the people of sessions that have ended, without anybody waiting for it.
@@ -119,7 +144,7 @@ impl Rechecks {
         };
         match terms.provider.recheck(known).await {
             Ok(news) => {
-                self.still_there(&session, &news.identity, &terms.rules, request)
+                self.still_there(&session, &news, &terms.rules, request)
                     .await;
                 Asked::Said
             }
@@ -138,16 +163,22 @@ impl Rechecks {
                     request_id = request, subject = %session.identity.subject, reason = %why,
                     "whether this person is gone is not known: the provider's word cannot be believed"
                 );
+                let subject = &session.identity.subject;
+                if let Some(offboarding) = &self.offboarding {
+                    offboarding.not_refused(subject, Some(request)).await;
+                }
                 Asked::Said
             }
-            Err(RefreshError::Unavailable { rotated, .. }) => {
-                Asked::Again(Box::new(with(session, rotated)))
+            Err(RefreshError::Unavailable { reason, rotated }) => {
+                let session = without_answer(&session, &reason, rotated);
+                Asked::Again(Box::new(session))
             }
         }
     }
 
     /// The provider vouches for a person whose session it has ended.
-    async fn still_there(&self, before: &Session, now: &Identity, rules: &Rules, request: &str) {
+    async fn still_there(&self, before: &Session, news: &Refreshed, rules: &Rules, request: &str) {
+        let now = &news.identity;
         let decided = rules.decide(now);
         if decided.is_ok() {
             tracing::debug!(
@@ -159,7 +190,10 @@ impl Rechecks {
             let request = Some(request);
             match &decided {
                 Ok(()) => offboarding.is_here(&now.subject, request).await,
-                Err(denial) => offboarding.denied(before, rules, denial, request).await,
+                Err(denial) => {
+                    let ruling = (rules, denial);
+                    offboarding.denied(before, ruling, news.read_by, request).await;
+                }
             }
         }
         if let Some(roll) = &self.roll {
@@ -177,15 +211,4 @@ enum Asked {
     Said,
     /// Nothing: with this session's refresh token again.
     Again(Box<Session>),
-}
-
-/// The same session with the refresh token that counts now.
-fn with(session: Session, rotated: Option<Secret<String>>) -> Session {
-    match rotated {
-        Some(token) => Session {
-            refresh_token: Some(Token::pack(&token)),
-            ..session
-        },
-        None => session,
-    }
 }

@@ -1,10 +1,12 @@
 //! The journal as a file: read and written anew for each change, under a lock, so that two processes of
 //! one deployment (an upgrade has two for a while) make theirs one after the other.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,9 @@ const OWNER_ONLY: u32 = 0o600;
 const VERSION: u32 = 1;
 /// The ledger has at most 10 000 people, with subjects of at most 255 characters as a rule.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+/// How often the lock is tried, and the pause after each.
+const TRIES: u32 = 500;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +80,7 @@ impl Place {
                 return Ok(said);
             }
         }
-        let lock = self.lock().map_err(|source| self.failed("lock", source))?;
+        let lock = self.locked()?;
         let before = self.read()?;
         let mut ledger = before.clone();
         let said = change(&mut ledger);
@@ -87,7 +92,23 @@ impl Place {
         Ok(said)
     }
 
-    /// Held until it is dropped. A file of its own: the journal itself is another one after each change.
+    /// Blocks until it is known whether a change could be made.
+    pub(super) fn try_out(&self) -> Result<(), FileError> {
+        let lock = self.locked()?;
+        self.read()?;
+        drop(lock);
+        Ok(())
+    }
+
+    fn locked(&self) -> Result<File, FileError> {
+        self.lock().map_err(|source| self.failed("lock", source))
+    }
+
+    /// Held until it is dropped. Not waited for without end: sign-ins wait here. A file of its own: the journal itself is another one after each change.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "callers are on a thread where blocking is the way to wait"
+    )]
     fn lock(&self) -> io::Result<File> {
         let lock = OpenOptions::new()
             .write(true)
@@ -95,8 +116,14 @@ impl Place {
             .truncate(false)
             .mode(OWNER_ONLY)
             .open(self.beside(".lock"))?;
-        lock.lock()?;
-        Ok(lock)
+        for _ in 0..TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::Error::from(ErrorKind::TimedOut))
     }
 
     fn read(&self) -> Result<Ledger, FileError> {

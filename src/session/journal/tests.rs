@@ -85,6 +85,18 @@ async fn what_is_written_down_is_there_for_the_next_process_and_for_nobody_else(
     assert!(why.contains("not a regular file"), "{why}");
 }
 
+#[tokio::test]
+async fn that_nobody_can_be_written_down_is_known_before_anybody_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = Journal::in_file(directory.path().join("offboarding.json"), OURS);
+    good.try_out().await.unwrap();
+    assert_eq!(names(&good).await, Vec::<String>::new());
+    let nowhere = Journal::in_file(directory.path().join("none/offboarding.json"), OURS);
+    assert_eq!(names(&nowhere).await, Vec::<String>::new(), "no sign of it");
+    let why = nowhere.try_out().await.unwrap_err().to_string();
+    assert!(why.contains("cannot lock offboarding.state_path"), "{why}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_at_the_same_time_are_all_there() {
     let directory = tempfile::tempdir().unwrap();

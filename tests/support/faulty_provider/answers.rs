@@ -429,10 +429,15 @@ fn tokens_for(shared: &Shared, grant: &Grant, with_refresh_token: bool) -> Answe
         .insert(access_token.clone(), grant.clone());
     let id_token = tokens::id_token(shared, grant, &access_token);
     shared.note("id token", &id_token);
+    let scope = if with_refresh_token {
+        "email offline_access openid profile"
+    } else {
+        "email openid profile"
+    };
     let mut answer = json!({
         "access_token": access_token,
         "token_type": "Bearer",
-        "scope": "email openid profile",
+        "scope": scope,
         "expires_in": 300,
         "id_token": id_token,
     });
