@@ -23,6 +23,8 @@ fn whom_a_rule_asks_is_said_in_words_that_somebody_can_satisfy() {
         access | [{"path": "/a", "groups": ["a/**"]}] | access[0].groups[0] | nothing in a list
         access | [{"path": "/a", "domains": ["*"]}] | access[0].domains[0] | last label
         access | [{"path": "/a", "domains": ["a.example", "a@b.example"]}] | access[0].domains[1] | no @
+        access | [{"path": "/a", "domains": ["*a.example"]}] | access[0].domains[0] | anybody can register
+        access | [{"path": "/a", "users": ["*@*a.example"]}] | access[0].users[0] | anybody can register
         access | [{"path": "/a", "users": ["ann"]}] | access[0].users[0] | write name@domain
         access | [{"path": "/a", "users": ["ann@*"]}] | access[0].users[0] | last label
         access | [{"path": "/a", "claims": ["x"]}] | access[0].claims | map of lists
