@@ -76,6 +76,64 @@ fn claims_that_rules_name_are_kept_each_once_whatever_their_values_are_written_l
     assert!(good(&[]).oidc.kept_claims.is_empty());
 }
 
+/// A rule, what is open, and the words of the warning.
+#[test]
+fn what_a_rule_says_in_vain_is_warned_of() {
+    for (rule, open, words) in [
+        (
+            json!({"path": "/api/**", "groups": ["x"]}),
+            json!([]),
+            "in the api section",
+        ),
+        (
+            json!({"path": "/api/*", "upstream": "http://127.0.0.1:1"}),
+            json!([]),
+            "in the api section",
+        ),
+        (json!({"path": "/api/**", "amr": ["mfa"]}), json!([]), ""),
+        (json!({"path": "/api", "groups": ["x"]}), json!([]), ""),
+        (json!({"path": "/apis/**", "groups": ["x"]}), json!([]), ""),
+        (
+            json!({"path": "/swagger/**", "upstream": "http://127.0.0.1:1"}),
+            json!([]),
+            "never the upstream",
+        ),
+        (
+            json!({"path": "/swagger/**", "groups": ["x"]}),
+            json!([]),
+            "",
+        ),
+        (
+            json!({"path": "/headscale.v1.HeadscaleService/**", "groups": ["x"]}),
+            json!([]),
+            "gRPC",
+        ),
+        (
+            json!({"path": "/x", "methods": ["POST"]}),
+            json!(["GET /x"]),
+            "answered with 405",
+        ),
+        (
+            json!({"path": "/x", "methods": ["GET"]}),
+            json!(["GET /x"]),
+            "",
+        ),
+        (
+            json!({"path": "/y", "methods": ["POST"]}),
+            json!(["GET /x"]),
+            "",
+        ),
+    ] {
+        let warnings = good(&[("access", json!([rule])), ("open", open)]).warnings;
+        let expected = usize::from(!words.is_empty());
+        assert_eq!(warnings.len(), expected, "{rule}: {warnings:?}");
+        assert!(
+            warnings.iter().all(|text| text.contains(words)),
+            "{rule}: {warnings:?}"
+        );
+    }
+}
+
 /// Rules, and the words of each warning about them, in their order.
 #[test]
 fn rules_that_never_get_a_turn_or_take_by_surprise_are_named_with_both_places() {
