@@ -10,6 +10,19 @@ use percent_encoding::percent_decode_str;
 use super::methods::Methods;
 use super::path::{Target, TargetError, same_path};
 
+/// What no rule makes public, whatever a careless upstream would take it for: devices' links, the API and its
+/// documentation, and what is of machines and of Headwarden itself.
+pub const NEVER_PUBLIC: &[&str] = &[
+    "/register/**",
+    "/auth/**",
+    "/api/**",
+    "/swagger/**",
+    "/oidc/**",
+    "/metrics/**",
+    "/debug/**",
+    "/.headwarden/**",
+];
+
 /// Why a pattern is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {

@@ -4,7 +4,8 @@ use super::access::{Holds, holds};
 use super::identity::Identity;
 use super::policy::Rules;
 
-/// Where Headscale lists pre-auth keys: in full before 0.28, and later those that were made before.
+/// Where Headscale lists pre-auth keys: in full before 0.28, and later those that were made before. Its list of
+/// devices shows the same of keys that devices came with, and is a viewer's all the same.
 const PRE_AUTH_KEYS: &str = "/api/v1/preauthkey/**";
 
 /// A role on the API.

@@ -95,12 +95,41 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
-    /// Whether it is the entry of `key`.
+    /// Whether it is the entry of `key`. Versions show the public part alone, or as the key begins, and with
+    /// stars for the rest; the part may end in a hyphen itself.
     pub fn is_of(&self, key: &Secret<String>) -> bool {
-        let shown = self.prefix.trim_end_matches("***").trim_end_matches('-');
-        let shown = shown.strip_prefix(KEY_PREFIX).unwrap_or(shown);
-        public_part(key) == Some(shown)
+        let shown = self.prefix.trim_end_matches('*');
+        let behind = shown.strip_prefix(KEY_PREFIX);
+        public_part(key).is_some_and(|public| {
+            shown == public
+                || behind.is_some_and(|it| it == public || it.strip_suffix('-') == Some(public))
+        })
     }
+}
+
+/// The keys in an answer of `GET /api/v1/apikey`.
+///
+/// # Errors
+/// [`ApiError::Unreadable`], also where an end is: a key whose end nobody can read would never be renewed.
+pub(super) fn read_keys(answer: &[u8]) -> Result<Vec<KeyEntry>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Keys {
+        #[serde(default)]
+        api_keys: Vec<WireKey>,
+    }
+    let keys = read::<Keys>(answer)?.api_keys.into_iter();
+    keys.map(|key| {
+        let expiration = match key.expiration.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(end(text).ok_or(ApiError::Unreadable)?),
+        };
+        Ok(KeyEntry {
+            prefix: key.prefix,
+            expiration,
+        })
+    })
+    .collect()
 }
 
 /// What keys begin with since 0.28: `hskey-api-<12>-<64>`. Before, they are `<7>.<32>`.
@@ -111,7 +140,10 @@ pub(super) fn public_part(key: &Secret<String>) -> Option<&str> {
     let key = key.expose();
     match key.strip_prefix(KEY_PREFIX) {
         Some(rest) => rest.get(..12).filter(|_| rest.get(12..13) == Some("-")),
-        None => key.split_once('.').map(|(public, _)| public),
+        None => key
+            .split_once('.')
+            .map(|(public, _)| public)
+            .filter(|public| !public.is_empty()),
     }
 }
 
@@ -262,21 +294,7 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn keys(&self) -> Result<Vec<KeyEntry>, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Keys {
-            #[serde(default)]
-            api_keys: Vec<WireKey>,
-        }
-        let answer = self.call(Method::GET, "/api/v1/apikey", None).await?;
-        let keys = read::<Keys>(&answer)?.api_keys;
-        Ok(keys
-            .into_iter()
-            .map(|key| KeyEntry {
-                prefix: key.prefix,
-                expiration: key.expiration.as_deref().and_then(end),
-            })
-            .collect())
+        read_keys(&self.call(Method::GET, "/api/v1/apikey", None).await?)
     }
 
     /// Makes another API key, good until `expiration`.
@@ -442,5 +460,83 @@ impl From<WireNode> for Node {
             online: wire.online,
             tags,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is shown, the key, and whether it is its entry.
+    #[test]
+    fn a_key_is_found_by_what_each_version_shows_of_it_also_where_that_ends_in_a_hyphen() {
+        for (shown, key, is) in [
+            ("abcdefg", "abcdefg.0123", true),
+            ("abcdef-", "abcdef-.0123", true),
+            ("abcde--***", "abcde--.0123", true),
+            ("abcdefg***", "abcdefg.0123", true),
+            ("abcdef", "abcdef-.0123", false),
+            ("abcdefg", "hskey-api-abcdefghijkl-0123", false),
+            (
+                "hskey-api-abcdefghijkl-***",
+                "hskey-api-abcdefghijkl-0123",
+                true,
+            ),
+            (
+                "hskey-api-abcdefghijk--***",
+                "hskey-api-abcdefghijk--0123",
+                true,
+            ),
+            (
+                "hskey-api-abcdefghij---***",
+                "hskey-api-abcdefghij---0123",
+                true,
+            ),
+            (
+                "hskey-api-abcdefghijk-",
+                "hskey-api-abcdefghijk--0123",
+                true,
+            ),
+            ("abcdefghijk-", "hskey-api-abcdefghijk--0123", true),
+            ("abcdefghijkl", "hskey-api-abcdefghijkl-0123", true),
+            (
+                "hskey-api-abcdefghijkx-***",
+                "hskey-api-abcdefghijkl-0123",
+                false,
+            ),
+            ("hskey-***", "hskey-api-abcdefghijkl-0123", false),
+            ("", "hskey-api-abcdefghijkl-0123", false),
+            ("***", ".0123", false),
+            ("standin", "no-key-at-all", false),
+        ] {
+            let entry = KeyEntry {
+                prefix: shown.to_owned(),
+                expiration: None,
+            };
+            let key = Secret::new(key.to_owned());
+            assert_eq!(entry.is_of(&key), is, "{shown} {}", key.expose());
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_absent_is_none_and_one_that_cannot_be_read_is_an_error() {
+        for (end, read) in [
+            ("null", Ok(None)),
+            ("\"0001-01-01T00:00:00Z\"", Ok(Some(0))),
+            ("\"1970-01-01T00:01:00Z\"", Ok(Some(60))),
+            ("\"soon\"", Err(ApiError::Unreadable)),
+        ] {
+            let body = format!("{{\"apiKeys\":[{{\"prefix\":\"a\",\"expiration\":{end}}}]}}");
+            let found = read_keys(body.as_bytes()).map(|keys| {
+                keys.first()
+                    .and_then(|key| key.expiration)
+                    .map(Timestamp::unix)
+            });
+            assert_eq!(found, read, "{end}");
+        }
+        assert_eq!(
+            read_keys(b"{\"apiKeys\":[{\"prefix\":\"a\"}]}").map(|keys| keys.len()),
+            Ok(1)
+        );
     }
 }

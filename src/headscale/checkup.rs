@@ -6,13 +6,14 @@ mod policy;
 
 use serde::Deserialize;
 
+use super::api::read_keys;
 use super::http::FetchError;
 use super::keyfile::KeyFile;
 use super::migrate::identifiers_begin_with;
 use super::probe::{Health, Probe, Trust};
 use super::versions::{Support, Version};
 use crate::config::{Settings, SignIn};
-use crate::domain::calendar::{parse_rfc3339, rfc3339};
+use crate::domain::calendar::rfc3339;
 use crate::domain::finding::Finding;
 use crate::domain::identity::Issuer;
 use crate::domain::random::Random;
@@ -147,21 +148,6 @@ fn judge_trust(found: Trust, sign_in: &SignIn) -> Finding {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Keys {
-    #[serde(default)]
-    api_keys: Vec<Key>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Key {
-    #[serde(default)]
-    prefix: String,
-    expiration: Option<String>,
-}
-
 async fn api_key(probe: &Probe, settings: &Settings, clock: &dyn Clock) -> Finding {
     let Some(key) = &settings.headscale.api_key else {
         return Finding::skipped(API_KEY, "no headscale.api_key is set");
@@ -199,13 +185,9 @@ fn renewable(found: Finding, settings: &Settings, random: &dyn Random) -> Findin
 
 /// Which of headscale's keys is ours is told by its public prefix.
 fn judge_key(body: &[u8], key: &Secret<String>, clock: &dyn Clock) -> Finding {
-    let keys = serde_json::from_slice::<Keys>(body).map_or_else(|_| Vec::new(), |it| it.api_keys);
-    let is_ours = |known: &&Key| {
-        let prefix = known.prefix.trim_end_matches('*');
-        prefix.len() >= 7 && key.expose().starts_with(prefix)
-    };
-    let ours = keys.iter().find(is_ours);
-    let ends = ours.and_then(|known| parse_rfc3339(known.expiration.as_deref()?));
+    let keys = read_keys(body).unwrap_or_default();
+    let ours = keys.iter().find(|known| known.is_of(key));
+    let ends = ours.and_then(|known| known.expiration);
     let Some(ends) = ends else {
         return Finding::ok(API_KEY, "headscale takes the key");
     };

@@ -17,6 +17,7 @@ use crate::config::{Access, Settings, SignIn};
 use crate::domain::access::{self, Found, Holds};
 use crate::domain::door::{ApiKind, Asked, Door, Guarded, Own, decide};
 use crate::domain::identity::Identity;
+use crate::domain::methods::Methods;
 use crate::domain::path::Target;
 use crate::domain::role::Role;
 use crate::domain::secret::Secret;
@@ -119,7 +120,10 @@ impl Judge<'_> {
                 (Outcome::Allowed, why)
             }
             Door::Open => {
-                self.told.upstream = Some(self.upstream_of_open_path());
+                match self.upstream_of_open_path() {
+                    Ok(upstream) => self.told.upstream = Some(upstream),
+                    Err(methods) => return self.other_methods(methods),
+                }
                 let why = "anybody passes: the path is open, no session is looked at";
                 (Outcome::Allowed, why.to_owned())
             }
@@ -328,9 +332,7 @@ impl Judge<'_> {
             )));
         }
         if let Found::OtherMethods(methods) = found {
-            return Some(denied(format!(
-                "the rules for this path are about {methods} only, so {method} is answered with 405"
-            )));
+            return Some(self.other_methods(methods));
         }
         let rule = routes.and_then(|place| rules.get(place));
         if let Some(rule) = rule.filter(|rule| rule.upstream.is_some()) {
@@ -376,14 +378,23 @@ impl Judge<'_> {
             .authority()
     }
 
-    fn upstream_of_open_path(&self) -> String {
+    fn other_methods(&self, methods: Methods) -> Judged {
+        let method = self.question.method;
+        denied(format!(
+            "the rules for this path are about {methods} only, so {method} is answered with 405"
+        ))
+    }
+
+    /// As [`super::house::House::rule_of_open_path`] decides; else the methods that the rules mean.
+    fn upstream_of_open_path(&self) -> Result<String, Methods> {
         let (method, path) = (self.question.method, self.target.path());
         let Ok(found) = ruling::walk(self.settings, method, path, |_, _| {
             Ok::<(), std::convert::Infallible>(())
         });
         match found {
-            Found::Rule(place) => self.upstream_of(self.settings.access.get(place)),
-            Found::Nothing | Found::OtherMethods(_) => self.upstream_of(None),
+            Found::Rule(place) => Ok(self.upstream_of(self.settings.access.get(place))),
+            Found::Nothing => Ok(self.upstream_of(None)),
+            Found::OtherMethods(methods) => Err(methods),
         }
     }
 

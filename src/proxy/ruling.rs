@@ -14,7 +14,7 @@ use super::rates::Rated;
 use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, Settings};
-use crate::domain::access::{self, Found};
+use crate::domain::access::{self, Found, NEVER_PUBLIC};
 use crate::domain::demands::Unmet;
 use crate::domain::door::{Door, Guarded};
 use crate::domain::identity::Identity;
@@ -25,18 +25,6 @@ use crate::pages;
 
 /// The access rule that holds on a path, and its upstream if that is not Headscale.
 pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
-
-/// What no rule makes public, whatever a careless upstream would take it for.
-const NEVER_PUBLIC: &[&str] = &[
-    "/register/**",
-    "/auth/**",
-    "/api/**",
-    "/swagger/**",
-    "/oidc/**",
-    "/metrics/**",
-    "/debug/**",
-    "/.headwarden/**",
-];
 
 /// Walks the rules for a request; see [`access::walk`]. `ask` gets each rule with its place.
 ///

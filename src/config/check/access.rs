@@ -15,6 +15,7 @@ use super::headscale::path_if;
 use super::identity_headers::{self, assertion, identity_headers};
 use super::values;
 use super::{Checks, Reported};
+use crate::domain::access::NEVER_PUBLIC;
 use pattern::{head, mistake};
 
 pub(super) use open::{open, warn_opened};
@@ -39,8 +40,14 @@ const NOT_OURS: &[&str] = &[
 /// stronger sign-in, and for nothing else.
 const APIS: &[&str] = &["/api/v1", "/api/v2"];
 
-/// What is never public, whoever answers: devices' links, the API and its documentation.
-const NEVER_PUBLIC: &[&str] = &["/auth", "/register", "/api", "/swagger"];
+/// What holds the API, and more: a rule for all of it can mean the rest.
+const ABOVE_APIS: &[&str] = &["/api/*", "/api/**"];
+
+/// The API's documentation, which Headscale answers.
+const API_DOCS: &[&str] = &["/swagger"];
+
+/// Where calls by gRPC go, which bring credentials of their own.
+const GRPC: &[&str] = &["/headscale.v1.HeadscaleService"];
 
 /// Most claims that all rules together may name: every session keeps them.
 const MOST_CLAIMS: usize = 16;
@@ -206,13 +213,7 @@ fn path(key: &str, text: Option<String>, means: Means, report: &mut Report) -> O
         report.refuse_with(key, reason, hint);
         return None;
     }
-    let below = |tops: &[&str]| {
-        let path = head(&text);
-        tops.iter().any(|top| {
-            path.strip_prefix(top)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    };
+    let below = |tops: &[&str]| is_below(&text, tops);
     if below(NOT_OURS) {
         report.refuse_with(
             key,
@@ -245,5 +246,38 @@ fn path(key: &str, text: Option<String>, means: Means, report: &mut Report) -> O
         );
         return None;
     }
+    counts_for_nothing(key, &text, means, report);
     Some(text)
+}
+
+/// Whether a pattern is one of `tops`, which may be trees, or below.
+fn is_below(pattern: &str, tops: &[&str]) -> bool {
+    let path = head(pattern);
+    tops.iter().any(|top| {
+        path.strip_prefix(head(top))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Warns of what a rule says in vain.
+fn counts_for_nothing(key: &str, pattern: &str, means: Means, report: &mut Report) {
+    if ABOVE_APIS.contains(&pattern) && !means.a_sign_in_alone {
+        report.warn(
+            key,
+            "on /api/v1 and /api/v2 only max_auth_age, acr and amr of this rule count: who may use the API is \
+             in the api section",
+        );
+    }
+    if is_below(pattern, API_DOCS) && means.elsewhere {
+        report.warn(
+            key,
+            "headscale answers here, and never the upstream of this rule",
+        );
+    }
+    if is_below(pattern, GRPC) {
+        report.warn(
+            key,
+            "no rule is looked at for calls by gRPC: api.bearer decides, and headscale",
+        );
+    }
 }

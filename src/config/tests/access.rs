@@ -23,6 +23,8 @@ fn whom_a_rule_asks_is_said_in_words_that_somebody_can_satisfy() {
         access | [{"path": "/a", "groups": ["a/**"]}] | access[0].groups[0] | nothing in a list
         access | [{"path": "/a", "domains": ["*"]}] | access[0].domains[0] | last label
         access | [{"path": "/a", "domains": ["a.example", "a@b.example"]}] | access[0].domains[1] | no @
+        access | [{"path": "/a", "domains": ["*a.example"]}] | access[0].domains[0] | anybody can register
+        access | [{"path": "/a", "users": ["*@*a.example"]}] | access[0].users[0] | anybody can register
         access | [{"path": "/a", "users": ["ann"]}] | access[0].users[0] | write name@domain
         access | [{"path": "/a", "users": ["ann@*"]}] | access[0].users[0] | last label
         access | [{"path": "/a", "claims": ["x"]}] | access[0].claims | map of lists
@@ -72,6 +74,64 @@ fn claims_that_rules_name_are_kept_each_once_whatever_their_values_are_written_l
     assert!(settings.access[2].public);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     assert!(good(&[]).oidc.kept_claims.is_empty());
+}
+
+/// A rule, what is open, and the words of the warning.
+#[test]
+fn what_a_rule_says_in_vain_is_warned_of() {
+    for (rule, open, words) in [
+        (
+            json!({"path": "/api/**", "groups": ["x"]}),
+            json!([]),
+            "in the api section",
+        ),
+        (
+            json!({"path": "/api/*", "upstream": "http://127.0.0.1:1"}),
+            json!([]),
+            "in the api section",
+        ),
+        (json!({"path": "/api/**", "amr": ["mfa"]}), json!([]), ""),
+        (json!({"path": "/api", "groups": ["x"]}), json!([]), ""),
+        (json!({"path": "/apis/**", "groups": ["x"]}), json!([]), ""),
+        (
+            json!({"path": "/swagger/**", "upstream": "http://127.0.0.1:1"}),
+            json!([]),
+            "never the upstream",
+        ),
+        (
+            json!({"path": "/swagger/**", "groups": ["x"]}),
+            json!([]),
+            "",
+        ),
+        (
+            json!({"path": "/headscale.v1.HeadscaleService/**", "groups": ["x"]}),
+            json!([]),
+            "gRPC",
+        ),
+        (
+            json!({"path": "/x", "methods": ["POST"]}),
+            json!(["GET /x"]),
+            "answered with 405",
+        ),
+        (
+            json!({"path": "/x", "methods": ["GET"]}),
+            json!(["GET /x"]),
+            "",
+        ),
+        (
+            json!({"path": "/y", "methods": ["POST"]}),
+            json!(["GET /x"]),
+            "",
+        ),
+    ] {
+        let warnings = good(&[("access", json!([rule])), ("open", open)]).warnings;
+        let expected = usize::from(!words.is_empty());
+        assert_eq!(warnings.len(), expected, "{rule}: {warnings:?}");
+        assert!(
+            warnings.iter().all(|text| text.contains(words)),
+            "{rule}: {warnings:?}"
+        );
+    }
 }
 
 /// Rules, and the words of each warning about them, in their order.

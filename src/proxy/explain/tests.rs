@@ -72,6 +72,14 @@ fn told_upgrade(
 }
 
 #[test]
+fn an_open_path_whose_rules_mean_other_methods_is_answered_with_405() {
+    let settings = settings("open: [GET /x]\naccess: [{ path: /x, methods: [POST] }]\n");
+    let told = told(&settings, &claims(&["staff"], ""), "GET", "/x");
+    assert_eq!(told.outcome, Outcome::Denied);
+    assert!(told.why.contains("405"), "{}", told.why);
+}
+
+#[test]
 fn each_door_has_its_outcome_and_its_reason() {
     use Outcome::{Allowed, Denied, Depends, StepUp};
     let settings = settings(ACCESS);

@@ -142,11 +142,20 @@ fn value_mistake(text: &str) -> Mistake {
 }
 
 fn wild_domain_mistake(text: &str) -> Mistake {
-    let last = text.rsplit('.').next().unwrap_or_default();
-    if last.contains('*') {
+    let mut labels = text.rsplit('.');
+    let (last, before) = (labels.next(), labels.next());
+    let example = "for example *.acmecorp.net, which is one label below it";
+    if last.is_some_and(|label| label.contains('*')) {
+        return Some(("a star cannot stand in the last label", example));
+    }
+    // Directly before a letter it is the slip for `*.`; next to the last label it is part of what is registered.
+    let slip = text.split('*').skip(1);
+    let mut slip = slip.map(|behind| behind.starts_with(|c: char| c.is_alphanumeric()));
+    let part = before.is_some_and(|label| label.contains('*') && label != "*");
+    if star_mistake(text).is_none() && (part || slip.any(|slip| slip)) {
         return Some((
-            "a star cannot stand in the last label",
-            "for example *.acmecorp.net, which is one label below it",
+            "the star would be part of a name that anybody can register",
+            example,
         ));
     }
     star_mistake(text).or_else(|| domain_mistake(&text.replace('*', "x")))
@@ -170,13 +179,24 @@ mod tests {
         for (mistake, good, bad) in [
             (
                 wild_domain_mistake as fn(&str) -> Mistake,
-                &["a.example", "*.a.example", "eu-*.a.example", "*.internal"][..],
+                &[
+                    "a.example",
+                    "*.a.example",
+                    "eu-*.a.example",
+                    "*-eu.a.example",
+                    "*.internal",
+                ][..],
                 &[
                     "*",
                     "a.*",
                     "*.*",
                     "a.ex*",
                     "**.a.example",
+                    "*a.example",
+                    "eu-*.example",
+                    "a*b.example",
+                    "*company.co.example",
+                    "*.*x.a.example",
                     "@a.example",
                     ".a.example",
                     "",
@@ -195,6 +215,8 @@ mod tests {
                     "a",
                     "a@*",
                     "a@b.*",
+                    "*@*b.example",
+                    "a@x-*.example",
                     "**@b.example",
                     "@b.example",
                     "a@b@c.example",

@@ -66,13 +66,22 @@ fn opened(entry: &str) -> Result<OpenPath, (&'static str, &'static str)> {
     }
 }
 
-/// An opened path below a rule that asks for something: whoever wrote it may have forgotten that.
+/// An opened path below a rule that asks for something, or that means other methods: whoever wrote it may have
+/// forgotten that.
 pub(in super::super) fn warn_opened(settings: &Settings, report: &mut Report) {
     for open in &settings.open {
-        let rule = settings
-            .access
-            .iter()
-            .find(|rule| path_matches(&rule.path, &open.path) && rule.methods.has("GET"));
+        let about = |rule: &&Access| path_matches(&rule.path, &open.path);
+        let mut rules = settings.access.iter().filter(about);
+        let rule = rules.clone().find(|rule| rule.methods.has("GET"));
+        if rule.is_none() && rules.next().is_some() {
+            report.warn(
+                "open",
+                format!(
+                    "{} is answered with 405: the access rules for it are about other methods",
+                    open.path
+                ),
+            );
+        }
         let asks = |it: &&Access| !it.demands.is_nothing() || !it.assurance.asks_nothing();
         if let Some(rule) = rule.filter(asks) {
             report.warn(
