@@ -75,17 +75,15 @@ impl Roll {
     }
 
     /// The provider refused the refresh token of `session`, which it had ended itself. Without
-    /// `offline_access` an ordinary sign-out does the same, which takes nobody's rights away.
+    /// an offline token an ordinary sign-out does the same, which takes nobody's rights away.
     pub(super) async fn refused_after_logout(
         &self,
         session: &Session,
         (error, description): (&str, &str),
     ) {
-        let settings = self.settings.now();
-        let scope = &settings.oidc.scope;
         let refusals = Refusals {
             count: true,
-            offline: scope.iter().any(|name| name == "offline_access"),
+            footing: session.footing,
         };
         if weigh_refusal(error, description, refusals).is_ok() {
             let subject = &session.identity.subject;

@@ -161,24 +161,18 @@ impl Rechecks {
         }
         self.metrics.refreshed(Refresh::Confirmed);
         tracing::debug!(request_id = cause.request, session = %cause.session, "checked again");
-        let identity = news.identity.clone();
-        let session = continued(&live.session, news, self.clock.now());
+        let (identity, now) = (news.identity.clone(), self.clock.now());
+        let session = continued(&live.session, news, now);
         // First: whatever else is slow or away, the refresh token that counts now is not lost.
         let stored = self.store(live, session).await;
         if let Some(offboarding) = &self.offboarding {
             let request = cause.request.as_deref();
             offboarding.is_here(&identity.subject, request).await;
         }
-        let (identity, now) = (news.identity.clone(), self.clock.now());
-        let stored = self.store(live, continued(&live.session, news, now)).await;
         if let Some(roll) = &self.roll {
-<<<<<<< HEAD
             // A session that could not be stored counts from before.
             let at = stored.as_ref().map_or(live.session.checked_at, |_| now);
             roll.vouched(&identity, at).await;
-=======
-            roll.vouched(&identity).await;
->>>>>>> offboard
         }
         Ok(match stored? {
             Some(live) => Landed::Confirmed(live),

@@ -192,7 +192,9 @@ impl Rechecks {
                 Ok(()) => offboarding.is_here(&now.subject, request).await,
                 Err(denial) => {
                     let ruling = (rules, denial);
-                    offboarding.denied(before, ruling, news.read_by, request).await;
+                    offboarding
+                        .denied(before, ruling, news.read_by, request)
+                        .await;
                 }
             }
         }
