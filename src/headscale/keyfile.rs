@@ -18,7 +18,7 @@ const DRAFT: &str = ".headwarden-api-key.new";
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} the file of the API key {}: {source}", path.display())]
 pub struct KeyFileError {
-    /// What was tried: `read`, `lock`, `replace`.
+    /// What was tried: `read`, `lock`, `replace`, `tidy up beside`.
     action: &'static str,
     /// The file.
     path: PathBuf,
@@ -30,8 +30,26 @@ pub struct KeyFileError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile(PathBuf);
 
+/// What a draft is called: a token between the two.
+const DRAFT: (&str, &str) = (".headwarden-api-key.", ".new");
+
 /// Whoever has this is the only one that replaces the file. Gone with the process, however it ends.
-pub(super) struct Held(#[expect(dead_code, reason = "it is locked while it is open")] File);
+pub(super) struct Held {
+    #[expect(dead_code, reason = "it is locked while it is open")]
+    directory: File,
+    place: PathBuf,
+}
+
+impl Held {
+    /// The drafts of those who were broken off: nobody else has one while this is held.
+    pub(super) fn drafts(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.place) else {
+            return Vec::new();
+        };
+        let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        names.filter(|path| is_draft(path)).collect()
+    }
+}
 
 impl KeyFile {
     /// The file at `path`, or what a link there leads to.
@@ -47,20 +65,37 @@ impl KeyFile {
         let tried = self.place().and_then(|(path, owner)| {
             let draft = draft_beside(&path, random);
             let written = write(&draft, b"", &owner).map(drop);
-            written.and(fs::remove_file(&draft))
+            // A renewal of the same time may have taken it away.
+            let gone = fs::remove_file(&draft).or_else(|why| match why.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(why),
+            });
+            written.and(gone)
         });
         tried.map_err(self.failed("replace"))
+    }
+
+    /// Takes a draft away that nobody goes on with.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] where it stays.
+    pub(super) fn remove_draft(&self, draft: &Path) -> Result<(), KeyFileError> {
+        fs::remove_file(draft).map_err(self.failed("tidy up beside"))
     }
 
     /// Keeps other processes from replacing it; `None` while one of them keeps us from it. The directory is
     /// what is locked: the file will be another one.
     pub(super) fn hold(&self) -> Result<Option<Held>, KeyFileError> {
-        let directory = self
+        let (place, directory) = self
             .place()
-            .and_then(|(path, _)| File::open(directory_of(&path)))
+            .and_then(|(path, _)| {
+                let place = directory_of(&path).to_owned();
+                let directory = File::open(&place)?;
+                Ok((place, directory))
+            })
             .map_err(self.failed("lock"))?;
         match directory.try_lock() {
-            Ok(()) => Ok(Some(Held(directory))),
+            Ok(()) => Ok(Some(Held { directory, place })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(why)) => Err(self.failed("lock")(why)),
         }
@@ -125,7 +160,15 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 fn draft_beside(path: &Path, random: &dyn Random) -> PathBuf {
-    directory_of(path).join(format!(".headwarden-api-key.{}.new", random.token()))
+    let (before, behind) = DRAFT;
+    directory_of(path).join(format!("{before}{}{behind}", random.token()))
+}
+
+fn is_draft(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let token = name.and_then(|name| name.strip_prefix(DRAFT.0)?.strip_suffix(DRAFT.1));
+    token.is_some_and(|token| !token.is_empty())
+        && fs::symlink_metadata(path).is_ok_and(|it| it.is_file())
 }
 
 fn write(draft: &Path, text: &[u8], owner: &fs::Metadata) -> io::Result<File> {
@@ -134,20 +177,29 @@ fn write(draft: &Path, text: &[u8], owner: &fs::Metadata) -> io::Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(draft)?;
-    let written = file
-        .write_all(text)
-        // Run by root for a service with a user of its own, the file stays the service's.
-        .and_then(|()| match owner.uid() == file.metadata()?.uid() {
-            true => Ok(()),
-            false => fchown(&file, Some(owner.uid()), Some(owner.gid())),
-        })
+    let written = file.write_all(text).and_then(|()| {
+        let mode = given_to(&file, owner)?;
         // Last, when it belongs to whom it should: a group may read it where it could.
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(owner.mode() & 0o777)));
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    });
     if let Err(why) = written {
         let _ = fs::remove_file(draft);
         return Err(why);
     }
     Ok(file)
+}
+
+/// Gives a draft to whom the file belongs, and says which mode it may then have. Run by root for a service
+/// with a user of its own, the file stays the service's. A group that we are not in cannot be given anything:
+/// then no other group gets what was meant for it.
+fn given_to(file: &File, owner: &fs::Metadata) -> io::Result<u32> {
+    let (mode, ours) = (owner.mode() & 0o777, file.metadata()?);
+    if owner.uid() != ours.uid() {
+        fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    } else if owner.gid() != ours.gid() && fchown(file, None, Some(owner.gid())).is_err() {
+        return Ok(mode & 0o707);
+    }
+    Ok(mode)
 }
 
 #[cfg(test)]
@@ -185,6 +237,48 @@ mod tests {
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(names(files.path()), ["key", "link"]);
         }
+    }
+
+    /// Where another group can be given at all, as by root.
+    #[test]
+    fn the_file_stays_the_groups_that_it_was() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("key");
+        fs::write(&path, "old\n").unwrap();
+        let own = fs::metadata(&path).unwrap().gid();
+        let other = own + 4321;
+        let given = std::os::unix::fs::chown(&path, None, Some(other)).is_ok();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let file = KeyFile::new(path.clone());
+        let key = Secret::new("new".to_owned());
+        file.replace(&key, &Always(1)).unwrap();
+        let after = fs::metadata(&path).unwrap();
+        let expected = if given { other } else { own };
+        assert_eq!((after.gid(), after.mode() & 0o777), (expected, 0o640));
+    }
+
+    #[test]
+    fn drafts_of_those_who_broke_off_are_found_and_nothing_else_is() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("key");
+        fs::write(&path, "old").unwrap();
+        let draft = draft_beside(&path, &Always(1));
+        fs::write(&draft, "left").unwrap();
+        for other in [
+            ".headwarden-api-key.new",
+            ".headwarden-api-key..new",
+            "x.new",
+        ] {
+            fs::write(files.path().join(other), "theirs").unwrap();
+        }
+        let link = draft_beside(&path, &Always(2));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let file = KeyFile::new(path.clone());
+        let held = file.hold().unwrap().unwrap();
+        assert_eq!(held.drafts(), [fs::canonicalize(&draft).unwrap()]);
+        file.remove_draft(&draft).unwrap();
+        assert!(held.drafts().is_empty() && file.remove_draft(&draft).is_err());
+        assert_eq!(file.read().unwrap().expose(), "old");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The API key is renewed before it ends, and never lost: the new one is made, tried, written to the file,
 //! and only then used; the old one ends later. Whatever breaks off, the file holds a key that works.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, public_part};
 use super::keyfile::{Held, KeyFile, KeyFileError};
 use crate::config::{Current, KeyRenewal, Store};
 use crate::domain::calendar::rfc3339;
@@ -61,6 +62,8 @@ pub struct Renewal {
     failures: u32,
     /// What was replaced, and when it may end.
     old: Option<(Secret<String>, Timestamp)>,
+    /// Since when somebody else has kept us from the file, or when that was last told.
+    kept_out: Option<Timestamp>,
 }
 
 impl Renewal {
@@ -83,6 +86,7 @@ impl Renewal {
             asked: None,
             failures: 0,
             old: None,
+            kept_out: None,
         }
     }
 
@@ -105,12 +109,14 @@ impl Renewal {
 
     /// Does what is due now, and tells of it.
     pub async fn look(&mut self) {
+        // Also when there is no renewal any more: what it replaced is not left good.
+        self.end_old().await;
         let settings = self.settings.now();
         let Some(terms) = &settings.headscale.renewal else {
             self.asked = None;
+            self.kept_out = None;
             return;
         };
-        self.end_old().await;
         let now = self.clock.now();
         let enough = |(at, pause): (Timestamp, Duration)| now >= at && now.since(at) < pause;
         if self.asked.is_some_and(enough) {
@@ -175,13 +181,18 @@ impl Renewal {
 
     async fn renew(&mut self, terms: &KeyRenewal, alone: bool) -> Result<Duration, RenewalError> {
         // Kept until the end.
-        let Some(_held) = self.hold(terms).await? else {
-            return Ok(LOOK);
+        let Some(held) = self.hold(terms).await? else {
+            return Ok(self.kept_out());
         };
+        self.kept_out = None;
         let old = self.read(terms).await?;
-        if self.goes_on_with(&old) {
+        if self.is_another(&old) {
+            // Ours works, as was just seen. What takes its place must, too.
+            self.api.with_key(old.clone()).keys().await?;
+            self.goes_on_with(&old);
             return Ok(LOOK);
         }
+        self.end_drafts(terms, held.drafts(), &old).await;
         let file = KeyFile::new(terms.path.clone());
         let random = Arc::clone(&self.random);
         // Before there is a key that nobody could keep.
@@ -200,12 +211,52 @@ impl Renewal {
         Ok(QUESTION)
     }
 
+    /// Somebody else keeps the file from us: a moment is nothing, an hour is.
+    fn kept_out(&mut self) -> Duration {
+        let now = self.clock.now();
+        let since = *self.kept_out.get_or_insert(now);
+        if now.since(since) < QUESTION {
+            return LOOK;
+        }
+        tracing::warn!(
+            "the API key is not renewed: another process has had the directory of its file locked for an hour"
+        );
+        self.metrics.api_key_renewed(KeyRenewed::Failed);
+        self.kept_out = Some(now);
+        LOOK
+    }
+
+    /// A process that died before it put its new key into the file left it beside: nobody uses it.
+    async fn end_drafts(&self, terms: &KeyRenewal, drafts: Vec<PathBuf>, used: &Secret<String>) {
+        for draft in drafts {
+            let file = KeyFile::new(draft.clone());
+            let found = in_background(move || file.read()).await;
+            if let Ok(key) = found
+                && key != *used
+                && public_part(&key).is_some()
+            {
+                match self.api.expire_key(&key).await {
+                    Ok(()) | Err(ApiError::NotFound) => {}
+                    Err(why) => {
+                        tracing::warn!(%why, "an API key that was made and not used is not ended yet");
+                        continue;
+                    }
+                }
+                tracing::info!("an API key that a broken renewal left beside the file has ended");
+            }
+            let file = KeyFile::new(terms.path.clone());
+            if let Err(why) = in_background(move || file.remove_draft(&draft)).await {
+                tracing::warn!(%why, "what a broken renewal left beside the file stays");
+            }
+        }
+    }
+
     fn tell(&self, new: &Secret<String>, until: Timestamp) {
         tracing::info!(until = rfc3339(until), "the API key is renewed");
         self.metrics.api_key_ends(Some(until));
         self.metrics.api_key_renewed(KeyRenewed::Done);
         self.audit.record(&Entry {
-            key: super::api::public_part(new).filter(|public| public.len() == 12),
+            key: public_part(new).filter(|public| public.len() == 12),
             ..Entry::new(Act::KeyRenewed, Actor::Headwarden, "")
         });
     }
@@ -240,8 +291,13 @@ impl Renewal {
 
     /// Ends the new key, if it is certain that nobody will use it.
     async fn take_back(&self, terms: &KeyRenewal, old: &Secret<String>, new: &Secret<String>) {
-        if self.read(terms).await.is_ok_and(|found| found == *new) {
-            return;
+        match self.read(terms).await {
+            Ok(found) if found != *new => {}
+            Ok(_) => return,
+            Err(why) => {
+                tracing::warn!(%why, "an API key that was made is left good: nobody knows whether the file has it");
+                return;
+            }
         }
         let ended = self.api.with_key(old.clone()).expire_key(new).await;
         if let Err(why) = ended {
@@ -271,11 +327,16 @@ impl Renewal {
 
     /// Uses what is in the file, if that is something else.
     fn goes_on_with(&self, found: &Secret<String>) -> bool {
-        let other = self.api.key().now().is_none_or(|key| *key != *found);
-        if other && !found.expose().is_empty() {
+        let other = self.is_another(found);
+        if other {
             tracing::info!("another API key is in the file, and used from now on");
             self.api.key().replace(Some(found.clone()));
         }
+        other
+    }
+
+    fn is_another(&self, found: &Secret<String>) -> bool {
+        let other = self.api.key().now().is_none_or(|key| *key != *found);
         other && !found.expose().is_empty()
     }
 

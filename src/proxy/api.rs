@@ -15,6 +15,7 @@ use crate::domain::door::ApiKind;
 use crate::domain::identity::Identity;
 use crate::domain::path::Target;
 use crate::domain::policy::Permit;
+use crate::domain::return_to::ReturnTo;
 use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
 use crate::pages;
@@ -77,10 +78,16 @@ impl House {
             let message = "your account has no role for this on the API";
             return self.no_role(visit, &live, "no api role for this method", message);
         }
-        if let Err(elsewhere) = self.from_listed_page(visit, &live.session.identity) {
-            return self.no_role(visit, &live, elsewhere.reason(), elsewhere.message());
-        }
-        if let Err(answer) = self.assured(visit, &live) {
+        let page = match self.from_listed_page(visit, &live.session.identity) {
+            Ok(page) => page,
+            Err(elsewhere) => {
+                return self.no_role(visit, &live, elsewhere.reason(), elsewhere.message());
+            }
+        };
+        let assured_there = page.map_or(Ok(()), |page| {
+            self.assured_at(visit, &live, ("GET", &page), ReturnTo::root())
+        });
+        if let Err(answer) = assured_there.and_then(|()| self.assured(visit, &live)) {
             return Verdict::Answer(answer);
         }
         let record = self.write_by_role(visit, role, &live);
@@ -104,12 +111,17 @@ impl House {
     }
 
     /// Whether the request comes from a page of `api.from`, by its `Referer`, which the browser sets
-    /// (RFC 9110 section 10.1.3), and the person may see that page. A page of this origin that is hostile
-    /// can have the browser say another one of this origin.
-    pub(super) fn from_listed_page(&self, visit: &Visit, who: &Identity) -> Result<(), Elsewhere> {
+    /// (RFC 9110 section 10.1.3), and the person is one of those who may see that page: what it asks of the sign-in
+    /// is the caller's business. `None` where any page will do. A page of this origin that is hostile can have the
+    /// browser say another one of this origin.
+    pub(super) fn from_listed_page(
+        &self,
+        visit: &Visit,
+        who: &Identity,
+    ) -> Result<Option<Target>, Elsewhere> {
         let from = &self.settings.api.from;
         if from.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let referer = visit.only("referer").ok_or(Elsewhere::Untold)?;
         let page = Url::parse(referer).map_err(|_| Elsewhere::Unlisted)?;
@@ -126,7 +138,7 @@ impl House {
             return Err(Elsewhere::Unlisted);
         };
         match self.settings.access.get(place) {
-            Some(rule) if from.contains(&rule.path) => Ok(()),
+            Some(rule) if from.contains(&rule.path) => Ok(Some(page)),
             Some(_) | None => Err(Elsewhere::Unlisted),
         }
     }

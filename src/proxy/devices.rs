@@ -15,11 +15,16 @@ use super::house::{House, see_other};
 use super::visit::Visit;
 use crate::domain::door::Own;
 use crate::domain::identity::{Identity, Subject};
+use crate::domain::path::Target;
+use crate::domain::return_to::ReturnTo;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 use crate::headscale::{ApiError, Node, Support, User, is_theirs, provider_id, subject_of};
 use crate::pages::{self, Ask, Changed, DEVICES, Device, NoDevices, Owner};
 use crate::session::{Live, Purpose, State};
+
+/// The page of everybody, where somebody who looks at others comes back to.
+const PEOPLE: &str = "/.headwarden/devices/people";
 
 /// Whoever looks at devices.
 struct Viewer {
@@ -52,7 +57,12 @@ impl Viewer {
     /// Whether they may change the device. One with tags belongs to those, whoever added it: up to 0.27
     /// Headscale shows it as a person's all the same.
     fn may_change(&self, node: &Node) -> bool {
-        self.changes_all() || (self.owns(node) && node.tags.is_empty())
+        self.changes_all() || self.is_own_business(node)
+    }
+
+    /// Whether it takes no role to change the device.
+    fn is_own_business(&self, node: &Node) -> bool {
+        self.owns(node) && node.tags.is_empty()
     }
 }
 
@@ -111,6 +121,31 @@ impl House {
         })
     }
 
+    /// What the API would ask of the sign-in of whoever has a role there: rules for its paths hold on what the
+    /// page does by that role, too.
+    ///
+    /// # Errors
+    /// As [`House::assured`]; a path that means nothing is not found.
+    fn assured_by_role(
+        &self,
+        visit: &Visit,
+        viewer: &Viewer,
+        method: &str,
+        path: &str,
+    ) -> Result<(), Response<Bytes>> {
+        let (Ok(target), Some(home)) = (Target::parse(path.as_bytes()), ReturnTo::parse(PEOPLE))
+        else {
+            return Err(self.not_found(visit));
+        };
+        self.assured_at(visit, &viewer.live, (method, &target), home)
+    }
+
+    /// The same for a look at everybody's devices.
+    fn assured_to_look(&self, visit: &Visit, viewer: &Viewer) -> Result<(), Response<Bytes>> {
+        self.assured_by_role(visit, viewer, "GET", "/api/v1/node")?;
+        self.assured_by_role(visit, viewer, "GET", "/api/v1/user")
+    }
+
     fn known_as(&self, who: &Identity) -> Result<String, NoDevices> {
         let issuer = self
             .settings
@@ -165,8 +200,11 @@ impl House {
             // An image or a frame of another page must not make new tokens, nor ask Headscale.
             return Ok(no_page(visit, changed));
         }
-        if user.is_some() && !viewer.sees_all() {
-            return Err(self.not_found(visit));
+        if user.is_some() {
+            if !viewer.sees_all() {
+                return Err(self.not_found(visit));
+            }
+            self.assured_to_look(visit, viewer)?;
         }
         if let (None, Err(why)) = (user, &viewer.id) {
             return Err(self.no_devices(visit, viewer, *why));
@@ -237,6 +275,11 @@ impl House {
         let Some(node) = node else {
             return Err(self.not_found(visit));
         };
+        if !viewer.is_own_business(node) {
+            self.assured_to_look(visit, viewer)?;
+            let (method, path) = change::Change::of(ask).call(&node.id);
+            self.assured_by_role(visit, viewer, method, &path)?;
+        }
         let token = self.device_token(visit, viewer).await?;
         let asked = pages::AskDevice {
             ask,
@@ -267,6 +310,7 @@ impl House {
         if !visit.wants_page() {
             return Ok(no_page(visit, None));
         }
+        self.assured_to_look(visit, viewer)?;
         let nodes = self.nodes(visit, viewer).await?;
         let users = self.users(visit, viewer).await?;
         let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();

@@ -11,7 +11,7 @@ use url::Url;
 use super::house::{House, see_other};
 use super::ruling;
 use super::visit::Visit;
-use crate::config::{Settings, SignIn};
+use crate::config::{Access, Settings, SignIn};
 use crate::domain::assurance::{Assurance, Missing};
 use crate::domain::door::{Asked, Door, Guarded, decide};
 use crate::domain::login::AttemptKind;
@@ -32,7 +32,35 @@ impl House {
     /// was sent hears that it was not passed on, and everybody else gets a 401.
     pub(super) fn assured(&self, visit: &Visit, live: &Live) -> Result<(), Response<Bytes>> {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
+        let asks = (visit.head.method.as_str(), &visit.head.target);
         let asked = self.asked_of(visit, is_ssh_check);
+        self.enough(visit, live, asked, asks, ReturnTo::root())
+    }
+
+    /// Whether the sign-in of `live` has what another request is asked for, one that `visit` does by itself or
+    /// is made from: `method` at `target`. Who cannot come back to the page of `visit` comes to `home`.
+    ///
+    /// # Errors
+    /// As [`House::assured`].
+    pub(super) fn assured_at(
+        &self,
+        visit: &Visit,
+        live: &Live,
+        (method, target): (&str, &Target),
+        home: ReturnTo,
+    ) -> Result<(), Response<Bytes>> {
+        let asked = asked_at(&self.settings, method, target, false);
+        self.enough(visit, live, asked, (method, target), home)
+    }
+
+    fn enough(
+        &self,
+        visit: &Visit,
+        live: &Live,
+        asked: Assurance,
+        asks: (&str, &Target),
+        home: ReturnTo,
+    ) -> Result<(), Response<Bytes>> {
         let missing = asked.missing(&live.session, self.clock.now());
         if missing.is_nothing() {
             return Ok(());
@@ -44,10 +72,10 @@ impl House {
         // The API answers programs, and never redirects.
         let is_api = matches!(visit.door, Door::Api(_));
         if !is_api && visit.is_navigation() {
-            let back = ReturnTo::parse(visit.head.target.as_str()).unwrap_or_else(ReturnTo::root);
+            let back = ReturnTo::parse(visit.head.target.as_str()).unwrap_or(home);
             return Err(self.begin_step_up(visit, live, asked, missing, back));
         }
-        let begin = self.step_up_address(visit);
+        let begin = self.step_up_address(visit, asks, &home);
         if !is_api && !visit.is_safe() && visit.wants_page() {
             return Err(self.page(visit, |context| pages::nothing_sent(context, &begin)));
         }
@@ -167,9 +195,18 @@ impl House {
     /// it was.
     pub(super) fn is_assured_but_for_age(&self, visit: &Visit, live: &Live) -> bool {
         let is_ssh_check = matches!(visit.door, Door::Guarded(Guarded::SshCheck(_)));
+        self.is_of_kind(live, self.asked_of(visit, is_ssh_check))
+    }
+
+    /// The same for a page that is got.
+    pub(super) fn is_assured_at_but_for_age(&self, page: &Target, live: &Live) -> bool {
+        self.is_of_kind(live, asked_at(&self.settings, "GET", page, false))
+    }
+
+    fn is_of_kind(&self, live: &Live, asked: Assurance) -> bool {
         let asked = Assurance {
             max_age: None,
-            ..self.asked_of(visit, is_ssh_check)
+            ..asked
         };
         asked.missing(&live.session, self.clock.now()).is_nothing()
     }
@@ -198,20 +235,21 @@ impl House {
         self.begin(visit, back, kind, &options)
     }
 
-    /// Where a person does what the request of `visit` needs, and comes back to the page it was made
-    /// from, as far as that is known and ours.
-    fn step_up_address(&self, visit: &Visit) -> String {
+    /// Where a person does what a request needs, and comes back to the page that `visit` was made from, as far
+    /// as that is known and ours, or to `home`.
+    fn step_up_address(
+        &self,
+        visit: &Visit,
+        (method, target): (&str, &Target),
+        home: &ReturnTo,
+    ) -> String {
         let back = visit.only("referer").and_then(|from| self.own_page(from));
+        let back = back.or_else(|| (*home != ReturnTo::root()).then(|| home.clone()));
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("for", visit.head.target.path());
-        if !visit.is_safe()
-            && self
-                .settings
-                .access
-                .iter()
-                .any(|rule| rule.methods != Methods::ALL)
-        {
-            query.append_pair("method", &visit.head.method);
+        query.append_pair("for", target.path());
+        let by_method = |rule: &Access| rule.methods != Methods::ALL;
+        if !matches!(method, "GET" | "HEAD") && self.settings.access.iter().any(by_method) {
+            query.append_pair("method", method);
         }
         if let Some(back) = &back {
             query.append_pair("back", back.as_str());

@@ -402,6 +402,28 @@ fn with_api_from_a_session_counts_for_the_pages_that_are_listed_and_that_the_per
     assert!(log.contains("no Referer says") && log.contains("not come from a page of api.from"));
 }
 
+#[test]
+fn a_page_of_api_from_that_asks_for_a_stronger_sign_in_asks_it_of_its_requests_too() {
+    let tailnet = start(
+        "  api_key: hskey-api-standin\n",
+        "  from: [\"/web/**\", \"/plain/**\"]\naccess:\n  - { path: \"/web/**\", amr: [mfa] }\n  \
+         - { path: \"/plain/**\" }\n",
+    );
+    let origin = tailnet.house.plan.origin();
+    let admin = session_line(&tailnet.house, &admin(&tailnet));
+    for (page, status) in [("/plain/", 200), ("/web/", 401), ("/web/a?b", 401)] {
+        let tag = format!("X-Row: page-{status}");
+        let from = format!("Referer: {origin}{page}");
+        let lines = [&*admin, SAME_ORIGIN, &tag, &from];
+        let answer = asked(&tailnet.house, "GET", "/api/v1/user", &lines);
+        assert_eq!(answer.status(), status, "{page}: {}", answer.text());
+        let told =
+            answer.text().contains("step_up_needed") && answer.text().contains("for=%2Fweb%2F");
+        assert_eq!(told, status == 401, "{page}: {}", answer.text());
+    }
+    assert!(seen(&tailnet.headscale, "page-401").is_empty());
+}
+
 /// Unix seconds, so many days from now.
 #[expect(
     clippy::disallowed_methods,

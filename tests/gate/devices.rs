@@ -15,6 +15,11 @@ const VERSIONS: [&str; 5] = ["v0.26.1", "v0.27.1", "v0.28.0", "v0.29.2", "v0.30.
 const KEY: &str = "  api_key: hskey-api-standin\n";
 const ROLES: &str = "api: { admins: [headscale-admins], viewers: [headscale-auditors] }\n";
 
+const RULED: &str = "api: { admins: [headscale-admins] }\naccess:\n  \
+    - { path: \"/api/v1/**\", amr: [mfa] }\n";
+const CHANGES_RULED: &str = "api: { admins: [headscale-admins] }\naccess:\n  \
+    - { path: \"/api/v1/**\", methods: [POST, DELETE], amr: [mfa] }\n";
+
 fn start(version: &str, headscale: &'static str) -> Tailnet {
     let mut tailnet = Tailnet::start_with(version, |_| More {
         headscale,
@@ -390,6 +395,124 @@ fn the_role_decides_who_sees_and_who_changes_the_devices_of_others() {
     let counted =
         "headwarden_device_changes_total{by=\"admin\",change=\"removed\",outcome=\"done\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
+}
+
+/// What a rule for the API asks holds on the page too, where a role does something; what is one's own takes none.
+#[test]
+fn a_role_on_the_page_takes_the_sign_in_that_rules_ask_of_it_on_the_api() {
+    let mut tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        headscale: KEY,
+        top: RULED,
+        ..More::default()
+    });
+    let [laptop, phone, server, tagged] = furnish(&tailnet);
+    tailnet.provider.set(&json!({ "amr": ["pwd"] }));
+    let mut dominic = admin(&tailnet);
+    let before = tailnet.headscale.devices();
+    let provider = tailnet.provider.origin().to_owned();
+    for path in [
+        "/.headwarden/devices/people",
+        "/.headwarden/devices?user=1",
+        &format!("{LIST}/sign-out?id={laptop}"),
+        &format!("{LIST}/remove?id={tagged}"),
+    ] {
+        let sent = dominic.get(&tailnet.house.url(path));
+        let there = sent.redirect().map(ToString::to_string).unwrap_or_default();
+        assert!(there.starts_with(&provider), "{path}: {}", sent.text());
+        let line = session_line(&tailnet.house, &dominic);
+        let script = ask(
+            &tailnet.house,
+            "GET",
+            path,
+            &[&line, HTML, SAME_ORIGIN, "Sec-Fetch-Mode: cors"],
+        );
+        assert!(
+            [401, 403].contains(&script.status()),
+            "{path}: {}",
+            script.text()
+        );
+        assert!(
+            !script.text().contains("laptop"),
+            "{path}: {}",
+            script.text()
+        );
+    }
+    for id in [laptop, phone, tagged] {
+        for (path, body) in acts(&id.to_string()) {
+            let token = token(&list(&tailnet, &mut dominic));
+            for body in [
+                format!("{body}&token={token}"),
+                format!("{body}&user=1&token=x"),
+            ] {
+                let url = tailnet.house.url(path);
+                let answer = dominic.request("POST", &url, &[HTML, SAME_ORIGIN], body.as_bytes());
+                let text = answer.text();
+                assert_eq!(answer.status(), 403, "{path} {body}: {text}");
+                assert!(
+                    text.contains("Nothing has been sent"),
+                    "{path} {body}: {text}"
+                );
+                assert!(!text.contains("phone"), "{path} {body}: {text}");
+            }
+        }
+    }
+    assert_eq!(tailnet.headscale.devices(), before);
+
+    // What is his own is his as before.
+    let page = list(&tailnet, &mut dominic);
+    let done = dominic.fill_in(&page, &format!("rename-{server}"), &[("name", "rack")]);
+    assert_eq!(done.url.query(), Some("done=renamed"), "{}", done.text());
+
+    // With the factor he comes back to the page of everybody, and may.
+    tailnet.provider.set(&json!({ "amr": ["pwd", "mfa"] }));
+    let form = open(&tailnet, &mut dominic, "/.headwarden/devices?user=1");
+    let people = dominic.fill_in(&form, "login", &[("username", ADMIN)]);
+    assert_eq!(
+        people.url.path(),
+        "/.headwarden/devices/people",
+        "{}",
+        people.text()
+    );
+    assert_eq!(people.status(), 200, "{}", people.text());
+    let question = open(
+        &tailnet,
+        &mut dominic,
+        &format!("{LIST}/remove?id={laptop}"),
+    );
+    let done = dominic.fill_in(&question, "", &[]);
+    assert_eq!(
+        done.url.query(),
+        Some("done=removed&user=1"),
+        "{}",
+        done.text()
+    );
+    assert_eq!(tailnet.headscale.device(laptop), None);
+}
+
+/// A rule may be about some methods only: then those alone are asked about.
+#[test]
+fn a_rule_for_changes_on_the_api_is_none_for_looking_on_the_page() {
+    let tailnet = Tailnet::start_with("v0.29.2", |_| More {
+        headscale: KEY,
+        top: CHANGES_RULED,
+        ..More::default()
+    });
+    let [laptop, ..] = furnish(&tailnet);
+    let mut dominic = admin(&tailnet);
+    let seen = open(&tailnet, &mut dominic, "/.headwarden/devices?user=1");
+    assert!(
+        seen.status() == 200 && seen.text().contains("laptop"),
+        "{}",
+        seen.text()
+    );
+    let refused = dominic.fill_in(&seen, &format!("rename-{laptop}"), &[("name", "desk")]);
+    assert!(
+        refused.text().contains("Nothing has been sent"),
+        "{}",
+        refused.text()
+    );
+    assert!(refused.text().contains("method=POST"), "{}", refused.text());
+    assert_eq!(names(&tailnet)[0], "laptop");
 }
 
 fn ask_metrics(tailnet: &Tailnet) -> String {

@@ -319,6 +319,60 @@ async fn a_file_that_cannot_be_replaced_makes_no_key_and_one_that_changes_meanwh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_broken_renewal_left_beside_the_file_is_ended_and_taken_away() {
+    const LEFT: &str = "hskey-api-leftoverleft-0123456789";
+    let ground = Ground::new("v0.29.2", 1);
+    let end = i64::try_from(now() + 90 * 86_400).expect("a time");
+    ground.headscale.add_api_key(LEFT, Some(end));
+    let beside = |name: &str| {
+        ground
+            .path
+            .with_file_name(format!(".headwarden-api-key.{name}.new"))
+    };
+    std::fs::write(beside("one"), format!("{LEFT}\n")).expect("a file");
+    std::fs::write(beside("empty"), "").expect("a file");
+    // Put there by hand, what is in use is no leftover.
+    std::fs::write(beside("used"), KEY).expect("a file");
+    assert!(ground.works(LEFT));
+    ground.renewal().look().await;
+    let new = ground.in_file();
+    assert!(new != KEY && ground.works(&new) && ground.works(KEY));
+    assert!(!ground.works(LEFT));
+    for name in ["one", "empty", "used"] {
+        assert!(!beside(name).exists(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_file_that_does_not_work_takes_no_place_of_one_that_does() {
+    let ground = Ground::new("v0.29.2", 1);
+    std::fs::write(&ground.path, "hskey-api-endedendeded-0123456789").expect("a file");
+    ground.renewal().look().await;
+    assert_eq!(ground.in_use(), KEY);
+    assert_eq!(ground.made(), 2);
+    let failed = "headwarden_api_key_renewals_total{outcome=\"failed\"}";
+    assert_eq!(ground.counted(failed), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_is_not_ended_when_nobody_can_say_whether_the_file_has_it() {
+    let ground = Ground::new("v0.29.2", 1);
+    let first = ground.headscale.gate(KEYS);
+    let mut renewal = ground.renewal();
+    let running = tokio::spawn(async move { renewal.look().await });
+    ground.until(1).await;
+    let second = ground.headscale.gate(KEYS);
+    drop(first);
+    ground.until(2).await;
+    std::fs::remove_file(&ground.path).expect("it was there");
+    drop(second);
+    running.await.expect("it ends");
+    let rows = ground.headscale.api_keys();
+    assert_eq!(rows.len(), 3);
+    assert!(ground.works(&rows[2].key) && ground.works(KEY), "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_share_the_file_renew_it_once_and_all_use_it() {
     let ground = Ground::new("v0.29.2", 1);
     let other = api(&ground.headscale, KEY);

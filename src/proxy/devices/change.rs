@@ -23,13 +23,30 @@ pub(super) const DONE: &[(&str, Changed)] = &[
 ];
 
 /// One change.
-enum Change {
+pub(super) enum Change {
     Rename(String),
     Expire,
     Remove,
 }
 
 impl Change {
+    /// What is asked about first.
+    pub(super) const fn of(ask: Ask) -> Self {
+        match ask {
+            Ask::SignOut => Self::Expire,
+            Ask::Remove => Self::Remove,
+        }
+    }
+
+    /// The call of Headscale's API that it is, for the device with the id `id`: method and path.
+    pub(super) fn call(&self, id: &str) -> (&'static str, String) {
+        match self {
+            Self::Rename(name) => ("POST", format!("/api/v1/node/{id}/rename/{name}")),
+            Self::Expire => ("POST", format!("/api/v1/node/{id}/expire")),
+            Self::Remove => ("DELETE", format!("/api/v1/node/{id}")),
+        }
+    }
+
     const fn metric(&self) -> DeviceChange {
         match self {
             Self::Rename(_) => DeviceChange::Renamed,
@@ -95,8 +112,7 @@ impl House {
             return nothing(Changed::Stale).await;
         }
         let change = match ask {
-            Some(Ask::SignOut) => Change::Expire,
-            Some(Ask::Remove) => Change::Remove,
+            Some(ask) => Change::of(ask),
             None => match form.one("name").and_then(name) {
                 Some(name) => Change::Rename(name),
                 None => return nothing(Changed::BadName).await,
@@ -105,6 +121,10 @@ impl House {
         self.can_ask()
             .map_err(|why| self.no_devices(visit, viewer, why))?;
         let node = self.fresh_node(visit, viewer, id).await?;
+        if !viewer.is_own_business(&node) {
+            let (method, path) = change.call(&node.id);
+            self.assured_by_role(visit, viewer, method, &path)?;
+        }
         match self.carry_out(visit, viewer, &node, &change).await {
             Ok(()) => Ok(see_other(&back_to_list(&change, user))),
             Err(why) => match (&change, name_refused(&why)) {
