@@ -207,10 +207,6 @@ impl Source {
             let told = if change::waits(key) {
                 *print = *before;
                 &mut waiting
-            } else if key == "headscale.api_key_path" && change::waits_with(key, &all).is_some() {
-                // Whoever uses it has a copy, and renews it in the file.
-                *print = *before;
-                &mut waiting
             } else if let Some(first) = change::waits_with(key, &all) {
                 return Err(cannot_be_split(key, first));
             } else {

@@ -156,6 +156,8 @@ fn who_signs_in_is_in_their_groups_with_every_version_of_headscale_and_nothing_e
         group(&scene, "headscale", &[ada, ben]),
     ]);
     becomes(&scene, &meant);
+    // In its turn: whoever wrote has also looked at what is there.
+    asked(&scene, "GET");
     let log = log_at_info(scene.house());
     assert!(!log.contains("company.example"), "{log}");
     for version in ["v0.26.1", "v0.27.1", "v0.28.0", "v0.29.2", "v0.30.0"] {
