@@ -11,8 +11,6 @@ use crate::domain::secret::Secret;
 
 /// Longest file that is read.
 const LONGEST: u64 = 64 * 1024;
-/// The new file before it takes the place of the old one.
-const DRAFT: &str = ".headwarden-api-key.new";
 
 /// Why the file cannot be used. Never holds a key.
 #[derive(Debug, thiserror::Error)]
@@ -110,15 +108,14 @@ impl KeyFile {
         Ok(Secret::new(text.trim().to_owned()))
     }
 
-    /// Puts a new file in its place, of the same owner and mode. For whoever has [`KeyFile::hold`].
-    pub(super) fn replace(&self, key: &Secret<String>) -> Result<(), KeyFileError> {
+    /// Puts a new file in its place, of the same owner and mode.
+    pub(super) fn replace(
+        &self,
+        key: &Secret<String>,
+        random: &dyn Random,
+    ) -> Result<(), KeyFileError> {
         let placed = self.place().and_then(|(path, owner)| {
-            let draft = directory_of(&path).join(DRAFT);
-            // Of a process that ended while it wrote: it may hold a key.
-            match fs::remove_file(&draft) {
-                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-                _ => {}
-            }
+            let draft = draft_beside(&path, random);
             let text = format!("{}\n", key.expose());
             let placed = write(&draft, text.as_bytes(), &owner)
                 .and_then(|file| file.sync_all())
@@ -229,7 +226,7 @@ mod tests {
             file.can_be_replaced(&Always(1)).unwrap();
             assert_eq!(names(files.path()), ["key", "link"]);
             let new = Secret::new(format!("new-{mode:o}"));
-            file.replace(&new).unwrap();
+            file.replace(&new, &Always(1)).unwrap();
             assert!(file.read().unwrap() == new);
             let after = fs::metadata(&path).unwrap();
             assert_eq!(after.mode() & 0o777, mode);
@@ -299,7 +296,7 @@ mod tests {
         let files = tempfile::tempdir().unwrap();
         let gone = KeyFile::new(files.path().join("gone"));
         let key = Secret::new("canary".to_owned());
-        let why = gone.replace(&key).unwrap_err().to_string();
+        let why = gone.replace(&key, &Always(1)).unwrap_err().to_string();
         assert!(
             why.contains("cannot replace") && why.contains("gone"),
             "{why}"
@@ -308,18 +305,13 @@ mod tests {
         assert!(gone.can_be_replaced(&Always(1)).is_err());
         assert!(gone.hold().is_err() && gone.read().is_err());
         let directory = KeyFile::new(files.path().to_owned());
-        assert!(directory.replace(&key).is_err());
-        let path = files.path().join("key");
-        fs::write(&path, "old").unwrap();
-        let file = KeyFile::new(path);
-        let draft = files.path().join(DRAFT);
-        fs::create_dir(&draft).unwrap();
-        assert!(file.replace(&key).is_err());
+        assert!(directory.replace(&key, &Always(1)).is_err());
+        // A draft of that name is somebody else's.
+        fs::write(files.path().join("key"), "old").unwrap();
+        let draft = draft_beside(&files.path().join("key"), &Always(1));
+        fs::write(&draft, "theirs").unwrap();
+        let file = KeyFile::new(files.path().join("key"));
+        assert!(file.replace(&key, &Always(1)).is_err());
         assert_eq!(file.read().unwrap().expose(), "old");
-        // What a process left that ended while it wrote.
-        fs::remove_dir(&draft).unwrap();
-        fs::write(&draft, "canary").unwrap();
-        file.replace(&key).unwrap();
-        assert!(!draft.exists());
     }
 }

@@ -278,7 +278,8 @@ impl Renewal {
             return Err(RenewalError::Changed);
         }
         let (file, key) = (KeyFile::new(terms.path.clone()), new.clone());
-        let placed = in_background(move || file.replace(&key)).await;
+        let random = Arc::clone(&self.random);
+        let placed = in_background(move || file.replace(&key, random.as_ref())).await;
         match placed {
             // It is there all the same: only the disk was not asked to keep it.
             Err(why) if self.read(terms).await.is_ok_and(|found| found == *new) => {
