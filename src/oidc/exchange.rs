@@ -25,8 +25,6 @@ pub(super) struct Tokens {
     /// Required behind a code; may be missing behind a refresh token (section 12.2).
     pub(super) id_token: Option<Secret<String>>,
     pub(super) refresh_token: Option<Secret<String>>,
-    /// What was granted; none where that is what was asked for, or is not told.
-    pub(super) scope: Option<String>,
 }
 
 /// What is exchanged for tokens.
@@ -148,7 +146,6 @@ fn tokens(body: &Map<String, Value>) -> Result<Tokens, NoTokens> {
         access_token: Secret::new(text("access_token").ok_or(AnswerFault::NoAccessToken)?),
         id_token: text("id_token").map(Secret::new),
         refresh_token: text("refresh_token").map(Secret::new),
-        scope: text("scope"),
     })
 }
 

@@ -189,7 +189,7 @@ impl Provider {
             refresh_token: tokens.refresh_token,
             acr,
             amr,
-            footing: self.footing(tokens.scope.as_deref()),
+            footing: self.footing(),
         })
     }
 }

@@ -68,12 +68,10 @@ impl Provider {
         id_token::verify(id_token.expose(), snapshot.keys(), &expected)
     }
 
-    /// What is to be known later of a sign-in for which `granted` was said.
-    pub(super) fn footing(&self, granted: Option<&str>) -> Footing {
-        let asked = self.settings().scope.iter().any(|name| name == OFFLINE);
-        let granted = granted.is_none_or(|names| names.split(' ').any(|name| name == OFFLINE));
+    /// What is to be known later of a sign-in by these settings.
+    pub(super) fn footing(&self) -> Footing {
         Footing {
-            offline: asked && granted,
+            offline: self.settings().scope.iter().any(|name| name == OFFLINE),
             in_doubt: false,
             read_by: Some(self.reads_by()),
         }
