@@ -498,12 +498,7 @@ impl App {
             let hearing = self.serve_from_now_on(link, name, &closing).await?;
             tasks.spawn(hearing);
         }
-        let sync = Arc::clone(&self.houses.now().policy_sync);
-        tasks.spawn(sync.run(self.houses.clone(), self.drain.leaving()));
-        // Validators come to the public listeners.
-        if let Some(acme) = self.tls.acme() {
-            tasks.spawn(acme.keep(self.drain.leaving()));
-        }
+        self.look_after_others(&mut tasks);
         tracing::info!(server_url = self.settings.server_url.origin, "serving");
         notify::ready();
         self.edge.announced.store(true, Ordering::Release);
@@ -534,6 +529,16 @@ impl App {
         }
         self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
+    }
+
+    /// What goes on with Headscale's policy and with the ACME directory, whose validators come to the public
+    /// listeners.
+    fn look_after_others(&self, tasks: &mut JoinSet<()>) {
+        let sync = Arc::clone(&self.houses.now().policy_sync);
+        tasks.spawn(sync.run(self.houses.clone(), self.drain.leaving()));
+        if let Some(acme) = self.tls.acme() {
+            tasks.spawn(acme.keep(self.drain.leaving()));
+        }
     }
 
     fn keep_provider_fresh(&self, tasks: &mut JoinSet<()>) {

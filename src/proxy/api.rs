@@ -78,7 +78,7 @@ impl House {
             let message = "your account has no role for this on the API";
             return self.no_role(visit, &live, "no api role for this method", message);
         }
-        let page = match self.from_listed_page(visit, &live.session.identity) {
+        let page = match self.listed_page(visit, &live.session.identity) {
             Ok(page) => page,
             Err(elsewhere) => {
                 return self.no_role(visit, &live, elsewhere.reason(), elsewhere.message());
@@ -114,7 +114,7 @@ impl House {
     /// (RFC 9110 section 10.1.3), and the person is one of those who may see that page: what it asks of the sign-in
     /// is the caller's business. `None` where any page will do. A page of this origin that is hostile can have the
     /// browser say another one of this origin.
-    pub(super) fn from_listed_page(
+    pub(super) fn listed_page(
         &self,
         visit: &Visit,
         who: &Identity,

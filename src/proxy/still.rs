@@ -113,7 +113,7 @@ impl House {
                     && self
                         .role(live)
                         .allows_at(visit.is_safe(), visit.head.target.path())
-                    && self.from_listed_page(visit, who).is_ok_and(|page| {
+                    && self.listed_page(visit, who).is_ok_and(|page| {
                         page.is_none_or(|page| self.is_assured_at_but_for_age(&page, live))
                     })
                     && self.is_assured_but_for_age(visit, live)

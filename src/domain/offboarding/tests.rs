@@ -18,6 +18,7 @@ const ASKED: Refusals = Refusals {
 };
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_refusal_proves_that_a_person_is_gone_only_where_nothing_else_explains_it() {
     let unasked = Refusals {
         footing: Footing::default(),

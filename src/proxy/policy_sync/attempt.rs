@@ -183,9 +183,10 @@ impl PolicySync {
         match &done {
             Err(failure) if failure.is_verdict() => refused.push(Refused {
                 what,
-                until: now.plus(match failure.perhaps {
-                    true => PAUSE.min(house.settings.policy_sync.interval * 2),
-                    false => PAUSE,
+                until: now.plus(if failure.perhaps {
+                    PAUSE.min(house.settings.policy_sync.interval * 2)
+                } else {
+                    PAUSE
                 }),
                 failure: failure.clone(),
             }),
