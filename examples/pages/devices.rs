@@ -18,8 +18,8 @@ const MIA: Owner<'static> = Owner {
     email: "mia@acmecorp.net",
 };
 
-fn ago(seconds: u64) -> Option<Timestamp> {
-    Some(Timestamp::from_unix(NOW.unix() - seconds))
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(NOW.unix() - seconds)
 }
 
 /// All of them.
@@ -38,9 +38,9 @@ pub(crate) fn pages(context: &Context<'_>, who: &Identity) -> Vec<Named> {
         hostname: "Dominics-MacBook-Pro",
         addresses: &one,
         online: true,
-        last_seen: ago(30),
+        last_seen: Some(ago(30)),
         expiry: Some(Timestamp::from_unix(NOW.unix() + 41 * DAY)),
-        created_at: ago(200 * DAY),
+        created_at: Some(ago(200 * DAY)),
         may_change: true,
         ..Device::default()
     };
@@ -49,8 +49,8 @@ pub(crate) fn pages(context: &Context<'_>, who: &Identity) -> Vec<Named> {
         name: "phone",
         hostname: "phone",
         addresses: &two,
-        last_seen: ago(3 * 3600),
-        expiry: ago(3600),
+        last_seen: Some(ago(3 * 3600)),
+        expiry: Some(ago(3600)),
         online: false,
         ..laptop.clone()
     };
@@ -61,7 +61,7 @@ pub(crate) fn pages(context: &Context<'_>, who: &Identity) -> Vec<Named> {
         addresses: &three,
         tags: &tags,
         online: false,
-        last_seen: ago(2 * DAY),
+        last_seen: Some(ago(2 * DAY)),
         expiry: None,
         may_change: false,
         ..laptop.clone()

@@ -45,7 +45,7 @@ fn an_administrator_renames_and_expires_devices_and_signs_out() {
     ];
     assert_eq!(stage.writes(ADMIN, 2), written);
     stage.only_our_key_was_used();
-    stage.key_is_not_in(&mut dominic);
+    UiStage::key_is_not_in(&mut dominic);
     dominic.shoot("day-administrator");
     // In the evening.
     let url = stage.scene.url("/.headwarden/logout");
@@ -92,7 +92,7 @@ fn a_viewer_sees_everything_and_is_told_in_words_that_changes_are_not_theirs() {
     ];
     assert_eq!(stage.denials(VIEWER, 4), denied);
     stage.only_our_key_was_used();
-    stage.key_is_not_in(&mut vera);
+    UiStage::key_is_not_in(&mut vera);
     vera.shoot("day-viewer");
 }
 

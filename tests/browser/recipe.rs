@@ -82,7 +82,8 @@ impl Recipe {
             }
         }
         let audit = self.audit();
-        top.push_str(&format!("audit: {{ path: {} }}\n", audit.display()));
+        let audit = audit.display().to_string();
+        top.extend(["audit: { path: ", &audit, " }\n"]);
         More {
             headscale: headscale.leak(),
             top: top.leak(),

@@ -184,7 +184,7 @@ impl UiStage {
     }
 
     /// Fails if the key is anywhere in the browser: on the page, or kept for later.
-    pub(crate) fn key_is_not_in(&self, visitor: &mut Visitor) {
+    pub(crate) fn key_is_not_in(visitor: &mut Visitor) {
         let script = "JSON.stringify([document.documentElement.outerHTML, {...localStorage}, {...sessionStorage}, document.cookie])";
         let held = visitor.browser.evaluate(script);
         let held = held.as_str().expect("text");

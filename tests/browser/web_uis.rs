@@ -15,7 +15,7 @@ fn an_admin_renames_a_device_in_headscale_ui_and_has_typed_no_key() {
     visitor.browser.wait_to_see("text=1: notebook");
     assert_eq!(stage.names(), ["notebook", "phone"]);
     stage.only_our_key_was_used();
-    stage.key_is_not_in(&mut visitor);
+    UiStage::key_is_not_in(&mut visitor);
     let written = "person POST /api/v1/node/1/rename/notebook 200 admin";
     assert_eq!(stage.writes(ADMIN, 1), [written]);
 }
@@ -29,7 +29,7 @@ fn a_key_that_somebody_left_in_headscale_ui_is_replaced() {
     visitor.browser.open(&stage.scene.url("/web/devices.html"));
     visitor.browser.wait_to_see("text=1: laptop");
     stage.only_our_key_was_used();
-    stage.key_is_not_in(&mut visitor);
+    UiStage::key_is_not_in(&mut visitor);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn headplane_believes_who_signed_in_here_and_nobody_else() {
     owner.browser.wait_to_see("text=notebook");
     assert_eq!(stage.names(), ["notebook", "phone"]);
     stage.only_our_key_was_used();
-    stage.key_is_not_in(&mut owner);
+    UiStage::key_is_not_in(&mut owner);
     // It asks Headscale by itself, so nothing of it is in our audit log.
     assert_eq!(stage.writes(ADMIN, 0), [""; 0]);
 }

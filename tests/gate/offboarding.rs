@@ -167,7 +167,11 @@ fn says(house: &House, arguments: &[&str]) -> String {
 }
 
 /// What the provider does, the outcome of the re-check, and what is written down.
+/// What happens, how, to whom, and the reason that is written down.
+type Row<'a> = (&'a str, &'a dyn Fn(), &'a str, Option<&'a str>);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn only_what_proves_that_a_person_is_gone_is_written_down() {
     let stage = stage("after: 1h, most: 1000");
     let (house, provider) = (&stage.house, &stage.faulty.provider);
@@ -178,7 +182,7 @@ fn only_what_proves_that_a_person_is_gone_is_written_down() {
     let groups = |groups: Value| {
         provider.set(|knobs| drop(knobs.extra_claims.insert("groups".to_owned(), groups)));
     };
-    let rows: &[(&str, &dyn Fn(), &str, Option<&str>)] = &[
+    let rows: &[Row<'_>] = &[
         (
             "the account is deactivated",
             &|| provider.set(|knobs| knobs.deactivated.push(Account::Member)),

@@ -93,7 +93,7 @@ async fn a_device_is_renamed_ended_and_removed_and_one_that_is_gone_is_not_found
             let refused = api.rename_node(&id, name).await;
             let told = matches!(
                 &refused,
-                Err(ApiError::Rejected { .. }) | Err(ApiError::NotFound)
+                Err(ApiError::Rejected { .. } | ApiError::NotFound)
             );
             assert!(told, "{version} {name:?} {refused:?}");
             let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

@@ -92,6 +92,7 @@ impl Tour<'_> {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn tour_without_a_session(tour: &mut Tour<'_>) {
     for target in [
         "/windows",
