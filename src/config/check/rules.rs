@@ -37,7 +37,8 @@ pub(super) fn rules(file: &file::Oidc, checks: &mut Checks<'_>) -> Option<Rules>
     Some(rules)
 }
 
-fn check_each(
+/// Reports each entry that `mistake` finds something in; whether there was none.
+pub(super) fn check_each(
     key: &str,
     list: &[String],
     mistake: fn(&str) -> Option<(&'static str, &'static str)>,

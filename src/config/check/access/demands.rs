@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::super::file::{self, List, Scalar};
 use super::super::super::report::Report;
 use super::super::oidc::claim_name;
-use super::super::rules::{domain_mistake, user_mistake};
+use super::super::rules::{check_each, domain_mistake, user_mistake};
 use super::super::values::texts;
 use crate::domain::claims::LONGEST_VALUE;
 use crate::domain::demands::Demands;
@@ -72,18 +72,7 @@ fn list(
 ) -> Option<Vec<String>> {
     let key = format!("{key}.{name}");
     let list = texts(&key, written, report)?;
-    all_good(&key, &list, mistake, report).then_some(list)
-}
-
-fn all_good(key: &str, list: &[String], mistake: fn(&str) -> Mistake, report: &mut Report) -> bool {
-    let mut good = true;
-    for (index, text) in list.iter().enumerate() {
-        if let Some((reason, hint)) = mistake(text) {
-            report.refuse_with(&format!("{key}[{index}]"), reason, hint);
-            good = false;
-        }
-    }
-    good
+    check_each(&key, &list, mistake, report).then_some(list)
 }
 
 fn claims(
@@ -124,7 +113,7 @@ fn claim(key: &str, name: &str, values: List<Scalar>, report: &mut Report) -> Op
         let hint = "name the values that will do, or remove the claim";
         report.refuse_with(key, "no value would do", hint);
     }
-    (!values.is_empty() && all_good(key, &values, value_mistake, report)).then_some(values)
+    (!values.is_empty() && check_each(key, &values, value_mistake, report)).then_some(values)
 }
 
 fn star_mistake(text: &str) -> Mistake {
