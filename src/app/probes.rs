@@ -118,6 +118,17 @@ impl Admin {
             let url = format!("{scheme}://{}", upstream.authority());
             let version = house.versions.current().to_string();
             told.insert("headscale".into(), json!({"url": url, "version": version}));
+            let web_uis = house.web_uis.iter().zip(&house.settings.access);
+            let web_uis = web_uis.filter_map(|(web_ui, rule)| {
+                let web_ui = web_ui.as_ref()?;
+                let checked = web_ui.settings().health.is_some();
+                let addresses: Vec<serde_json::Value> = web_ui
+                    .health()
+                    .map(|(address, healthy)| json!({"address": address, "healthy": healthy}))
+                    .collect();
+                Some(json!({"path": rule.path, "checked": checked, "addresses": addresses}))
+            });
+            told.insert("web_uis".into(), web_uis.collect());
         }
         text(
             StatusCode::OK,

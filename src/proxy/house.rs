@@ -13,6 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use tokio::sync::watch;
 
+use super::backend::Backend;
 use super::rates::Rates;
 use super::recheck::{Checked, Rechecks};
 use super::tunnel::Tunnels;
@@ -69,7 +70,7 @@ pub struct House {
     /// Headscale's main listener.
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.
-    pub web_uis: Vec<Option<Arc<Origin>>>,
+    pub web_uis: Vec<Option<Arc<Backend>>>,
     /// Where tunnels go.
     pub tunnels: Arc<Tunnels>,
     /// How often one address may do what costs something.

@@ -10,6 +10,7 @@ pub mod accept;
 pub mod announcement;
 mod api;
 mod authorize;
+pub mod backend;
 mod chunks;
 mod confirm;
 pub mod connection;

@@ -21,3 +21,4 @@ mod stage;
 mod step_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstreams;
