@@ -50,6 +50,7 @@ use crate::ops::rate::RateLimiter;
 use crate::ops::trace::{Collector, ExportError, Tracer};
 use crate::proxy::accept::Front;
 use crate::proxy::assertion::Assertions;
+use crate::proxy::backend::{Backend, health};
 use crate::proxy::drain::Drain;
 use crate::proxy::headers::Reserved;
 use crate::proxy::house::{House, Houses};
@@ -332,7 +333,7 @@ impl App {
         let drain = Drain::default();
         let status = Arc::new(Status::new(clock.now(), None, Seen::default()));
         metrics.config_loaded(clock.now());
-        let web_uis = web_uis(&settings, new_origin)?;
+        let web_uis = web_uis(&settings, new_origin, &[])?;
         let grpc = grpc(&settings, new_origin)?;
         let tracer = tracer(&settings, &random, &metrics)?;
         let reserved = Arc::new(Reserved::of(&settings));
@@ -589,6 +590,7 @@ impl App {
         tasks.spawn(house.tracer.clone().run());
         tasks.spawn(Arc::clone(&self.tls).watch(closing.stopping()));
         tasks.spawn(settle(Arc::clone(&house.sessions)));
+        tasks.spawn(health::watch(self.houses.clone()));
         tasks.spawn(Arc::clone(&house.rechecks).watch_over_what_is_open());
     }
 
@@ -843,34 +845,48 @@ fn key_identity(settings: &Settings) -> Option<KeyIdentity> {
 /// Headscale's listener for gRPC, made by `origin`.
 fn grpc(
     settings: &Settings,
-    origin: impl Fn(&Upstream, Duration) -> Result<Arc<Origin>, TrustError>,
+    origin: impl Fn(&Upstream, Option<&str>, Duration) -> Result<Arc<Origin>, TrustError>,
 ) -> Result<Option<Arc<Origin>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
     let upstream = settings.headscale.grpc.as_ref();
     upstream
-        .map(|upstream| origin(upstream, timeout))
+        .map(|upstream| origin(upstream, None, timeout))
         .transpose()
 }
 
-fn new_origin(upstream: &Upstream, timeout: Duration) -> Result<Arc<Origin>, TrustError> {
-    Origin::new(upstream.clone(), timeout).map(Arc::new)
+fn new_origin(
+    upstream: &Upstream,
+    name: Option<&str>,
+    timeout: Duration,
+) -> Result<Arc<Origin>, TrustError> {
+    Origin::verifying(upstream.clone(), name, timeout).map(Arc::new)
 }
 
-/// The upstreams of `access`, each made by `origin`.
+/// The upstreams of `access`, with what is behind their addresses made by `origin`. One that is among the
+/// `known` stays what it is; rules with the same one share it.
 fn web_uis(
     settings: &Settings,
-    origin: impl Fn(&Upstream, Duration) -> Result<Arc<Origin>, TrustError>,
-) -> Result<Vec<Option<Arc<Origin>>>, TrustError> {
+    origin: impl Fn(&Upstream, Option<&str>, Duration) -> Result<Arc<Origin>, TrustError>,
+    known: &[&Arc<Backend>],
+) -> Result<Vec<Option<Arc<Backend>>>, TrustError> {
     let timeout = settings.headscale.connect_timeout;
-    settings
-        .access
-        .iter()
-        .map(|access| {
-            access
-                .upstream
-                .as_ref()
-                .map(|upstream| origin(upstream, timeout))
-                .transpose()
-        })
-        .collect()
+    let mut all: Vec<Option<Arc<Backend>>> = Vec::with_capacity(settings.access.len());
+    for access in &settings.access {
+        let Some(web_ui) = &access.upstream else {
+            all.push(None);
+            continue;
+        };
+        let mut here = all.iter().flatten();
+        if let Some(same) = here.find(|backend| backend.settings() == web_ui) {
+            let same = Arc::clone(same);
+            all.push(Some(same));
+            continue;
+        }
+        let new = Backend::new(web_ui, timeout, &origin)?;
+        let same = known.iter().find(|backend| backend.is_same_as(&new));
+        all.push(Some(
+            same.map_or_else(|| Arc::new(new), |it| Arc::clone(it)),
+        ));
+    }
+    Ok(all)
 }

@@ -141,6 +141,17 @@ impl Admin {
                 });
                 told.insert("policy_sync".into(), last);
             }
+            let web_uis = house.web_uis.iter().zip(&house.settings.access);
+            let web_uis = web_uis.filter_map(|(web_ui, rule)| {
+                let web_ui = web_ui.as_ref()?;
+                let checked = web_ui.settings().health.is_some();
+                let addresses: Vec<serde_json::Value> = web_ui
+                    .health()
+                    .map(|(address, healthy)| json!({"address": address, "healthy": healthy}))
+                    .collect();
+                Some(json!({"path": rule.path, "checked": checked, "addresses": addresses}))
+            });
+            told.insert("web_uis".into(), web_uis.collect());
         }
         text(
             StatusCode::OK,

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::{grpc, tunnels, web_uis};
-use crate::config::{Current, Settings, SignIn};
+use crate::config::{Current, Settings, SignIn, Upstream};
 use crate::headscale::Probe;
 use crate::issuer::Issuer;
 use crate::oidc::Provider;
 use crate::proxy::accept::Front;
+use crate::proxy::backend::Backend;
 use crate::proxy::drain::Drain;
 use crate::proxy::headers::Reserved;
 use crate::proxy::house::{House, Houses};
@@ -30,7 +31,7 @@ pub(super) struct Rooms {
 struct Prepared {
     provider: Arc<Provider>,
     headscale: Arc<Origin>,
-    web_uis: Vec<Option<Arc<Origin>>>,
+    web_uis: Vec<Option<Arc<Backend>>>,
     grpc: Option<Arc<Origin>>,
     probe: Probe,
 }
@@ -142,28 +143,28 @@ fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Pr
     };
     // An upstream that stays the same keeps what is known of it.
     let same_roots = !any(&["headscale.ca_path", "access"]);
-    let known: Vec<&Arc<Origin>> = before
-        .web_uis
+    let backends: Vec<&Arc<Backend>> = before.web_uis.iter().flatten().collect();
+    let known: Vec<&Arc<Origin>> = backends
         .iter()
-        .flatten()
+        .flat_map(|backend| backend.origins())
         .chain([&before.headscale])
         .chain(&before.grpc)
         .collect();
-    let origin = |upstream: &_, timeout| {
+    let origin = |upstream: &Upstream, name: Option<&str>, timeout| {
         let same = known
             .iter()
-            .find(|origin| same_roots && origin.is_for(upstream, timeout));
+            .find(|origin| same_roots && origin.is_for(upstream, name, timeout));
         match same {
             Some(same) => Ok(Arc::clone(same)),
-            None => Origin::new(upstream.clone(), timeout).map(Arc::new),
+            None => Origin::verifying(upstream.clone(), name, timeout).map(Arc::new),
         }
     };
     let told = |why: crate::proxy::upstream::TrustError| why.to_string();
     let timeout = settings.headscale.connect_timeout;
     Ok(Prepared {
         provider,
-        headscale: origin(&settings.headscale.upstream, timeout).map_err(told)?,
-        web_uis: web_uis(settings, origin).map_err(told)?,
+        headscale: origin(&settings.headscale.upstream, None, timeout).map_err(told)?,
+        web_uis: web_uis(settings, origin, &backends).map_err(told)?,
         grpc: grpc(settings, origin).map_err(told)?,
         probe: Probe::new(&settings.headscale)
             .map_err(|why| format!("headscale.ca_path: {why}"))?,

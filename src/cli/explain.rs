@@ -170,7 +170,9 @@ fn in_words(told: &Explanation, unverified_token: bool, doubts: &[String]) -> St
     }
     line("step-up", step_up(told));
     if let Some(upstream) = &told.upstream {
-        line("upstream", upstream.clone());
+        let path = told.upstream_path.as_ref();
+        let path = path.map_or_else(String::new, |path| format!(", as {path}"));
+        line("upstream", format!("{upstream}{path}"));
     }
     for field in &told.identity_headers {
         line("header", format!("{}: {}", field.name, field.value));

@@ -69,6 +69,20 @@ fn texts<'a>(value: &'a Value, pointer: &str) -> Vec<&'a str> {
         .collect()
 }
 
+fn web_ui_in_words(web_ui: &Value) -> String {
+    let addresses = web_ui.pointer("/addresses").and_then(Value::as_array);
+    let each = addresses.into_iter().flatten().map(|address| {
+        let verdict = match (flag(web_ui, "/checked"), flag(address, "/healthy")) {
+            (false, _) => "",
+            (true, true) => " (healthy)",
+            (true, false) => " (UNHEALTHY)",
+        };
+        format!("{}{verdict}", text(address, "/address"))
+    });
+    let each: Vec<String> = each.collect();
+    format!("web UI {}: {}", text(web_ui, "/path"), each.join(", "))
+}
+
 /// For a person.
 fn in_words(status: &Value) -> String {
     let mut out = String::new();
@@ -141,6 +155,10 @@ fn in_words(status: &Value) -> String {
         text(status, "/headscale/url"),
         text(status, "/headscale/version")
     ));
+    let web_uis = status.pointer("/web_uis").and_then(Value::as_array);
+    for web_ui in web_uis.into_iter().flatten() {
+        line(web_ui_in_words(web_ui));
+    }
     line(format!(
         "sessions: {} ({})",
         number("/sessions"),

@@ -128,6 +128,21 @@ pub(super) const CHANGES: &[(&str, Change)] = &[
     ("access", Live),
     ("access[].path", Live),
     ("access[].upstream", Live),
+    ("access[].upstream.url", Live),
+    ("access[].upstream.urls", Live),
+    ("access[].upstream.ca_path", Live),
+    ("access[].upstream.tls_server_name", Live),
+    ("access[].upstream.connect_timeout", Live),
+    ("access[].upstream.response_timeout", Live),
+    ("access[].upstream.strip_prefix", Live),
+    ("access[].upstream.add_prefix", Live),
+    ("access[].upstream.host_header", Live),
+    ("access[].upstream.balance", Live),
+    ("access[].upstream.health_check.path", Live),
+    ("access[].upstream.health_check.interval", Live),
+    ("access[].upstream.health_check.timeout", Live),
+    ("access[].upstream.health_check.healthy_after", Live),
+    ("access[].upstream.health_check.unhealthy_after", Live),
     ("access[].ca_path", Live),
     ("access[].methods", Live),
     ("access[].public", Live),
@@ -231,7 +246,12 @@ const WITH: &[(&[&str], &[&str])] = &[
 ];
 
 /// Files whose content counts like the value of their key, beside those of secrets.
-const CONTENTS: &[&str] = &["headscale.ca_path", "oidc.ca_path", "access[].ca_path"];
+const CONTENTS: &[&str] = &[
+    "headscale.ca_path",
+    "oidc.ca_path",
+    "access[].ca_path",
+    "access[].upstream.ca_path",
+];
 
 /// Whether the content of the file at `key` (of the table) counts, beside its path.
 pub(super) fn counts_by_content(key: &str) -> bool {

@@ -134,12 +134,14 @@ fn together(settings: &Settings, report: &mut Report) {
     let urls = Urls::of(settings);
     urls.check_upstream("headscale.url", &settings.headscale.upstream, report);
     for (index, rule) in settings.access.iter().enumerate() {
-        if let Some(upstream) = &rule.upstream {
-            urls.check_upstream(&format!("access[{index}].upstream"), upstream, report);
+        let addresses = rule.upstream.iter().flat_map(|web_ui| &web_ui.addresses);
+        for address in addresses {
+            urls.check_upstream(&format!("access[{index}].upstream"), address, report);
         }
     }
     headscale::check_with_provider(settings, report);
     access::warn_opened(settings, report);
+    access::check_rewrites(settings, report);
     assurance::check_with_lifetime(settings, report);
     limits::check_snapshot(settings, report);
     audit::check_file(settings, report);

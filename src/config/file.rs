@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
@@ -201,7 +203,7 @@ sections! {
     /// An entry of `access`.
     Access {
         path: Option<String>,
-        upstream: Option<String>,
+        upstream: Option<Upstream>,
         ca_path: Option<String>,
         methods: List<String>,
         public: Option<bool>,
@@ -215,6 +217,28 @@ sections! {
         identity_headers: Option<IdentityHeaders>,
         assertion: Option<bool>,
         assertion_audience: Option<String>,
+    }
+    /// `access[].upstream`, where it is a map.
+    UpstreamKeys {
+        url: Option<String>,
+        urls: List<String>,
+        ca_path: Option<String>,
+        tls_server_name: Option<String>,
+        connect_timeout: Option<String>,
+        response_timeout: Option<String>,
+        strip_prefix: Option<String>,
+        add_prefix: Option<String>,
+        host_header: Option<String>,
+        balance: Option<String>,
+        health_check: Option<HealthCheck>,
+    }
+    /// `access[].upstream.health_check`.
+    HealthCheck {
+        path: Option<String>,
+        interval: Option<String>,
+        timeout: Option<String>,
+        healthy_after: Option<u64>,
+        unhealthy_after: Option<u64>,
     }
     /// `api`.
     Api {
@@ -285,6 +309,39 @@ sections! {
     Audit {
         path: Option<String>,
         user_names: Option<bool>,
+    }
+}
+
+/// `access[].upstream`: an address, or all that there is to say.
+#[derive(Debug)]
+pub(super) enum Upstream {
+    Address(String),
+    Keys(Box<UpstreamKeys>),
+}
+
+impl<'de> Deserialize<'de> for Upstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UpstreamVisitor)
+    }
+}
+
+/// Not an untagged enum of serde's, which would not say where in the map a mistake is.
+struct UpstreamVisitor;
+
+impl<'de> Visitor<'de> for UpstreamVisitor {
+    type Value = Upstream;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a map of keys")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Upstream, E> {
+        Ok(Upstream::Address(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Upstream, A::Error> {
+        let keys = UpstreamKeys::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Upstream::Keys(Box::new(keys)))
     }
 }
 
@@ -475,7 +532,9 @@ mod tests {
             Kind::Map | Kind::Fields => json!({"x": "y"}),
             Kind::Lists => json!({"x": ["y", 1, true]}),
             Kind::Items => json!([{}]),
-            Kind::Text | Kind::Secret | Kind::Path | Kind::Duration => json!("x"),
+            Kind::Text | Kind::TextOrKeys | Kind::Secret | Kind::Path | Kind::Duration => {
+                json!("x")
+            }
         }
     }
 

@@ -25,13 +25,17 @@ pub(super) enum Kind {
     Map,
     /// A map of lists of texts, numbers and booleans.
     Lists,
+    /// A text, or a map of the keys below.
+    TextOrKeys,
     /// A list of maps.
     Items,
     /// A word, a list of words, or a map of texts.
     Fields,
 }
 
-use Kind::{Duration, Fields, Flag, Items, Lists, Map, Number, Path, Secret, Text, Texts};
+use Kind::{
+    Duration, Fields, Flag, Items, Lists, Map, Number, Path, Secret, Text, TextOrKeys, Texts,
+};
 
 /// Every key: path (`[]` stands for an entry of a list) and kind.
 pub(super) const KEYS: &[(&str, Kind)] = &[
@@ -141,7 +145,22 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("open", Texts),
     ("access", Items),
     ("access[].path", Text),
-    ("access[].upstream", Text),
+    ("access[].upstream", TextOrKeys),
+    ("access[].upstream.url", Text),
+    ("access[].upstream.urls", Texts),
+    ("access[].upstream.ca_path", Path),
+    ("access[].upstream.tls_server_name", Text),
+    ("access[].upstream.connect_timeout", Duration),
+    ("access[].upstream.response_timeout", Duration),
+    ("access[].upstream.strip_prefix", Text),
+    ("access[].upstream.add_prefix", Text),
+    ("access[].upstream.host_header", Text),
+    ("access[].upstream.balance", Text),
+    ("access[].upstream.health_check.path", Text),
+    ("access[].upstream.health_check.interval", Duration),
+    ("access[].upstream.health_check.timeout", Duration),
+    ("access[].upstream.health_check.healthy_after", Number),
+    ("access[].upstream.health_check.unhealthy_after", Number),
     ("access[].ca_path", Path),
     ("access[].methods", Texts),
     ("access[].public", Flag),

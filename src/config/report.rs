@@ -218,6 +218,10 @@ fn expected(kind: Option<Kind>, entry: bool) -> (&'static str, &'static str) {
         Some(Kind::Texts) if !entry => ("must be a list", "write [value] or one `- value` a line"),
         Some(Kind::Items) if !entry => ("must be a list", "begin each entry with `-`"),
         Some(Kind::Map) if !entry => ("must be a map of texts", "write { name: value }"),
+        Some(Kind::TextOrKeys) => (
+            "must be a text or a map of keys",
+            "write one address, or url (or urls) with what else there is to say",
+        ),
         Some(Kind::Lists) if !entry => ("must be a map of lists", "write { name: [value] }"),
         Some(Kind::Lists) => (
             "must be a list of texts, numbers and booleans",

@@ -1,6 +1,8 @@
 //! What the configuration means, after every check. These types cannot hold nonsense: whoever has a
 //! [`Settings`] need not look twice.
 
+mod web_ui;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Limits, Recheck};
 use crate::domain::username::StripDomain;
+
+pub use web_ui::{Balance, HealthCheck, HostField, WebUi};
 
 /// Everything the process needs to run.
 #[derive(Clone, Debug)]
@@ -283,6 +287,14 @@ impl Upstream {
             format!("{}:{}", self.host, self.port)
         }
     }
+
+    /// The same as browsers write it: without the port that its scheme has anyway.
+    pub fn host_field(&self) -> String {
+        let authority = self.authority();
+        let usual = if self.tls { ":443" } else { ":80" };
+        let short = authority.strip_suffix(usual).map(str::to_owned);
+        short.unwrap_or(authority)
+    }
 }
 
 /// The Headscale behind us.
@@ -481,7 +493,7 @@ pub struct Access {
     /// Nobody is asked for a session. Then nothing is demanded, and nobody's identity is told.
     pub public: bool,
     /// Where it goes; `None` is Headscale.
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<WebUi>,
     /// What is needed on top of the general rules.
     pub demands: Demands,
     /// What the sign-in must have; what is missing is asked for at the provider.

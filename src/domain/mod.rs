@@ -32,6 +32,7 @@ pub mod policy_groups;
 pub mod proxy_header;
 pub mod random;
 pub mod return_to;
+pub mod rewrite;
 pub mod role;
 pub mod secret;
 pub mod session;

@@ -440,6 +440,10 @@ impl Families {
     }
 
     /// One series for each file of the configuration; none before it is known.
+    fn by_upstream(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), &["upstream"])?)
+    }
+
     fn by_file(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
         self.registered(IntGaugeVec::new(Opts::new(name, help), &["path"])?)
     }

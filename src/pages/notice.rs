@@ -64,6 +64,8 @@ pub enum UpstreamFailure {
     BadAnswer,
     /// No connection: 503.
     Unreachable,
+    /// None of its addresses passes its health checks: 503.
+    NoneHealthy,
     /// No answer in time: 504.
     Timeout,
 }
@@ -79,6 +81,10 @@ pub fn upstream_down(context: &Context<'_>, failure: UpstreamFailure) -> Respons
             StatusCode::SERVICE_UNAVAILABLE,
             "The service behind this address cannot be reached.",
         ),
+        UpstreamFailure::NoneHealthy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No server of the service behind this address is healthy at the moment.",
+        ),
         UpstreamFailure::Timeout => (
             StatusCode::GATEWAY_TIMEOUT,
             "The service behind this address took too long.",
@@ -93,7 +99,7 @@ pub fn upstream_down(context: &Context<'_>, failure: UpstreamFailure) -> Respons
         &[],
     );
     match failure {
-        UpstreamFailure::Unreachable => retry_after(response, 5),
+        UpstreamFailure::Unreachable | UpstreamFailure::NoneHealthy => retry_after(response, 5),
         UpstreamFailure::BadAnswer | UpstreamFailure::Timeout => response,
     }
 }

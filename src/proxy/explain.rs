@@ -61,6 +61,7 @@ pub fn explain(settings: &Settings, question: &Question<'_>) -> Explanation {
         rules,
         access: Vec::new(),
         upstream: None,
+        upstream_path: None,
         step_up: told::step_up(&crate::domain::assurance::Assurance::default(), None),
         identity_headers: Vec::new(),
         assertion: None,
@@ -291,6 +292,7 @@ impl Judge<'_> {
         let told = self.access_told(place, rule, true, &self.session.identity);
         self.told.access.push(told);
         self.told.upstream = Some(self.upstream_of(Some(rule)));
+        self.told.upstream_path = self.upstream_path(Some(rule));
         let why = format!(
             "anybody passes: access[{place}] ({}) is public, no session is looked at and no identity \
              told",
@@ -345,6 +347,7 @@ impl Judge<'_> {
             self.told.assertion = rule.assertion.as_deref().map(str::to_owned);
         }
         self.told.upstream = Some(self.upstream_of(rule));
+        self.told.upstream_path = self.upstream_path(rule);
         None
     }
 
@@ -372,10 +375,18 @@ impl Judge<'_> {
     }
 
     fn upstream_of(&self, rule: Option<&Access>) -> String {
-        let web_ui = rule.and_then(|rule| rule.upstream.as_ref());
-        web_ui
-            .unwrap_or(&self.settings.headscale.upstream)
-            .authority()
+        match rule.and_then(|rule| rule.upstream.as_ref()) {
+            Some(web_ui) => web_ui.authorities(),
+            None => self.settings.headscale.upstream.authority(),
+        }
+    }
+
+    /// What a web UI gets to see of the path, where that is another one.
+    fn upstream_path(&self, rule: Option<&Access>) -> Option<String> {
+        let web_ui = rule.and_then(|rule| rule.upstream.as_ref())?;
+        let changed = Some(&web_ui.rewrite).filter(|it| !it.is_nothing())?;
+        let target = changed.apply(self.target).ok()?;
+        Some(target.as_str().to_owned())
     }
 
     fn other_methods(&self, methods: Methods) -> Judged {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::assertion::Assertion;
+use super::backend::Pick;
 use super::house::House;
 use super::identity_fields::identity_fields;
 use super::rates::Rated;
@@ -21,13 +22,11 @@ use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
 use crate::domain::identity_field::FieldName;
 use crate::domain::leg::LegKind;
+use crate::domain::path::Target;
 use crate::domain::policy::{Denial, Permit};
 use crate::ops::audit::{Pending, Step};
 use crate::pages;
 use crate::session::Live;
-
-/// Longest silence between two pieces of a web UI's answer: long enough for long polls.
-pub(super) const WEB_UI_SILENCE: Duration = Duration::from_mins(5);
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -58,6 +57,10 @@ pub struct Route {
     pub permit: Permit,
     /// To whom.
     pub origin: Arc<Origin>,
+    /// Which of the addresses of a web UI that is.
+    pub pick: Option<Pick>,
+    /// What is asked there, where that is another path than was asked here.
+    pub target: Option<Target>,
     /// Whether that is Headscale, whose cookies for its own sign-in may pass.
     pub to_headscale: bool,
     /// Identity fields for the upstream.
@@ -159,15 +162,10 @@ impl House {
             Ok(rule) => rule,
             Err(refusal) => return Verdict::Answer(refusal),
         };
-        Verdict::Forward(Box::new(match rule {
-            Some((_, Some(origin))) => Route {
-                origin: Arc::clone(origin),
-                to_headscale: false,
-                read_timeout: WEB_UI_SILENCE,
-                ..to_headscale
-            },
-            Some((_, None)) | None => to_headscale,
-        }))
+        match rule {
+            Some((_, Some(web_ui))) => self.to_web_ui(visit, web_ui, to_headscale),
+            Some((_, None)) | None => Verdict::Forward(Box::new(to_headscale)),
+        }
     }
 
     fn verify(&self, visit: &Visit) -> Verdict {
@@ -268,18 +266,18 @@ impl House {
             return Verdict::Answer(self.cross_site(visit));
         }
         match rule {
-            Some((access, Some(origin))) => Verdict::Forward(Box::new(Route {
-                origin: Arc::clone(origin),
-                to_headscale: false,
-                identity: identity_fields(&self.settings.rules, &access.identity_headers, who),
-                assertion: match self.assertion(visit, access, who) {
-                    Ok(assertion) => assertion,
-                    Err(answer) => return Verdict::Answer(answer),
-                },
-                authorization: Authorization::Keep,
-                read_timeout: WEB_UI_SILENCE,
-                ..self.route_to_headscale(permit)
-            })),
+            Some((access, Some(web_ui))) => {
+                let route = Route {
+                    identity: identity_fields(&self.settings.rules, &access.identity_headers, who),
+                    assertion: match self.assertion(visit, access, who) {
+                        Ok(assertion) => assertion,
+                        Err(answer) => return Verdict::Answer(answer),
+                    },
+                    authorization: Authorization::Keep,
+                    ..self.route_to_headscale(permit)
+                };
+                self.to_web_ui(visit, web_ui, route)
+            }
             Some((_, None)) | None => self.forward_to_headscale(permit),
         }
     }
@@ -294,6 +292,8 @@ impl House {
         Route {
             permit,
             origin: Arc::clone(&self.headscale),
+            pick: None,
+            target: None,
             to_headscale: true,
             identity: Vec::new(),
             assertion: None,

@@ -125,7 +125,9 @@ pub(super) fn clean(trailers: &mut HeaderMap) {
 pub(super) fn failed(failure: UpstreamFailure, visit: &Visit) -> Response<Bytes> {
     match failure {
         UpstreamFailure::Timeout => answer(Status::DeadlineExceeded, "headscale is slow", visit),
-        UpstreamFailure::BadAnswer | UpstreamFailure::Unreachable => {
+        UpstreamFailure::BadAnswer
+        | UpstreamFailure::Unreachable
+        | UpstreamFailure::NoneHealthy => {
             answer(Status::Unavailable, "headscale cannot be reached", visit)
         }
     }

@@ -14,6 +14,7 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::assertion::Assertions;
+use super::backend::Backend;
 use super::headers::Reserved;
 use super::offboarding::Offboarding;
 use super::policy_sync::PolicySync;
@@ -82,7 +83,7 @@ pub struct House {
     /// Headscale's main listener.
     pub headscale: Arc<Origin>,
     /// The web UIs, beside `settings.access`; `None` is Headscale.
-    pub web_uis: Vec<Option<Arc<Origin>>>,
+    pub web_uis: Vec<Option<Arc<Backend>>>,
     /// Who signs what upstreams are told.
     pub assertions: Arc<Assertions>,
     /// The operator's own names for fields about a person.

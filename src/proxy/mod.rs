@@ -11,6 +11,7 @@ pub mod announcement;
 mod api;
 pub mod assertion;
 mod authorize;
+pub mod backend;
 mod chunks;
 mod confirm;
 pub mod connection;

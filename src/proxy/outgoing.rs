@@ -9,23 +9,28 @@ use http::header::{CONNECTION, UPGRADE};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
-use super::head::Head;
 use super::headers::Reserved;
 use super::visit::Visit;
 use crate::domain::door::{Door, Guarded};
+use crate::domain::path::Target;
 
-/// Drops what an upstream must not see, and states method, target and upgrade anew. pingora has taken
+/// Drops what an upstream must not see, and states method, `target` and upgrade anew. pingora has taken
 /// hop-by-hop fields off already.
 ///
 /// # Errors
 /// When the porch let something pass that cannot be written; nothing was sent then.
-pub fn restate(request: &mut RequestHeader, visit: &Visit, reserved: &Reserved) -> Result<()> {
+pub fn restate(
+    request: &mut RequestHeader,
+    visit: &Visit,
+    target: &Target,
+    reserved: &Reserved,
+) -> Result<()> {
     let unsendable = |what| Error::explain(ErrorType::HTTPStatus(500), what);
     let method = Method::from_bytes(visit.head.method.as_bytes())
         .map_err(|_| unsendable("the method cannot be sent"))?;
     request.set_method(method);
     request
-        .set_raw_path(visit.head.target.as_str().as_bytes())
+        .set_raw_path(target.as_str().as_bytes())
         .map_err(|_| unsendable("the target cannot be sent"))?;
     let dropped: Vec<String> = request
         .headers
@@ -43,11 +48,11 @@ pub fn restate(request: &mut RequestHeader, visit: &Visit, reserved: &Reserved) 
     Ok(())
 }
 
-/// Whether a request of pingora's is the one that the porch parsed.
-pub fn is_the_same(head: &Head, request: &RequestHeader) -> bool {
-    request.raw_path() == head.target.as_str().as_bytes()
-        && request.uri.path() == head.target.path()
-        && request.method.as_str() == head.method
+/// Whether a request of pingora's is one for this method and target, as the porch parsed them.
+pub fn is_the_same(method: &str, target: &Target, request: &RequestHeader) -> bool {
+    request.raw_path() == target.as_str().as_bytes()
+        && request.uri.path() == target.path()
+        && request.method.as_str() == method
 }
 
 /// A WebSocket to a web UI: the one upgrade that stays in pingora's loop.
@@ -69,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::domain::door::{Asked, decide};
+    use crate::proxy::head::Head;
 
     const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -106,8 +112,14 @@ mod tests {
         for (name, value) in others {
             request.append_header(*name, *value).unwrap();
         }
-        restate(&mut request, &visit, &Reserved::default()).unwrap();
-        assert!(is_the_same(&visit.head, &request));
+        restate(
+            &mut request,
+            &visit,
+            &visit.head.target,
+            &Reserved::default(),
+        )
+        .unwrap();
+        assert!(is_the_same(method, &visit.head.target, &request));
         request
     }
 
@@ -180,7 +192,7 @@ mod tests {
         ] {
             let request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
             assert_eq!(
-                is_the_same(&visit.head, &request),
+                is_the_same(&visit.head.method, &visit.head.target, &request),
                 same,
                 "{method} {target}"
             );
@@ -199,7 +211,8 @@ mod tests {
             let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
             if let Some(visit) = visit("GET", &target, "") {
                 let request = RequestHeader::build("GET", target.as_bytes(), None);
-                prop_assert!(request.is_ok_and(|request| is_the_same(&visit.head, &request)), "{}", target);
+                let head = &visit.head;
+                prop_assert!(request.is_ok_and(|request| is_the_same(&head.method, &head.target, &request)), "{}", target);
             }
         }
     }

@@ -17,6 +17,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tracing::field::display;
 
+use super::backend::Pick;
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::head::Framing;
 use super::house::House;
@@ -25,6 +26,7 @@ use super::reply::{self, BodyError};
 use super::upload::{Progress, Upload};
 use super::visit::{Follow, HandedOver, Porch, Visit};
 use super::{assertion, grpc, headers, reason, shared_caches, traced, websocket};
+use crate::config::HostField;
 use crate::domain::door::{Door, Guarded};
 use crate::ops::trace::Trace;
 use crate::pages::{self, UpstreamFailure};
@@ -117,7 +119,7 @@ impl ProxyHttp for Phases {
         let (Some(visit), Some(house)) = (&ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
-        if !is_the_same(&visit.head, session.req_header()) {
+        if !is_the_same(&visit.head.method, &visit.head.target, session.req_header()) {
             return Err(unseen());
         }
         ctx.trace = house.trace(visit);
@@ -197,7 +199,8 @@ impl ProxyHttp for Phases {
         Ok(Box::new(peer))
     }
 
-    /// An upstream with several addresses is tried at the next one, once for each request.
+    /// Another address of a web UI is tried, each once; of a name with several addresses the next one, once
+    /// for each request. Nothing was sent yet.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -205,11 +208,21 @@ impl ProxyHttp for Phases {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let more = ctx
-            .route
-            .as_ref()
-            .is_some_and(|route| route.origin.failed());
-        error.set_retry(more && !std::mem::replace(&mut ctx.retried, true));
+        let Some(route) = &mut ctx.route else {
+            return error;
+        };
+        let more = route.origin.failed();
+        let next = route.pick.as_ref().and_then(Pick::next);
+        if let Some((next, origin)) = next.and_then(|next| {
+            let origin = Arc::clone(next.origin()?);
+            Some((next, origin))
+        }) {
+            route.pick = Some(next);
+            route.origin = origin;
+            error.set_retry(true);
+        } else {
+            error.set_retry(more && !std::mem::replace(&mut ctx.retried, true));
+        }
         error
     }
 
@@ -245,7 +258,8 @@ impl ProxyHttp for Phases {
         let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
-        restate(request, visit, &house.reserved)?;
+        let target = route.target.as_ref().unwrap_or(&visit.head.target);
+        restate(request, visit, target, &house.reserved)?;
         if grpc::is_grpc(visit) {
             grpc::restate(request)?;
         }
@@ -253,7 +267,7 @@ impl ProxyHttp for Phases {
             traced::tell_upstream(request, trace)?;
         }
         Self::say_who(house, request, visit, route)?;
-        if is_the_same(&visit.head, request) {
+        if is_the_same(&visit.head.method, target, request) {
             Ok(())
         } else {
             Err(unseen())
@@ -442,7 +456,15 @@ impl Phases {
             settings.server_url.authority.as_str(),
             settings.server_url.secure,
         );
-        request.insert_header(HOST, authority)?;
+        let web_ui = route.pick.as_ref().map(Pick::settings);
+        match web_ui.map_or(&HostField::Public, |web_ui| &web_ui.host) {
+            HostField::Public => request.insert_header(HOST, authority)?,
+            HostField::Upstream => request.insert_header(HOST, route.origin.host_field())?,
+            HostField::Name(name) => request.insert_header(HOST, name.as_str())?,
+        }
+        if let Some(prefix) = web_ui.and_then(|web_ui| web_ui.rewrite.stripped()) {
+            request.insert_header("X-Forwarded-Prefix", prefix)?;
+        }
         for (name, value) in headers::truth(visit.client, authority, secure, &visit.id) {
             request.insert_header(name, value)?;
         }
@@ -570,7 +592,9 @@ impl Phases {
         }
         let message = match failure {
             UpstreamFailure::BadAnswer => "the upstream gave no proper answer",
-            UpstreamFailure::Unreachable => "the upstream cannot be reached",
+            UpstreamFailure::Unreachable | UpstreamFailure::NoneHealthy => {
+                "the upstream cannot be reached"
+            }
             UpstreamFailure::Timeout => "the upstream did not answer in time",
         };
         let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);

@@ -6,12 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
-use super::gate::{Authorization, CookieRule, Route, Verdict, WEB_UI_SILENCE};
+use super::backend::Backend;
+use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::house::House;
 use super::rates::Rated;
-use super::upstream::Origin;
 use super::visit::Visit;
 use crate::config::{Access, Settings};
 use crate::domain::access::{self, Found, NEVER_PUBLIC};
@@ -21,10 +21,10 @@ use crate::domain::identity::Identity;
 use crate::domain::methods::Methods;
 use crate::domain::policy::Permit;
 use crate::ops::metrics::Rule;
-use crate::pages;
+use crate::pages::{self, UpstreamFailure};
 
 /// The access rule that holds on a path, and its upstream if that is not Headscale.
-pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Origin>>);
+pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Backend>>);
 
 /// Walks the rules for a request; see [`access::walk`]. `ask` gets each rule with its place.
 ///
@@ -71,7 +71,7 @@ impl House {
 
     /// A page that a rule opens to everybody goes on as if nobody were signed in, whoever is.
     pub(super) fn public_page(&self, visit: &Visit) -> Option<Verdict> {
-        let (rule, origin) = self.ruled(self.public_place(visit)?)?;
+        let (rule, web_ui) = self.ruled(self.public_place(visit)?)?;
         let permit = Permit::for_public_page(&visit.door, rule.public)?;
         if let Some(answer) = self.held_back(visit, Rated::Open) {
             return Some(Verdict::Answer(answer));
@@ -84,17 +84,63 @@ impl House {
             cookies: CookieRule::None,
             ..self.route_to_headscale(permit)
         };
-        Some(Verdict::Forward(Box::new(match origin {
-            Some(origin) => Route {
-                origin: Arc::clone(origin),
-                to_headscale: false,
-                authorization: Authorization::Keep,
-                cookies: CookieRule::Others,
-                read_timeout: WEB_UI_SILENCE,
-                ..to_headscale
-            },
-            None => to_headscale,
-        })))
+        Some(match web_ui {
+            Some(web_ui) => {
+                let route = Route {
+                    authorization: Authorization::Keep,
+                    cookies: CookieRule::Others,
+                    ..to_headscale
+                };
+                self.to_web_ui(visit, web_ui, route)
+            }
+            None => Verdict::Forward(Box::new(to_headscale)),
+        })
+    }
+
+    /// `route`, to one of the addresses of a web UI, under the path that it knows.
+    pub(super) fn to_web_ui(&self, visit: &Visit, web_ui: &Arc<Backend>, route: Route) -> Verdict {
+        let settings = web_ui.settings();
+        let target = if settings.rewrite.is_nothing() {
+            None
+        } else {
+            match settings.rewrite.apply(&visit.head.target) {
+                Ok(target) => Some(target),
+                Err(_) => return Verdict::Answer(self.too_long(visit)),
+            }
+        };
+        let Some((pick, origin)) = web_ui.pick().and_then(|pick| {
+            let origin = Arc::clone(pick.origin()?);
+            Some((pick, origin))
+        }) else {
+            let upstream = settings.authorities();
+            tracing::warn!(
+                request_id = visit.id,
+                upstream,
+                "no address of a web UI is healthy"
+            );
+            let failure = UpstreamFailure::NoneHealthy;
+            let page = |context: &pages::Context<'_>| pages::upstream_down(context, failure);
+            let message = "no address of the upstream is healthy";
+            let answer = self.page_or_json(visit, page, "upstream_unavailable", message);
+            return Verdict::Answer(answer);
+        };
+        Verdict::Forward(Box::new(Route {
+            origin,
+            pick: Some(pick),
+            target,
+            to_headscale: false,
+            read_timeout: settings.response_timeout,
+            ..route
+        }))
+    }
+
+    fn too_long(&self, visit: &Visit) -> Response<Bytes> {
+        let page = |context: &pages::Context<'_>| {
+            let sentence = "This address is too long to be passed on.";
+            let status = StatusCode::URI_TOO_LONG;
+            pages::error(context, status, "Not like this", sentence, None)
+        };
+        self.page_or_json(visit, page, "uri_too_long", "this address is too long")
     }
 
     /// The first `access` rule for this request, if the person satisfies it, and with it every other
@@ -155,9 +201,9 @@ impl House {
     }
 
     fn ruled(&self, place: usize) -> Option<Ruled<'_>> {
-        let origin = self.web_uis.get(place)?.as_ref();
+        let web_ui = self.web_uis.get(place)?.as_ref();
         let rule = self.settings.access.get(place)?;
-        Some((rule, origin))
+        Some((rule, web_ui))
     }
 
     fn other_methods(&self, visit: &Visit, methods: Methods) -> Response<Bytes> {

@@ -93,6 +93,8 @@ pub enum TrustError {
 /// An upstream, ready to be connected to.
 pub struct Origin {
     upstream: Upstream,
+    /// What its certificate must hold.
+    name: String,
     connect_timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
@@ -116,6 +118,19 @@ impl Origin {
     /// # Errors
     /// When its certificate could never be verified. Nothing is dialled.
     pub fn new(upstream: Upstream, connect_timeout: Duration) -> Result<Self, TrustError> {
+        Self::verifying(upstream, None, connect_timeout)
+    }
+
+    /// The same for one whose certificate holds another name than its host.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn verifying(
+        upstream: Upstream,
+        name: Option<&str>,
+        connect_timeout: Duration,
+    ) -> Result<Self, TrustError> {
+        let proven = name.unwrap_or(&upstream.host).to_owned();
         let mut trust = 0;
         let (tls, ca) = if upstream.tls {
             let certificates = roots(&upstream)?;
@@ -134,8 +149,8 @@ impl Origin {
                 .with_root_certificates(store)
                 .with_no_client_auth();
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            let name = ServerName::try_from(upstream.host.clone())
-                .map_err(|_| TrustError::Name(upstream.host.clone()))?;
+            let name = ServerName::try_from(proven.clone())
+                .map_err(|_| TrustError::Name(proven.clone()))?;
             let ca = upstream.ca_path.is_some().then(|| {
                 certificates
                     .iter()
@@ -154,6 +169,7 @@ impl Origin {
         };
         Ok(Self {
             upstream,
+            name: proven,
             connect_timeout,
             tls,
             ca,
@@ -167,8 +183,19 @@ impl Origin {
     }
 
     /// Whether this is one for `upstream`, as far as its settings tell.
-    pub fn is_for(&self, upstream: &Upstream, connect_timeout: Duration) -> bool {
-        self.upstream == *upstream && self.connect_timeout == connect_timeout
+    pub fn is_for(&self, upstream: &Upstream, name: Option<&str>, timeout: Duration) -> bool {
+        let name = name.unwrap_or(&upstream.host);
+        self.upstream == *upstream && self.name == name && self.connect_timeout == timeout
+    }
+
+    /// What is said to it in `Host` where it is called by its own name.
+    pub fn host_field(&self) -> String {
+        self.upstream.host_field()
+    }
+
+    /// `host:port`, as configured.
+    pub fn authority(&self) -> String {
+        self.upstream.authority()
     }
 
     /// Its host name or address, as configured.
@@ -238,7 +265,7 @@ impl Origin {
             Some((connector, name)) => match connector.connect(name.clone(), tcp).await {
                 Ok(tls) => Ok(Transport::Opened(Box::new(tls))),
                 Err(source) => Err(ConnectError::Tls {
-                    host: self.upstream.host.clone(),
+                    host: self.name.clone(),
                     source,
                 }),
             },
@@ -275,7 +302,7 @@ impl Origin {
                 host: self.upstream.host.clone(),
                 source: io::ErrorKind::NotFound.into(),
             })?;
-        let mut peer = HttpPeer::new(address, self.upstream.tls, self.upstream.host.clone());
+        let mut peer = HttpPeer::new(address, self.upstream.tls, self.name.clone());
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
         peer.options.read_timeout = silence;

@@ -2,11 +2,13 @@
 //! any more, and what is open is no use of the session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use headwarden::config::{Access, Settings, Upstream};
+use headwarden::config::{Access, Balance, HostField, Settings, Upstream, WebUi};
 use headwarden::domain::assurance::Assurance;
 use headwarden::domain::demands::Demands;
 use headwarden::domain::methods::Methods;
+use headwarden::domain::rewrite::Rewrite;
 
 use crate::bookkeeper::{Bookkeeper, Limits};
 use crate::faulty_provider::Person;
@@ -25,10 +27,20 @@ fn to(streams: &Streams) -> impl FnOnce(&mut Settings) {
         port: streams.address.port(),
         ca_path: None,
     };
+    let web_ui = WebUi {
+        addresses: vec![upstream],
+        server_name: None,
+        balance: Balance::First,
+        connect_timeout: None,
+        response_timeout: Duration::from_mins(5),
+        rewrite: Rewrite::default(),
+        host: HostField::Public,
+        health: None,
+    };
     |settings| {
         settings.access.push(Access {
             path: "/ui/**".to_owned(),
-            upstream: Some(upstream),
+            upstream: Some(web_ui),
             methods: Methods::ALL,
             public: false,
             demands: Demands::default(),

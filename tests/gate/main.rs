@@ -24,3 +24,4 @@ mod stage;
 mod step_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstreams;

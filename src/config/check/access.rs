@@ -4,21 +4,19 @@ mod demands;
 mod open;
 mod overlap;
 mod pattern;
-
-use std::path::PathBuf;
+mod upstream;
 
 use super::super::file::{self, List};
 use super::super::report::Report;
-use super::super::settings::{Access, Upstream};
+use super::super::settings::Access;
+use super::Checks;
 use super::assurance::{self, assurance};
-use super::headscale::path_if;
 use super::identity_headers::{self, assertion, identity_headers};
-use super::values;
-use super::{Checks, Reported};
 use crate::domain::access::NEVER_PUBLIC;
 use pattern::{head, mistake};
 
 pub(super) use open::{open, warn_opened};
+pub(super) use upstream::check_rewrites;
 
 /// What a rule cannot govern: other doors decide there, before any rule is looked at.
 const NOT_OURS: &[&str] = &[
@@ -85,10 +83,16 @@ pub(super) fn kept_claims(rules: &[Access]) -> Vec<String> {
 }
 
 fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<Access> {
-    let ca_path = path_if(&format!("{key}.ca_path"), entry.ca_path.take(), checks);
-    let report = &mut checks.report;
     let means = Means::of(&entry);
-    let path = path(&format!("{key}.path"), entry.path.take(), means, report);
+    let path = path(
+        &format!("{key}.path"),
+        entry.path.take(),
+        means,
+        &mut checks.report,
+    );
+    let (to, ca_path) = (entry.upstream.take(), entry.ca_path.take());
+    let upstream = upstream::upstream(key, to, path.as_deref(), ca_path, checks);
+    let report = &mut checks.report;
     let assurance = assurance(
         assurance::Written {
             max_age: entry.max_auth_age.take(),
@@ -102,7 +106,6 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
         },
         report,
     );
-    let upstream = upstream(key, entry.upstream.take(), ca_path, report);
     let methods = demands::methods(key, entry.methods.take(), report);
     let demands = demands::demands(key, &mut entry, report);
     let identity_headers = identity_headers(
@@ -128,27 +131,6 @@ fn rule(key: &str, mut entry: file::Access, checks: &mut Checks<'_>) -> Option<A
         identity_headers: identity_headers?,
         assertion: assertion.ok()?,
     })
-}
-
-fn upstream(
-    key: &str,
-    written: Option<String>,
-    ca_path: Result<Option<PathBuf>, Reported>,
-    report: &mut Report,
-) -> Result<Option<Upstream>, Reported> {
-    match (written, ca_path) {
-        (None, Ok(None)) => Ok(None),
-        (_, Err(Reported)) => Err(Reported),
-        (None, Ok(Some(_))) => {
-            let key = format!("{key}.ca_path");
-            report.refuse(&key, "means nothing without an upstream");
-            Err(Reported)
-        }
-        (Some(text), Ok(ca_path)) => {
-            let upstream = values::upstream(&format!("{key}.upstream"), &text, ca_path, report);
-            upstream.map(Some).ok_or(Reported)
-        }
-    }
 }
 
 /// A rule that asks nobody cannot ask for more, or tell who it is.

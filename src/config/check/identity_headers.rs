@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::file::IdentityHeaders;
 use super::super::keys::closest_of;
 use super::super::report::Report;
-use super::super::settings::Upstream;
+use super::super::settings::WebUi;
 use super::Reported;
 use crate::domain::identity_field::{
     FieldName, IdentityField, NameFault, Template, TemplateFault, claims, preset, presets,
@@ -116,12 +116,12 @@ pub(super) fn tell_something(written: Option<&IdentityHeaders>) -> bool {
 /// Most bytes of an audience.
 const LONGEST_AUDIENCE: usize = 255;
 
-/// The audience of a rule's assertion, if it has one.
+/// The audience of a rule's assertion, if it has one: of several addresses the first, where none is written.
 pub(super) fn assertion(
     rule: &str,
     wanted: Option<bool>,
     audience: Option<String>,
-    upstream: &Result<Option<Upstream>, Reported>,
+    upstream: &Result<Option<WebUi>, Reported>,
     report: &mut Report,
 ) -> Result<Option<Arc<str>>, Reported> {
     let (key, audience_key) = (
@@ -146,10 +146,10 @@ pub(super) fn assertion(
             report.refuse_with(&key, reason, "headscale asks for no assertion");
             return Err(Reported);
         }
-        Ok(Some(upstream)) => upstream,
+        Ok(Some(upstream)) => upstream.origin(),
     };
     let Some(audience) = audience else {
-        return Ok(Some(upstream.origin().into()));
+        return Ok(upstream.map(Into::into));
     };
     if (1..=LONGEST_AUDIENCE).contains(&audience.len())
         && audience.bytes().all(|byte| byte.is_ascii_graphic())

@@ -1,6 +1,6 @@
 //! Paths of browsers.
 
-use super::Allowed::Any;
+use super::Allowed::{Any, OneOf};
 use super::Default::{Is, Required, Told};
 use super::{Entry, Section};
 
@@ -36,7 +36,112 @@ const ENTRIES: &[Entry] = &[
         default: Told("Headscale"),
         allowed: Any,
         example: "https://headplane.internal:3000",
-        meaning: "Where matching requests go. Refused for `/register` and `/auth`, which only Headscale can answer.",
+        meaning: "Where matching requests go: an address, `http://host:port` or `https://host:port`, or a map of the keys below. Refused for `/register` and `/auth`, which only Headscale can answer.",
+    },
+    Entry {
+        key: "access[].upstream.url",
+        default: Told("this or `urls`"),
+        allowed: Any,
+        example: "https://headplane.internal:3000",
+        meaning: "Its address.",
+    },
+    Entry {
+        key: "access[].upstream.urls",
+        default: Told("this or `url`"),
+        allowed: Any,
+        example: "[\"http://10.0.0.7:3000\", \"http://10.0.0.8:3000\"]",
+        meaning: "Its addresses, 2 to 16. One that cannot be connected to is passed over for 10 s, and the request goes to the next: nothing of it was sent yet.",
+    },
+    Entry {
+        key: "access[].upstream.ca_path",
+        default: Told("the system's"),
+        allowed: Any,
+        example: "/etc/headwarden/internal_ca.pem",
+        meaning: "PEM bundle to verify https addresses with.",
+    },
+    Entry {
+        key: "access[].upstream.tls_server_name",
+        default: Told("the address's host"),
+        allowed: Any,
+        example: "headplane.internal",
+        meaning: "The name that its certificate must hold, and that it is asked for (SNI).",
+    },
+    Entry {
+        key: "access[].upstream.connect_timeout",
+        default: Told("`headscale.connect_timeout`"),
+        allowed: Any,
+        example: "2s",
+        meaning: "Longest wait for a connection, TLS included. 1 s to 1 min.",
+    },
+    Entry {
+        key: "access[].upstream.response_timeout",
+        default: Is("5m"),
+        allowed: Any,
+        example: "30s",
+        meaning: "Longest silence before its answer, and between two pieces of it. 1 s to 24 h. WebSockets have no such limit.",
+    },
+    Entry {
+        key: "access[].upstream.strip_prefix",
+        default: Told("none"),
+        allowed: Any,
+        example: "/web",
+        meaning: "Taken off the front of the path, whole segments; the rule's `path` must be at or below it. It is told in `X-Forwarded-Prefix`. [What is not rewritten](#paths-that-change-on-their-way).",
+    },
+    Entry {
+        key: "access[].upstream.add_prefix",
+        default: Told("none"),
+        allowed: Any,
+        example: "/admin",
+        meaning: "Put in front of the path, after `strip_prefix`. Both together replace a prefix.",
+    },
+    Entry {
+        key: "access[].upstream.host_header",
+        default: Is("client"),
+        allowed: Any,
+        example: "headplane.internal",
+        meaning: "`Host`: `client` is the name in `server_url`, `upstream` the address that was chosen, anything else is sent as it is. `X-Forwarded-Host` is always the public one.",
+    },
+    Entry {
+        key: "access[].upstream.balance",
+        default: Is("round_robin"),
+        allowed: OneOf(&["round_robin", "least_connections", "first"]),
+        example: "first",
+        meaning: "Which of `urls` gets the next request: each in its turn, the one with the fewest requests that are there now, or the first that can be used.",
+    },
+    Entry {
+        key: "access[].upstream.health_check.path",
+        default: Told("required for checks"),
+        allowed: Any,
+        example: "/healthz",
+        meaning: "Each address is asked for this page, as the web UI knows it; 200 to 399 is good. Where all addresses fail, people get a 503 at once.",
+    },
+    Entry {
+        key: "access[].upstream.health_check.interval",
+        default: Is("10s"),
+        allowed: Any,
+        example: "5s",
+        meaning: "From the end of a check to the next, 1 s to 1 h.",
+    },
+    Entry {
+        key: "access[].upstream.health_check.timeout",
+        default: Is("5s"),
+        allowed: Any,
+        example: "2s",
+        meaning: "Longest wait for its answer, 1 s to 1 min.",
+    },
+    Entry {
+        key: "access[].upstream.health_check.healthy_after",
+        default: Is("2"),
+        allowed: Any,
+        example: "1",
+        meaning: "So many good answers in a row bring an address back, 1 to 100. At the start it is taken for healthy.",
+    },
+    Entry {
+        key: "access[].upstream.health_check.unhealthy_after",
+        default: Is("3"),
+        allowed: Any,
+        example: "2",
+        meaning: "So many other answers in a row, or none, take it out, 1 to 100.",
     },
     Entry {
         key: "access[].ca_path",

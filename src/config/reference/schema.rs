@@ -59,6 +59,13 @@ fn of_kind(kind: Kind, key: &str) -> Value {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "null"]},
         }),
+        Kind::TextOrKeys => {
+            let mut schema = object(key);
+            if let Some(kinds) = schema.get_mut("type") {
+                *kinds = json!(["string", "object", "null"]);
+            }
+            schema
+        }
         Kind::Lists => json!({
             "type": ["object", "null"],
             "additionalProperties": {

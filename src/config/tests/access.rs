@@ -241,3 +241,116 @@ fn a_warning_names_the_lines_where_the_file_has_them() {
         settings.warnings
     );
 }
+
+#[test]
+fn an_upstream_is_an_address_or_a_map_that_says_where_a_mistake_is() {
+    refused(
+        r#"
+        access | [{"path": "/a", "upstream": 5}] | access[0].upstream | a text or a map
+        access | [{"path": "/a", "upstream": ["x"]}] | access[0].upstream | a text or a map
+        access | [{"path": "/a", "upstream": {}}] | access[0].upstream.url | is required
+        access | [{"path": "/a", "upstream": {"ulr": "http://127.0.0.1:3000"}}] | access[0].upstream.ulr | did you mean access[0].upstream.url
+        access | [{"path": "/a", "upstream": {"url": 5}}] | access[0].upstream.url | must be a text
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000/x"}}] | access[0].upstream.url | scheme, host and port only
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:8000"}}] | access[0].upstream | Headwarden itself
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "urls": ["http://127.0.0.1:3001"]}}] | access[0].upstream.urls | in urls
+        access | [{"path": "/a", "upstream": {"urls": ["http://127.0.0.1:3000"]}}] | access[0].upstream.urls | write url for one
+        access | [{"path": "/a", "upstream": {"urls": ["http://127.0.0.1:3000", "http://127.0.0.1:3000"]}}] | access[0].upstream.urls[1] | once more
+        access | [{"path": "/a", "upstream": {"urls": ["http://127.0.0.1:3000", "https://127.0.0.1:3001"]}}] | access[0].upstream.urls[1] | scheme of the others
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000"}, "ca_path": "/ca"}] | access[0].ca_path | write access[0].upstream.ca_path
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "ca_path": "/ca"}}] | access[0].upstream.url | not https
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "tls_server_name": "x"}}] | access[0].upstream.tls_server_name | without https
+        access | [{"path": "/a", "upstream": {"url": "https://127.0.0.1:3000", "tls_server_name": "a b"}}] | access[0].upstream.tls_server_name | no certificate
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "connect_timeout": "2m"}}] | access[0].upstream.connect_timeout | between 1s and 1m
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "response_timeout": 5}}] | access[0].upstream.response_timeout | 30s, 5m
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "strip_prefix": "/a/"}}] | access[0].upstream.strip_prefix | no slash at the end
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "strip_prefix": "/"}}] | access[0].upstream.strip_prefix | whole segments
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "strip_prefix": "/b"}}] | access[0].upstream.strip_prefix | not at or below it
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "strip_prefix": "/a/b"}}] | access[0].upstream.strip_prefix | not at or below it
+        access | [{"path": "/ab/**", "upstream": {"url": "http://127.0.0.1:3000", "strip_prefix": "/a"}}] | access[0].upstream.strip_prefix | not at or below it
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "add_prefix": "/a/../b"}}] | access[0].upstream.add_prefix | no dots
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a b"}}] | access[0].upstream.host_header | not a host
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a@b"}}] | access[0].upstream.host_header | not a host
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "balance": "random"}}] | access[0].upstream.balance | round_robin or
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": {}}}] | access[0].upstream.health_check.path | must be a path
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": true}}] | access[0].upstream.health_check | map of keys
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": {"path": "/", "healthy_after": 0}}}] | access[0].upstream.health_check.healthy_after | between 1 and 100
+        access | [{"path": "/a/**", "upstream": {"url": "http://localhost:8080", "strip_prefix": "/a"}}] | access[0].upstream | past its doors
+        "#,
+    );
+    let settings = good(&[(
+        "access",
+        json!([
+            {"path": "/a/**", "upstream": "http://127.0.0.1:3000"},
+            {"path": "/b/c/**", "upstream": {
+                "urls": ["https://10.0.0.7", "https://10.0.0.8:3000"], "tls_server_name": "ui.internal",
+                "strip_prefix": "/b", "host_header": "upstream", "balance": "first",
+                "connect_timeout": "2s", "response_timeout": "1h", "health_check": {"path": "/healthz"},
+            }},
+        ]),
+    )]);
+    let of = |place: usize| settings.access[place].upstream.as_ref().unwrap();
+    assert_eq!(of(0).authorities(), "127.0.0.1:3000");
+    assert!(of(0).rewrite.is_nothing() && of(0).health.is_none());
+    assert_eq!(of(1).authorities(), "10.0.0.7:443, 10.0.0.8:3000");
+    assert_eq!(of(1).addresses[0].host_field(), "10.0.0.7");
+    assert_eq!(of(1).server_name.as_deref(), Some("ui.internal"));
+    assert_eq!(of(1).rewrite.stripped(), Some("/b"));
+    assert_eq!(
+        (of(1).balance, &of(1).host),
+        (Balance::First, &HostField::Upstream)
+    );
+    let check = of(1).health.as_ref().unwrap();
+    assert_eq!(
+        (check.interval, check.timeout),
+        (Duration::from_secs(10), Duration::from_secs(5))
+    );
+    assert_eq!((check.healthy, check.unhealthy), (2, 3));
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn one_address_under_two_paths_is_told_where_the_rules_ask_for_different_things() {
+    let at = |path: &str, more: Value| {
+        let mut rule = json!({"path": path, "upstream": {"url": "http://127.0.0.1:3000"}});
+        for (key, value) in more.as_object().unwrap() {
+            match rule["upstream"].as_object_mut() {
+                Some(upstream) if key == "strip_prefix" => {
+                    drop(upstream.insert(key.clone(), value.clone()))
+                }
+                _ => rule[key] = value.clone(),
+            }
+        }
+        rule
+    };
+    for (one, other, told) in [
+        (
+            json!({"groups": ["x"]}),
+            json!({"strip_prefix": "/b"}),
+            true,
+        ),
+        (
+            json!({"groups": ["x"]}),
+            json!({"strip_prefix": "/b", "groups": ["x"]}),
+            false,
+        ),
+        (json!({"groups": ["x"]}), json!({}), false),
+        (
+            json!({}),
+            json!({"strip_prefix": "/b", "public": true}),
+            true,
+        ),
+        (
+            json!({}),
+            json!({"strip_prefix": "/b", "methods": ["GET"]}),
+            true,
+        ),
+    ] {
+        let rules = json!([at("/a/**", one), at("/b/**", other)]);
+        let warnings = good(&[("access", rules.clone())]).warnings;
+        let found = warnings
+            .iter()
+            .any(|text| text.contains("lead to the same address"));
+        assert_eq!(found, told, "{rules}: {warnings:?}");
+    }
+}

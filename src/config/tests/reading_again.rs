@@ -197,6 +197,21 @@ open | []
 access | [] | api.from=[]
 access[].path | "/other/**" | api.from=[]
 access[].upstream | "https://other.internal:3000"
+access[].upstream.url | "https://other.internal:3000"
+access[].upstream.urls | ["https://10.0.0.7:3000", "https://10.0.0.9:3000"]
+access[].upstream.ca_path | "/etc/other.pem"
+access[].upstream.tls_server_name | "other.internal"
+access[].upstream.connect_timeout | "3s"
+access[].upstream.response_timeout | "6m"
+access[].upstream.strip_prefix | null
+access[].upstream.add_prefix | "/other"
+access[].upstream.host_header | "upstream"
+access[].upstream.balance | "first"
+access[].upstream.health_check.path | "/other"
+access[].upstream.health_check.interval | "11s"
+access[].upstream.health_check.timeout | "6s"
+access[].upstream.health_check.healthy_after | 3
+access[].upstream.health_check.unhealthy_after | 4
 access[].ca_path | "/etc/other.pem"
 access[].methods | ["GET"]
 access[].public | false

@@ -356,7 +356,7 @@ fn access_rules_name_paths_and_origins() {
     )]);
     assert!(rules.warnings.is_empty());
     assert_eq!(
-        rules.access[0].upstream.as_ref().unwrap().authority(),
+        rules.access[0].upstream.as_ref().unwrap().authorities(),
         "127.0.0.1:3000"
     );
     assert_eq!(rules.access[0].identity_headers, preset("remote").unwrap());

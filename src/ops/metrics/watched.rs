@@ -17,6 +17,7 @@ pub(super) struct WatchFamilies {
     checks: IntGaugeVec,
     api_key_expiry: IntGauge,
     api_key_renewals: IntCounterVec,
+    upstreams: IntGaugeVec,
 }
 
 impl WatchFamilies {
@@ -62,6 +63,10 @@ impl WatchFamilies {
                 ),
                 &[("outcome", KeyRenewed::ALL)],
             )?,
+            upstreams: families.by_upstream(
+                "upstream_healthy",
+                "Whether an address of a web UI passes its health checks, where it has any.",
+            )?,
         })
     }
 }
@@ -88,6 +93,18 @@ impl Metrics {
     /// Counts a line that could not be written to the audit log's own file.
     pub fn audit_write_failed(&self) {
         self.watched.audit_write_failures.inc();
+    }
+
+    /// Notes what health checks say of an address of a web UI. There are as many as the operator configured.
+    pub fn upstream_is_healthy(&self, upstream: &str, healthy: bool) {
+        let gauge = self.watched.upstreams.with_label_values(&[upstream]);
+        gauge.set(i64::from(healthy));
+    }
+
+    /// An address is not configured any more.
+    pub fn upstream_is_gone(&self, upstream: &str) {
+        // It may have been noted never.
+        let _ = self.watched.upstreams.remove_label_values(&[upstream]);
     }
 
     /// Counts spans that were recorded.

@@ -27,8 +27,10 @@ pub struct Explanation {
     pub rules: RulesTold,
     /// The rules of `access` that are asked for this path, in their order.
     pub access: Vec<AccessTold>,
-    /// Where the request would go, `host:port`.
+    /// Where the request would go, `host:port`; of a web UI with several addresses all of them.
     pub upstream: Option<String>,
+    /// The path that is asked for there, where it is another one.
+    pub upstream_path: Option<String>,
     /// What is asked of the sign-in.
     pub step_up: StepUpTold,
     /// What the upstream would be told about the person.
