@@ -122,7 +122,10 @@ impl Judge<'_> {
             }
             Door::Open => {
                 match self.upstream_of_open_path() {
-                    Ok(upstream) => self.told.upstream = Some(upstream),
+                    Ok((upstream, path)) => {
+                        self.told.upstream = Some(upstream);
+                        self.told.upstream_path = path;
+                    }
                     Err(methods) => return self.other_methods(methods),
                 }
                 let why = "anybody passes: the path is open, no session is looked at";
@@ -397,16 +400,17 @@ impl Judge<'_> {
     }
 
     /// As [`super::house::House::rule_of_open_path`] decides; else the methods that the rules mean.
-    fn upstream_of_open_path(&self) -> Result<String, Methods> {
+    fn upstream_of_open_path(&self) -> Result<(String, Option<String>), Methods> {
         let (method, path) = (self.question.method, self.target.path());
         let Ok(found) = ruling::walk(self.settings, method, path, |_, _| {
             Ok::<(), std::convert::Infallible>(())
         });
-        match found {
-            Found::Rule(place) => Ok(self.upstream_of(self.settings.access.get(place))),
-            Found::Nothing => Ok(self.upstream_of(None)),
-            Found::OtherMethods(methods) => Err(methods),
-        }
+        let rule = match found {
+            Found::Rule(place) => self.settings.access.get(place),
+            Found::Nothing => None,
+            Found::OtherMethods(methods) => return Err(methods),
+        };
+        Ok((self.upstream_of(rule), self.upstream_path(rule)))
     }
 
     /// Whether the sign-in is enough, or a step-up would be asked for.
