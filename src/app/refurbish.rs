@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{grpc, tunnels, web_uis};
+use super::parts::{grpc, tunnels, web_uis};
 use crate::config::{Current, Settings, SignIn, Upstream};
 use crate::headscale::Probe;
 use crate::issuer::Issuer;

@@ -249,7 +249,7 @@ fn an_upstream_is_an_address_or_a_map_that_says_where_a_mistake_is() {
         access | [{"path": "/a", "upstream": 5}] | access[0].upstream | a text or a map
         access | [{"path": "/a", "upstream": ["x"]}] | access[0].upstream | a text or a map
         access | [{"path": "/a", "upstream": {}}] | access[0].upstream.url | is required
-        access | [{"path": "/a", "upstream": {"ulr": "http://127.0.0.1:3000"}}] | access[0].upstream.ulr | did you mean access[0].upstream.url
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "balanec": "first"}}] | access[0].upstream.balanec | did you mean access[0].upstream.balance
         access | [{"path": "/a", "upstream": {"url": 5}}] | access[0].upstream.url | must be a text
         access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000/x"}}] | access[0].upstream.url | scheme, host and port only
         access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:8000"}}] | access[0].upstream | Headwarden itself
