@@ -184,7 +184,9 @@ fn many_people(context: &Context<'_>) -> Response<Bytes> {
 fn of_long_names(context: &Context<'_>, one: &Device<'_>) -> Response<Bytes> {
     let long = "maximilian-alexander.von-und-zu-hohenstein-wittelsbach-the-third";
     let email = format!("{long}@a-subsidiary-with-a-long-name.of.acmecorp.example");
-    let tags: Vec<String> = (0..9).map(|at| format!("tag:purpose-number-{at}")).collect();
+    let tags: Vec<String> = (0..9)
+        .map(|at| format!("tag:purpose-number-{at}"))
+        .collect();
     let list = [Device {
         name: "a-name-that-is-as-long-as-a-name-can-be-in-any-tailnet-anywhere",
         hostname: "the-computer-of-maximilian-in-the-corner-office-behind-the-elevators.local",

@@ -165,10 +165,7 @@ fn questions(context: &Context<'_>, who: &Identity, auth_id: &AuthId) -> Vec<Nam
             "sign-out",
             pages::sign_out(context, Some(who), Some("token")),
         ),
-        (
-            "sign-out-unknown",
-            pages::sign_out(context, None, None),
-        ),
+        ("sign-out-unknown", pages::sign_out(context, None, None)),
         ("sessions", own_sessions(context, who, 3, false)),
         ("sessions-one", own_sessions(context, who, 1, false)),
         ("sessions-refused", own_sessions(context, who, 3, true)),

@@ -130,7 +130,10 @@ fn fits(language: Language) {
         for width in [320, 390, 1100] {
             let script = "document.documentElement.scrollWidth";
             let taken = visitor.browser.evaluate_at(width, script);
-            assert_eq!(taken, width, "{name} in {language:?} is wider than its window");
+            assert_eq!(
+                taken, width,
+                "{name} in {language:?} is wider than its window"
+            );
         }
         visitor.shoot(&format!("page-{language:?}-{name}"));
     }

@@ -30,7 +30,13 @@ fn a_german_browser_hears_german_from_a_refused_sign_in_to_the_sign_out() {
     let form = visitor.browser.press("Noch einmal versuchen");
     scene.is_asked_by_the_provider(&form);
     let told = visitor.browser.sign_in(OUTSIDER);
-    is_german(&scene, &mut visitor, &told, (at, 403), "Sie haben keinen Zugriff");
+    is_german(
+        &scene,
+        &mut visitor,
+        &told,
+        (at, 403),
+        "Sie haben keinen Zugriff",
+    );
     assert!(told.text.contains("in keiner der Gruppen"), "{told:?}");
     let id = "Kennung für Rückfragen";
     assert!(told.text.contains(id), "{told:?}");
@@ -47,7 +53,13 @@ fn a_german_browser_hears_german_from_a_refused_sign_in_to_the_sign_out() {
 
     let list = visitor.browser.press("Sitzungen");
     let at = "/.headwarden/sessions";
-    is_german(&scene, &mut visitor, &list, (at, 200), "Wo Sie angemeldet sind");
+    is_german(
+        &scene,
+        &mut visitor,
+        &list,
+        (at, 200),
+        "Wo Sie angemeldet sind",
+    );
     for part in ["Chrome auf Linux", "Dieser Browser", "gerade eben"] {
         assert!(list.text.contains(part), "{part} in {list:?}");
     }
