@@ -226,14 +226,15 @@ fn words_only(context: &Context<'_>) -> Vec<Named> {
         ..*context
     };
     let no = |why| pages::no_devices(context, why, "/.headwarden/devices", true);
+    let none = |why| pages::no_devices(&without_devices, why, "/.headwarden/devices", true);
     vec![
         ("device-add", pages::add_device(context, &add)),
         (
             "device-add-only",
             pages::add_device(&without_devices, &asks),
         ),
-        ("devices-no-key", no(NoDevices::NoKey)),
-        ("devices-no-mode", no(NoDevices::NoSignIn)),
+        ("devices-no-key", none(NoDevices::NoKey)),
+        ("devices-no-mode", none(NoDevices::NoSignIn)),
         ("devices-no-subject", no(NoDevices::Subject)),
         ("devices-too-old", no(NoDevices::TooOld)),
         ("devices-away", no(NoDevices::Away)),

@@ -4,7 +4,7 @@
 
 nav = Ihr Konto
     .devices = Geräte
-    .add = Gerät hinzufügen
+    .add = Neues Gerät
     .sessions = Sitzungen
     .sign-out = Abmelden
 footer-support = Kennung für Rückfragen
@@ -81,7 +81,7 @@ attempt-used = Diese Anmeldung wurde schon verwendet
     .hint = Wenn Sie schon angemeldet sind, machen Sie einfach weiter.
 provider-denied = Ihr Identitätsanbieter hat abgelehnt
     .sentence = Er lässt Ihr Konto bei diesem Dienst nicht zu, oder die Anmeldung wurde abgebrochen.
-    .hint = Wenn Sie Zugriff haben sollten, wenden Sie sich an Ihre Administration.
+    .hint = Wenn Ihnen Zugriff zusteht, wenden Sie sich an Ihre Administration.
 provider-not-finished = Die Anmeldung wurde nicht abgeschlossen
     .sentence = Ihr Identitätsanbieter braucht noch etwas von Ihnen.
     .hint = Beginnen Sie noch einmal, und beantworten Sie alle seine Fragen.
