@@ -512,6 +512,7 @@ impl App {
             let ended = self.outlive(succeeded, stop, &closing).await;
             self.houses.now().tracer.flush(LAST_LINES).await;
             tasks.shutdown().await;
+            self.houses.now().rechecks.give_up();
             self.houses.now().audit.flush(LAST_LINES).await;
             return ended;
         }
@@ -523,6 +524,7 @@ impl App {
         }
         self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
+        self.houses.now().rechecks.give_up();
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
         if let Err(why) = self.houses.now().roll.keep().await {
