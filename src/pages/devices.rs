@@ -246,7 +246,7 @@ impl<'a> Card<'a> {
             id: device.id,
             name: tame(device.name),
             hostname: hostname.map(tame),
-            system: device.system.map(tame),
+            system: device.system.map(|os| tame(name_of_system(os))),
             addresses: device.addresses.iter().map(|text| tame(text)).collect(),
             tags: device.tags.iter().map(|text| tame(text)).collect(),
             state,
@@ -255,6 +255,19 @@ impl<'a> Card<'a> {
             created_at: device.created_at.map(past),
             may_change: device.may_change,
         }
+    }
+}
+
+/// How a system is written, which clients name as Go does.
+fn name_of_system(os: &str) -> &str {
+    match os {
+        "linux" => "Linux",
+        "windows" => "Windows",
+        "android" => "Android",
+        "freebsd" => "FreeBSD",
+        "openbsd" => "OpenBSD",
+        // macOS, iOS, tvOS are as they are.
+        other => other,
     }
 }
 

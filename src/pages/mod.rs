@@ -30,7 +30,7 @@ pub use devices::{
     Row as PersonRow, add_device, ask_device, devices, everybody, no_devices,
 };
 pub use fault::{Fault, error};
-pub use json::{json, oauth_error};
+pub use json::{Readers, json, json_for, oauth_error};
 pub use language::Language;
 pub use notice::{
     UpstreamFailure, misdirected, newest_link, not_found, start_again, too_many_requests,

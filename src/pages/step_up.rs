@@ -24,7 +24,11 @@ pub struct StepUp<'a> {
 }
 
 /// 401, for programs: what is asked for, and where a person does it. `max_auth_age` is in seconds.
-pub fn step_up_needed(asked: &StepUp<'_>, support_id: &str) -> Response<Bytes> {
+pub fn step_up_needed(
+    asked: &StepUp<'_>,
+    readers: json::Readers,
+    support_id: &str,
+) -> Response<Bytes> {
     let mut more = Map::new();
     if let Some(age) = asked.max_age {
         more.insert("max_auth_age".to_owned(), json!(age.as_secs()));
@@ -37,6 +41,7 @@ pub fn step_up_needed(asked: &StepUp<'_>, support_id: &str) -> Response<Bytes> {
     more.insert("step_up".to_owned(), Value::from(asked.begin));
     let message = "this asks for a more recent or a stronger sign-in; nothing was passed on";
     json::json_with(
+        readers,
         StatusCode::UNAUTHORIZED,
         "step_up_needed",
         message,

@@ -267,6 +267,17 @@ impl House {
         })
     }
 
+    /// An error for programs, in the words that they know at this door.
+    pub(super) fn json(
+        &self,
+        visit: &Visit,
+        status: StatusCode,
+        code: &str,
+        message: &str,
+    ) -> Response<Bytes> {
+        pages::json_for(self.readers(visit), status, code, message, &visit.id)
+    }
+
     /// A page for a person, or its JSON twin for everybody else.
     pub fn page_or_json(
         &self,
@@ -279,7 +290,7 @@ impl House {
         if visit.wants_page() {
             return page;
         }
-        let mut twin = pages::json(page.status(), code, message, &visit.id);
+        let mut twin = self.json(visit, page.status(), code, message);
         for name in [RETRY_AFTER, ALLOW] {
             if let Some(value) = page.headers().get(&name) {
                 twin.headers_mut().insert(name, value.clone());
