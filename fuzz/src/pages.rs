@@ -112,7 +112,7 @@ fn pages_of(words: &Words<'_>) -> [Response<Bytes>; 6] {
         pages::confirm_ssh(&context, &confirmation),
         denied(refusals[0]),
         denied(refusals[1]),
-        pages::sign_out(&context, Some(&words.who), Some(words.message)),
+        pages::sign_out(&context, Some(&words.who), Some("token")),
         pages::misdirected(&context),
     ]
 }
