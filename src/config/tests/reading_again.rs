@@ -195,7 +195,7 @@ session.capacity | 100001
 session.snapshot_path | "/var/lib/headwarden/sessions" | session.store="memory"
 open | []
 access | [] | api.from=[]
-access[].path | "/other/**" | api.from=[]
+access[].path | "/admin/other/**" | api.from=[]
 access[].upstream | "https://other.internal:3000"
 access[].upstream.url | "https://other.internal:3000"
 access[].upstream.urls | ["https://10.0.0.7:3000", "https://10.0.0.9:3000"]

@@ -16,8 +16,11 @@ use crate::proxy::recheck::LastLook;
 
 /// For how long nobody else tries what one replica has begun.
 const LEASE: Duration = Duration::from_mins(1);
-/// Most people of one round: each may take a while at the provider.
-const MOST_AT_ONCE: usize = 20;
+/// Most people of one round, which should be over before [`LEASE`] is: each may take a while at the provider and
+/// at Headscale.
+const MOST_AT_ONCE: usize = 2;
+/// How often the journal is looked at while this is switched off: a store's value stays sealed with a key of now.
+const SELDOM: Duration = Duration::from_hours(1);
 /// Shortest pause between two rounds: times are whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,7 @@ impl Offboarding {
     pub async fn keep(self: Arc<Self>, houses: Houses) {
         // What an earlier process left, too.
         let (mut to_forget, mut was_on) = (true, false);
+        let mut forgot_at = self.clock.now();
         loop {
             let house = houses.now();
             let on = self.is_on();
@@ -40,7 +44,11 @@ impl Offboarding {
                 self.round(&house).await
             } else {
                 was_on = false;
-                to_forget = to_forget && !self.off().await;
+                let now = self.clock.now();
+                if to_forget || now.since(forgot_at) >= SELDOM {
+                    to_forget = !self.off().await;
+                    forgot_at = now;
+                }
                 LOOK
             };
             drop(house);
@@ -170,12 +178,16 @@ impl Offboarding {
             if !self.is_on() {
                 return;
             }
-            // Who came back in the last moment is not in it any more.
-            let still = self.journal.read().await;
-            if still.is_ok_and(|ledger| ledger.case(&subject).is_some_and(|case| !case.held)) {
+            if self.is_still_gone(&subject).await {
                 self.expire(house, &subject, &case, &nodes).await;
             }
         }
+    }
+
+    /// Who came back in the last moment is not in the journal any more.
+    async fn is_still_gone(&self, subject: &Subject) -> bool {
+        let still = self.journal.read().await;
+        still.is_ok_and(|ledger| ledger.case(subject).is_some_and(|case| !case.held))
     }
 
     async fn again_later(&self, subject: &Subject) {
@@ -211,6 +223,13 @@ impl Offboarding {
             }
             if node.expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
+            }
+            if ended > 0 && !self.is_still_gone(subject).await {
+                tracing::info!(
+                    %subject, devices = ended,
+                    "no more devices expire: the person came back, or who is gone cannot be read"
+                );
+                return;
             }
             let outcome = if dry_run {
                 Ok(Device::DryRun)
