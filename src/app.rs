@@ -398,12 +398,9 @@ impl App {
         }
         self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
-        self.houses.now().rechecks.give_up();
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
-        if let Err(why) = self.houses.now().roll.keep().await {
-            tracing::error!(%why, "who is in which group is not kept");
-        }
+        self.keep_people().await;
         self.houses.now().audit.flush(LAST_LINES).await;
         Ok(())
     }
