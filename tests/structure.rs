@@ -548,7 +548,7 @@ fn the_exit_codes_of_the_documentation_are_those_of_the_program() {
         .collect();
     assert!(codes.len() >= 4, "{codes:?}");
     codes.extend([0, 1, 2]);
-    let cli = read(&root().join("src/cli/sessions.rs"));
+    let cli = read(&root().join("src/cli/running.rs"));
     let own = cli.lines().filter_map(|line| {
         let (_, code) = line.strip_prefix("const ")?.split_once(": u8 = ")?;
         code.trim_end_matches(';').parse::<u8>().ok()
