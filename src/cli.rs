@@ -12,6 +12,7 @@ mod manual;
 mod migrate;
 mod offboarding;
 mod policy_sync;
+mod running;
 mod sessions;
 mod status;
 

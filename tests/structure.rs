@@ -533,7 +533,7 @@ fn relative_links_lead_to_files() {
 
 #[test]
 fn the_exit_codes_of_the_documentation_are_those_of_the_program() {
-    let app = read(&root().join("src/app.rs"));
+    let app = read(&root().join("src/app/start_error.rs"));
     let body = app
         .split("fn exit_code")
         .nth(1)

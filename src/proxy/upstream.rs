@@ -189,6 +189,11 @@ impl Origin {
         self.upstream == *upstream && self.name == name && self.connect_timeout == timeout
     }
 
+    /// Whether it believes the same certificates as `other`.
+    pub const fn trusts_like(&self, other: &Self) -> bool {
+        self.trust == other.trust
+    }
+
     /// What is said to it in `Host` where it is called by its own name.
     pub fn host_field(&self) -> String {
         self.upstream.host_field()
@@ -297,11 +302,11 @@ impl Origin {
     /// request; `None` waits for ever.
     ///
     /// # Errors
-    /// When the name has no address.
+    /// When the name has no address, or none within the time for a connection.
     pub async fn peer(&self, silence: Option<Duration>) -> Result<HttpPeer, ConnectError> {
-        let address = self
-            .addresses()
-            .await?
+        let address = tokio::time::timeout(self.connect_timeout, self.addresses())
+            .await
+            .map_err(|_| ConnectError::Slow(self.connect_timeout))??
             .into_iter()
             .next()
             .ok_or(ConnectError::Name {

@@ -354,6 +354,28 @@ fn a_refusal_after_an_answer_that_was_lost_tells_of_nobody_until_a_refresh_succe
     );
 }
 
+/// Some providers take it off what was asked for where nobody was asked for consent, and say so.
+#[test]
+fn a_refusal_of_a_token_that_came_without_offline_access_tells_of_nobody() {
+    let mut stage = stage("after: 1h");
+    let answers = |answer: Value| {
+        let answer = answer.as_object().cloned().expect("an object");
+        stage
+            .faulty
+            .provider
+            .set(|knobs| knobs.token_answer = answer);
+    };
+    answers(json!({ "scope": "openid profile email" }));
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    answers(json!({ "error": "invalid_grant" }));
+    checked(&stage.house, &session, "refused");
+    let line = stage
+        .house
+        .wait_for_log("not off-boarded: this does not prove");
+    assert!(line.contains("without offline_access"), "{line}");
+    assert_eq!(written(&stage.house.plan), Vec::<String>::new());
+}
+
 #[test]
 fn what_is_read_of_the_claims_since_a_reload_is_nobodys_loss() {
     let mut stage = stage("after: 1h");
@@ -625,6 +647,48 @@ fn who_has_a_session_that_the_provider_vouches_for_is_not_gone_and_an_outage_dec
     assert_eq!(expiry(&stage.headscale, id), None);
     let metric = "headwarden_offboarding_failures_total{stage=\"provider\"}";
     assert!(counted(&stage.house, metric) >= 1);
+}
+
+#[test]
+fn whoever_is_switched_off_in_the_middle_of_a_round_ends_nobodys_devices() {
+    let mut stage = stage("after: 0s");
+    let id = stage
+        .headscale
+        .add_node(Device::of(&owner(&stage.house, Account::Member), "laptop"));
+    let gate = stage.headscale.gate("/api/v1/node");
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.deactivated.push(Account::Member));
+    checked(&stage.house, &session, "refused");
+    let headscale = &stage.headscale;
+    stage.house.wait_until("the devices to be looked up", || {
+        headscale
+            .requests()
+            .iter()
+            .any(|seen| seen.path() == "/api/v1/node")
+    });
+    let file = stage.house.plan.files.join("config.yaml");
+    let text = std::fs::read_to_string(&file).expect("ours");
+    let off = text.replace("expire_nodes: true", "expire_nodes: false");
+    assert_ne!(off, text);
+    std::fs::write(&file, off).expect("ours");
+    stage.house.wait_for_log("configuration taken over");
+    drop(gate);
+    let acts = until(
+        "nobody is pending",
+        || acts(&stage.house.plan),
+        |acts| {
+            acts.iter()
+                .any(|act| act.starts_with("offboarding_dropped"))
+        },
+    );
+    assert!(
+        !acts.iter().any(|act| act.starts_with("device_expired")),
+        "{acts:#?}"
+    );
+    assert_eq!(expiry(&stage.headscale, id), None);
 }
 
 #[test]

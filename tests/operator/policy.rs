@@ -10,7 +10,7 @@ use crate::scene::{Scene, over};
 use crate::stage::{log_at_info, request, send};
 use crate::support::headscale_standin::{PolicyMode, User};
 use crate::support::house::{More, headwarden};
-use crate::support::raw::PATIENCE;
+use crate::support::raw::{PATIENCE, Raw};
 
 /// As an administrator writes one.
 const POLICY: &str = "{
@@ -525,4 +525,60 @@ fn people_are_in_their_groups_also_after_a_restart_and_until_they_are_forgotten(
             group(&scene, "headscale", &[])
         ])
     );
+}
+
+/// The process that took over; killed at the end.
+struct Successor(String);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill")
+            .args(["-s", "KILL", &self.0])
+            .status();
+    }
+}
+
+/// It hears of nobody any more, and would bring back whom the other process has taken out.
+#[test]
+fn a_process_that_was_replaced_while_it_wrote_writes_no_more() {
+    let mut scene = scene(Some(POLICY), "reload: { watch: false }\n");
+    has_a_device(&scene, Account::Admin);
+    // The old process stays for as long as something of it is open.
+    let open = scene.stage.headscale.gate("/key");
+    let mut kept = Raw::connect(scene.house().plan.public).unwrap();
+    kept.send(&request(scene.house(), "GET", "/key?v=106", &[]))
+        .unwrap();
+    let check = "/api/v1/policy/check";
+    let gate = scene.stage.headscale.gate(check);
+    scene.sign_in(Account::Admin);
+    let headscale = &scene.stage.headscale;
+    for path in ["/key", check] {
+        scene.stage.house.wait_until(path, || {
+            headscale.requests().iter().any(|seen| seen.path() == path)
+        });
+    }
+    // The one that takes over goes by other names.
+    let path = scene.stage.house.plan.files.join("config.yaml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let other = config.replace("{ from: [headscale] }", "{ name: all, from: [headscale] }");
+    assert_ne!(other, config);
+    std::fs::write(&path, other).unwrap();
+    scene.stage.house.signal("USR2");
+    let line = scene.stage.house.wait_for_log("another process serves");
+    let (_, pid) = line.split_once("pid=").expect("it is told");
+    let _successor = Successor(pid.split(' ').next().unwrap_or_default().to_owned());
+    let meant = with(&[
+        group(&scene, "admins", &[Account::Admin]),
+        group(&scene, "all", &[Account::Admin]),
+    ]);
+    becomes(&scene, &meant);
+    let before = puts(&scene);
+    drop(gate);
+    scene
+        .stage
+        .house
+        .wait_for_log("the process that took over writes the policy");
+    assert_eq!((policy(&scene), puts(&scene)), (meant, before));
+    drop(open);
+    assert_eq!(kept.read_response("GET").unwrap().status(), 200);
 }
