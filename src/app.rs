@@ -395,13 +395,18 @@ impl App {
         } else {
             self.cut_and_close(&closing).await;
         }
+        self.put_away(tasks).await;
+        Ok(())
+    }
+
+    /// Keeps what outlives the process, when nobody is served any more.
+    async fn put_away(&self, mut tasks: JoinSet<()>) {
         self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
         self.keep_people().await;
         self.houses.now().audit.flush(LAST_LINES).await;
-        Ok(())
     }
 }
 
