@@ -49,7 +49,7 @@ impl Refusal<'_> {
             Self::Rule(Denial::Domain { email: Some(_) }) => "denied-domain",
             Self::Rule(Denial::User { email: Some(_) }) => "denied-user",
             Self::Rule(Denial::UnverifiedEmail { .. }) => "denied-unverified",
-            Self::Username(error) => return username(language, error),
+            Self::Username(error) => return username(language, *error),
             Self::Page => "denied-page",
         };
         language.say(key)
@@ -66,7 +66,7 @@ impl Refusal<'_> {
 }
 
 /// Which rule of Headscale a user name breaks.
-fn username(language: Language, error: &UsernameError) -> String {
+fn username(language: Language, error: UsernameError) -> String {
     let key = match error {
         UsernameError::Missing => "username-missing",
         UsernameError::TooShort => "username-short",
