@@ -28,7 +28,7 @@ use super::visit::{Follow, HandedOver, Porch, Visit};
 use super::{assertion, grpc, headers, reason, shared_caches, traced, websocket};
 use crate::domain::door::{Door, Guarded};
 use crate::ops::trace::Trace;
-use crate::pages::{self, UpstreamFailure};
+use crate::pages::{self, Fault, UpstreamFailure};
 
 /// The proxy's logic, as pingora calls it. It has no house of its own: each request brings the one by
 /// which it is decided.
@@ -446,13 +446,7 @@ impl Phases {
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
         Err(house.page(visit, |context| {
-            pages::error(
-                context,
-                status,
-                "Not like this",
-                "This form cannot be read.",
-                None,
-            )
+            pages::error(context, status, Fault::Unreadable)
         }))
     }
 
@@ -582,21 +576,12 @@ impl Phases {
     fn answer_for(house: &House, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
         if let ErrorType::HTTPStatus(500) = error.etype {
             return Some(house.page(visit, |context| {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                pages::error(
-                    context,
-                    status,
-                    "Something went wrong",
-                    "This request was not served.",
-                    None,
-                )
+                pages::error(context, StatusCode::INTERNAL_SERVER_ERROR, Fault::Internal)
             }));
         }
         if let Some((status, code)) = reply::unusable_request(error) {
-            let page = |context: &pages::Context<'_>| {
-                let sentence = "This request cannot be passed on.";
-                pages::error(context, status, "Not like this", sentence, None)
-            };
+            let page =
+                |context: &pages::Context<'_>| pages::error(context, status, Fault::Unpassable);
             let message = "this request cannot be passed on";
             return Some(house.page_or_json(visit, page, code, message));
         }

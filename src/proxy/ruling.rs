@@ -24,7 +24,7 @@ use crate::domain::path::TargetError;
 use crate::domain::policy::Permit;
 use crate::domain::rewrite::RewriteError;
 use crate::ops::metrics::Rule;
-use crate::pages::{self, UpstreamFailure};
+use crate::pages::{self, Fault, UpstreamFailure};
 
 /// The access rule that holds on a path, and its upstream if that is not Headscale.
 pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Backend>>);
@@ -174,9 +174,7 @@ impl House {
 
     fn too_long(&self, visit: &Visit) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
-            let sentence = "This address is too long to be passed on.";
-            let status = StatusCode::URI_TOO_LONG;
-            pages::error(context, status, "Not like this", sentence, None)
+            pages::error(context, StatusCode::URI_TOO_LONG, Fault::TooLong)
         };
         self.page_or_json(visit, page, "uri_too_long", "this address is too long")
     }
