@@ -2,6 +2,7 @@
 //! process in good order. Knows everything, decides nothing.
 
 mod bind;
+pub mod descriptors;
 mod desk;
 mod edge;
 mod inherited;
@@ -68,8 +69,6 @@ use crate::session::{
     Attempts, Cookies, KeyRing, Rotation, Sessions, SignOuts, SigningKeys, Snapshot, keyring,
 };
 
-/// Public connections at a time, tunnels included, whoever they come from: about 1 GiB.
-const MOST_CONNECTIONS: usize = 50_000;
 /// How long the audit log's last lines may take to be written, and the last traces to be sent.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
@@ -396,16 +395,18 @@ impl App {
         } else {
             self.cut_and_close(&closing).await;
         }
+        self.put_away(tasks).await;
+        Ok(())
+    }
+
+    /// Keeps what outlives the process, when nobody is served any more.
+    async fn put_away(&self, mut tasks: JoinSet<()>) {
         self.houses.now().tracer.flush(LAST_LINES).await;
         tasks.shutdown().await;
-        self.houses.now().rechecks.give_up();
         // Nobody can sign in or out any more.
         self.keep_sessions().await;
-        if let Err(why) = self.houses.now().roll.keep().await {
-            tracing::error!(%why, "who is in which group is not kept");
-        }
+        self.keep_people().await;
         self.houses.now().audit.flush(LAST_LINES).await;
-        Ok(())
     }
 }
 
@@ -417,7 +418,7 @@ fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
     Front {
         houses: houses.clone(),
         challenges: tls.acme().map(|acme| acme.challenges()),
-        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        places: Arc::new(Semaphore::new(descriptors::connections())),
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),

@@ -20,6 +20,9 @@ use serde_json::Value;
 use support::certified_provider::{ADMIN, MEMBER, OUTSIDER};
 use support::real_tailnet::{Binaries, Node, RealTailnet, poll};
 
+#[path = "end_to_end/devices.rs"]
+mod devices;
+
 /// Between two looks at connected clients.
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -225,7 +225,9 @@ pub(super) fn web_uis(
         let new = Backend::new(web_ui, timeout, &origin)?;
         let same = known.iter().find(|backend| backend.is_same_as(&new));
         if same.is_none() {
-            known.iter().for_each(|before| new.remember(before));
+            for before in known {
+                new.remember(before);
+            }
         }
         all.push(Some(
             same.map_or_else(|| Arc::new(new), |it| Arc::clone(it)),

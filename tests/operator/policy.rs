@@ -10,10 +10,10 @@ use crate::scene::{Scene, over};
 use crate::stage::{log_at_info, request, send};
 use crate::support::headscale_standin::{PolicyMode, User};
 use crate::support::house::{More, headwarden};
-use crate::support::raw::{PATIENCE, Raw};
+use crate::support::raw::PATIENCE;
 
 /// As an administrator writes one.
-const POLICY: &str = "{
+pub(crate) const POLICY: &str = "{
   // people
   \"groups\": {
     \"group:guests\": [\"visitor@\"], // until May
@@ -24,7 +24,7 @@ const POLICY: &str = "{
 const BEGIN: &str =
     "// headwarden: begin (written by Headwarden; changes between these lines are lost)";
 
-fn sync(more: &str) -> String {
+pub(crate) fn sync(more: &str) -> String {
     format!(
         "policy_sync:\n  groups:\n    - {{ name: admins, from: [headscale-admins] }}\n    \
          - {{ from: [headscale] }}\n  state_path: STATE\n{more}"
@@ -32,12 +32,12 @@ fn sync(more: &str) -> String {
 }
 
 /// A house that writes groups into the policy of a Headscale with this one.
-fn scene(policy: Option<&str>, more: &str) -> Scene {
+pub(crate) fn scene(policy: Option<&str>, more: &str) -> Scene {
     scene_of(policy, sync(more), "")
 }
 
 /// The same, with this section, and these keys of the provider.
-fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
+pub(crate) fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
     let top: &'static str = Box::leak(sync.into_boxed_str());
     let mut scene = Scene::start(
         "",
@@ -66,7 +66,7 @@ fn id(scene: &Scene, account: Account) -> String {
 }
 
 /// Headscale has a user for them.
-fn has_a_device(scene: &Scene, account: Account) {
+pub(crate) fn has_a_device(scene: &Scene, account: Account) {
     scene.stage.headscale.add_user(User {
         provider_identifier: id(scene, account),
         name: account.username().to_owned(),
@@ -75,12 +75,12 @@ fn has_a_device(scene: &Scene, account: Account) {
     });
 }
 
-fn policy(scene: &Scene) -> String {
+pub(crate) fn policy(scene: &Scene) -> String {
     scene.stage.headscale.policy().unwrap_or_default()
 }
 
 /// Waits until the policy is this one.
-fn becomes(scene: &Scene, meant: &str) {
+pub(crate) fn becomes(scene: &Scene, meant: &str) {
     let deadline = Instant::now() + PATIENCE;
     while policy(scene) != meant {
         assert!(
@@ -93,7 +93,7 @@ fn becomes(scene: &Scene, meant: &str) {
 }
 
 /// The policy with these lines as our part.
-fn with(lines: &[String]) -> String {
+pub(crate) fn with(lines: &[String]) -> String {
     let indented: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     let open = "\"groups\": {\n";
     POLICY.replace(
@@ -103,7 +103,7 @@ fn with(lines: &[String]) -> String {
 }
 
 /// One group with these members.
-fn group(scene: &Scene, name: &str, members: &[Account]) -> String {
+pub(crate) fn group(scene: &Scene, name: &str, members: &[Account]) -> String {
     if members.is_empty() {
         return format!("\"group:{name}\": [],");
     }
@@ -121,7 +121,7 @@ fn asked(scene: &Scene, method: &str) -> Value {
     told
 }
 
-fn puts(scene: &Scene) -> usize {
+pub(crate) fn puts(scene: &Scene) -> usize {
     let all = scene.stage.headscale.requests();
     let puts = all
         .iter()
@@ -525,60 +525,4 @@ fn people_are_in_their_groups_also_after_a_restart_and_until_they_are_forgotten(
             group(&scene, "headscale", &[])
         ])
     );
-}
-
-/// The process that took over; killed at the end.
-struct Successor(String);
-
-impl Drop for Successor {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("kill")
-            .args(["-s", "KILL", &self.0])
-            .status();
-    }
-}
-
-/// It hears of nobody any more, and would bring back whom the other process has taken out.
-#[test]
-fn a_process_that_was_replaced_while_it_wrote_writes_no_more() {
-    let mut scene = scene(Some(POLICY), "reload: { watch: false }\n");
-    has_a_device(&scene, Account::Admin);
-    // The old process stays for as long as something of it is open.
-    let open = scene.stage.headscale.gate("/key");
-    let mut kept = Raw::connect(scene.house().plan.public).unwrap();
-    kept.send(&request(scene.house(), "GET", "/key?v=106", &[]))
-        .unwrap();
-    let check = "/api/v1/policy/check";
-    let gate = scene.stage.headscale.gate(check);
-    scene.sign_in(Account::Admin);
-    let headscale = &scene.stage.headscale;
-    for path in ["/key", check] {
-        scene.stage.house.wait_until(path, || {
-            headscale.requests().iter().any(|seen| seen.path() == path)
-        });
-    }
-    // The one that takes over goes by other names.
-    let path = scene.stage.house.plan.files.join("config.yaml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    let other = config.replace("{ from: [headscale] }", "{ name: all, from: [headscale] }");
-    assert_ne!(other, config);
-    std::fs::write(&path, other).unwrap();
-    scene.stage.house.signal("USR2");
-    let line = scene.stage.house.wait_for_log("another process serves");
-    let (_, pid) = line.split_once("pid=").expect("it is told");
-    let _successor = Successor(pid.split(' ').next().unwrap_or_default().to_owned());
-    let meant = with(&[
-        group(&scene, "admins", &[Account::Admin]),
-        group(&scene, "all", &[Account::Admin]),
-    ]);
-    becomes(&scene, &meant);
-    let before = puts(&scene);
-    drop(gate);
-    scene
-        .stage
-        .house
-        .wait_for_log("the process that took over writes the policy");
-    assert_eq!((policy(&scene), puts(&scene)), (meant, before));
-    drop(open);
-    assert_eq!(kept.read_response("GET").unwrap().status(), 200);
 }

@@ -322,7 +322,7 @@ fn one_address_under_two_paths_is_told_where_the_rules_ask_for_different_things(
         for (key, value) in more.as_object().unwrap() {
             match rule["upstream"].as_object_mut() {
                 Some(upstream) if key == "strip_prefix" => {
-                    drop(upstream.insert(key.clone(), value.clone()))
+                    upstream.insert(key.clone(), value.clone());
                 }
                 _ => rule[key] = value.clone(),
             }

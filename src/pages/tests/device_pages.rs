@@ -33,6 +33,14 @@ fn owner(text: &str) -> Owner<'_> {
     }
 }
 
+fn adding(context: &Context<'_>, server_url: &str, by_signing_in: bool) -> Response<Bytes> {
+    let page = AddDevice {
+        server_url,
+        by_signing_in,
+    };
+    add_device(context, &page)
+}
+
 /// Every page about devices, with `text` wherever a stranger's text may come in.
 pub(super) fn rows(context: &Context<'_>, text: &str) -> Vec<Row> {
     let texts = [text.to_owned()];
@@ -94,22 +102,10 @@ pub(super) fn rows(context: &Context<'_>, text: &str) -> Vec<Row> {
         tagged: 2,
         ..people
     };
-    let add = |by_signing_in| {
-        add_device(
-            context,
-            &AddDevice {
-                server_url: text,
-                by_signing_in,
-            },
-        )
-    };
-    let no_devices_here = Context {
+    let add = |by_signing_in| adding(context, text, by_signing_in);
+    let no_devices_here = &Context {
         shows_devices: false,
         ..*context
-    };
-    let only = &AddDevice {
-        server_url: text,
-        by_signing_in: true,
     };
     let no = |why| no_devices(context, why, text, true);
     vec![
@@ -132,7 +128,7 @@ pub(super) fn rows(context: &Context<'_>, text: &str) -> Vec<Row> {
         ("nobody", 200, false, everybody(context, &nobody)),
         ("add", 200, false, add(true)),
         ("add by administrator", 200, false, add(false)),
-        ("add only", 200, false, add_device(&no_devices_here, only)),
+        ("add only", 200, false, adding(no_devices_here, text, true)),
         ("no key", 200, false, no(NoDevices::NoKey)),
         ("no mode", 200, false, no(NoDevices::NoSignIn)),
         ("no subject", 403, false, no(NoDevices::Subject)),
