@@ -4,6 +4,12 @@
 //! device, nothing beyond loopback. `E2E_SECONDS` is how long the clients must stay connected (180).
 #![cfg(test)]
 
+#[path = "end_to_end/keys.rs"]
+mod keys;
+#[path = "end_to_end/offboarding.rs"]
+mod offboarding;
+#[path = "end_to_end/policies.rs"]
+mod policies;
 mod support;
 
 use std::collections::BTreeMap;
@@ -13,6 +19,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::certified_provider::{ADMIN, MEMBER, OUTSIDER};
 use support::real_tailnet::{Binaries, Node, RealTailnet, poll};
+
+#[path = "end_to_end/devices.rs"]
+mod devices;
 
 /// Between two looks at connected clients.
 const LOOK: Duration = Duration::from_secs(5);
