@@ -135,7 +135,7 @@ impl Parts {
             let seconds = self.payload.get(*claim).and_then(Value::as_f64);
             seconds.is_some_and(|seconds| seconds.abs() > LAST_SECOND)
         };
-        match ["exp", "iat"].into_iter().find(beyond) {
+        match ["exp", "iat", "auth_time"].into_iter().find(beyond) {
             Some(claim) => Err(TokenFault::Malformed(format!(
                 "its claim {claim:?} is no date of a calendar"
             ))),
