@@ -49,7 +49,7 @@ impl Refusal<'_> {
             Self::Rule(Denial::Domain { email: Some(_) }) => "denied-domain",
             Self::Rule(Denial::User { email: Some(_) }) => "denied-user",
             Self::Rule(Denial::UnverifiedEmail { .. }) => "denied-unverified",
-            Self::Username(error) => return username(language, *error),
+            Self::Username(error) => return username(language, **error),
             Self::Page => "denied-page",
         };
         language.say(key)

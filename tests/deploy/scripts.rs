@@ -55,7 +55,6 @@ fn pyflakes_has_nothing_to_say_about_any_python_script() {
     for needed in [
         "benches/compare/run",
         "benches/growth/run",
-        "benches/handshakes/run",
         "benches/soak/run",
         "benches/storms/run",
         "benches/rig/stage.py",

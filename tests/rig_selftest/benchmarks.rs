@@ -25,14 +25,6 @@ const ROWS: &[Row] = &[
         says: &[" 1,000 ", "CPU µs/request"],
     },
     Row {
-        command: "handshakes --rounds 1 --seconds 1",
-        says: &["\n| nginx      | TLS 1.3 ", "\n| headwarden | TLS 1.2 "],
-    },
-    Row {
-        command: "start --rounds 1 --requests 20",
-        says: &["| start to ready: ", "| resident after 20 requests"],
-    },
-    Row {
         command: "storms tunnels --tunnels 20 --calm 1",
         says: &["| after the restart |", "| while they come back |"],
     },

@@ -123,9 +123,12 @@ pub(super) fn work_off<S: Session>(
 /// The alert about what was just wrong. rustls would look at `came` once more after that, and must not.
 fn last_words<S: Session>(session: &mut S, came: &mut [u8], outgoing: &mut BytesMut) {
     while session.state().wants_write() {
-        match session.process_tls_records(came).state {
-            Ok(ConnectionState::EncodeTlsData(record)) if encode(record, outgoing).is_ok() => {}
-            _ => return,
+        let Ok(ConnectionState::EncodeTlsData(record)) = session.process_tls_records(came).state
+        else {
+            return;
+        };
+        if encode(record, outgoing).is_err() {
+            return;
         }
     }
 }
