@@ -5,7 +5,7 @@ use ring::digest::{SHA256, SHA384, SHA512, digest};
 /// An algorithm that is accepted from a provider; [`Algorithm::Hs256`] only where the operator says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 over SHA-256.
+    /// `RSASSA-PKCS1-v1_5` over SHA-256.
     Rs256,
     /// ECDSA on P-256 over SHA-256.
     Es256,
