@@ -43,7 +43,7 @@ use crate::issuer::{Issuer, KeyIdentity, Peer, Shelf, SigningKey};
 use crate::oidc::Provider;
 use crate::ops::audit::{Audit, Destination};
 use crate::ops::clock::SystemClock;
-use crate::ops::entropy::SystemRandom;
+use crate::ops::entropy::{InBulk, SystemRandom};
 use crate::ops::metrics::{Limit, Metrics};
 use crate::ops::notify;
 use crate::ops::rate::RateLimiter;
@@ -773,7 +773,7 @@ fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
         proxy: Arc::new(http_proxy(&conf, Phases)),
         metrics: Arc::clone(&house.metrics),
-        random: Arc::clone(&house.random),
+        random: Arc::new(InBulk::new(Arc::clone(&house.random))),
         drain: drain.clone(),
     }
 }

@@ -36,6 +36,7 @@ systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
+callgrind_control valgrind
 sqlite3 sqlite3
 psql postgresql
 groff groff
