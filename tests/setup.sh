@@ -37,6 +37,8 @@ promtool prometheus
 haproxy haproxy
 nginx nginx
 callgrind_control valgrind
+wrk wrk
+pyflakes3 pyflakes3
 sqlite3 sqlite3
 psql postgresql
 groff groff

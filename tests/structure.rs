@@ -533,7 +533,7 @@ fn relative_links_lead_to_files() {
 
 #[test]
 fn the_exit_codes_of_the_documentation_are_those_of_the_program() {
-    let app = read(&root().join("src/app.rs"));
+    let app = read(&root().join("src/app/start_error.rs"));
     let body = app
         .split("fn exit_code")
         .nth(1)
@@ -548,7 +548,7 @@ fn the_exit_codes_of_the_documentation_are_those_of_the_program() {
         .collect();
     assert!(codes.len() >= 4, "{codes:?}");
     codes.extend([0, 1, 2]);
-    let cli = read(&root().join("src/cli/sessions.rs"));
+    let cli = read(&root().join("src/cli/running.rs"));
     let own = cli.lines().filter_map(|line| {
         let (_, code) = line.strip_prefix("const ")?.split_once(": u8 = ")?;
         code.trim_end_matches(';').parse::<u8>().ok()

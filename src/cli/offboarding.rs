@@ -2,14 +2,14 @@
 //! the socket of the running process.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::sessions::{Refused, as_json, get, send, socket_of};
+use super::running::{Refused, Running, as_json, get, send};
 use super::{complain, say};
 use crate::config::Settings;
 use crate::domain::text::shown;
@@ -17,10 +17,8 @@ use crate::domain::text::shown;
 /// See who is to be off-boarded, and have a say in it.
 #[derive(Debug, Args)]
 pub(super) struct Offboarding {
-    /// The socket of the running process, instead of `admin.socket_path` of the configuration, which
-    /// is not read then
-    #[arg(long, global = true, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
     #[command(subcommand)]
     action: Action,
 }
@@ -49,16 +47,19 @@ enum Action {
 impl Offboarding {
     /// Whether the configuration has to be read to know the socket.
     pub(super) const fn needs_settings(&self) -> bool {
-        self.socket.is_none()
+        self.running.needs_settings()
     }
 
     /// Asks the running process.
     pub(super) fn run(self, settings: Option<&Settings>) -> io::Result<ExitCode> {
-        let done = socket_of(self.socket, settings).and_then(|socket| match self.action {
-            Action::List { json } => list(&socket, json),
-            Action::Cancel { subject } => cancel(&socket, &subject),
-            Action::Run { subject } => confirm(&socket, subject.as_deref()),
-        });
+        let done = self
+            .running
+            .socket(settings)
+            .and_then(|socket| match self.action {
+                Action::List { json } => list(&socket, json),
+                Action::Cancel { subject } => cancel(&socket, &subject),
+                Action::Run { subject } => confirm(&socket, subject.as_deref()),
+            });
         match done {
             Ok(text) if text.is_empty() => Ok(ExitCode::SUCCESS),
             Ok(text) => say(&text).map(|()| ExitCode::SUCCESS),

@@ -3,13 +3,12 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::sessions::{Refused, as_json, get, post, socket_of};
+use super::running::{Refused, Running, as_json, get, post};
 use super::{FAILED, complain, say};
 use crate::config::Settings;
 use crate::domain::text::shown;
@@ -23,10 +22,8 @@ pub(super) struct PolicySync {
     /// Have it written now, unless `policy_sync.dry_run` says otherwise; also what headscale refused before
     #[arg(long)]
     once: bool,
-    /// The socket of the running process, instead of `admin.socket_path` of the configuration, which
-    /// is not read then
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,12 +32,12 @@ pub(super) struct PolicySync {
 impl PolicySync {
     /// Whether the configuration has to be read to know the socket.
     pub(super) const fn needs_settings(&self) -> bool {
-        self.socket.is_none()
+        self.running.needs_settings()
     }
 
     /// Asks the running process. Fails where the policy cannot have the groups.
     pub(super) fn run(self, settings: Option<&Settings>) -> io::Result<ExitCode> {
-        let asked = socket_of(self.socket, settings).and_then(|socket| {
+        let asked = self.running.socket(settings).and_then(|socket| {
             if self.once {
                 post::<Value>(&socket, "/policy-sync")
             } else {

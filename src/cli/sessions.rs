@@ -1,28 +1,23 @@
 //! `headwarden sessions`: who is signed in, seen and ended through the socket of the running process.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::client::{Answer, ask};
-use super::{BAD_CONFIG, FAILED, complain, say};
+use super::running::{Refused, Running, as_json, get, read, send};
+use super::{BAD_CONFIG, complain, say};
 use crate::config::Settings;
 use crate::domain::text::shown;
-
-/// Exit code where the running process cannot be asked.
-const NOT_ASKED: u8 = 7;
 
 /// See who is signed in, and end sessions.
 #[derive(Debug, Args)]
 pub(super) struct Sessions {
-    /// The socket of the running process, instead of `admin.socket_path` of the configuration, which
-    /// is not read then
-    #[arg(long, global = true, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
     #[command(subcommand)]
     action: Action,
 }
@@ -98,22 +93,22 @@ struct Ended {
     ended: u64,
 }
 
-/// An answer that is not the one that was asked for: what to say, and the exit code.
-pub(super) struct Refused(pub(super) String, pub(super) u8);
-
 impl Sessions {
     /// Whether the configuration has to be read to know the socket.
     pub(super) const fn needs_settings(&self) -> bool {
-        self.socket.is_none()
+        self.running.needs_settings()
     }
 
     /// Asks the running process.
     pub(super) fn run(self, settings: Option<&Settings>) -> io::Result<ExitCode> {
-        let done = socket_of(self.socket, settings).and_then(|socket| match self.action {
-            Action::List { whose, json } => list(&socket, &whose, json),
-            Action::Show { id, json } => show(&socket, &id, json),
-            Action::Revoke { whose, yes, json } => revoke(&socket, &whose, yes, json),
-        });
+        let done = self
+            .running
+            .socket(settings)
+            .and_then(|socket| match self.action {
+                Action::List { whose, json } => list(&socket, &whose, json),
+                Action::Show { id, json } => show(&socket, &id, json),
+                Action::Revoke { whose, yes, json } => revoke(&socket, &whose, yes, json),
+            });
         match done {
             Ok(text) => {
                 if !text.is_empty() {
@@ -127,19 +122,6 @@ impl Sessions {
             }
         }
     }
-}
-
-/// Where the running process is asked: as the command line says, or as the configuration does.
-pub(super) fn socket_of(
-    named: Option<PathBuf>,
-    settings: Option<&Settings>,
-) -> Result<PathBuf, Refused> {
-    let configured = settings.and_then(|settings| settings.admin.socket.as_ref());
-    let socket = named.or_else(|| configured.map(|socket| socket.path.clone()));
-    socket.ok_or_else(|| {
-        let why = "admin.socket_path is not set, so nobody can be asked";
-        Refused(why.to_owned(), BAD_CONFIG)
-    })
 }
 
 fn list(socket: &Path, whose: &ListWhose, json: bool) -> Result<String, Refused> {
@@ -221,48 +203,9 @@ fn at(id: &str) -> Result<String, Refused> {
     Ok(format!("/sessions/{id}"))
 }
 
-pub(super) fn get<T: for<'de> Deserialize<'de>>(socket: &Path, target: &str) -> Result<T, Refused> {
-    read(socket, &send(socket, "GET", target)?)
-}
-
-/// The same, and something is done.
-pub(super) fn post<T: for<'de> Deserialize<'de>>(
-    socket: &Path,
-    target: &str,
-) -> Result<T, Refused> {
-    read(socket, &send(socket, "POST", target)?)
-}
-
-fn read<T: for<'de> Deserialize<'de>>(socket: &Path, answer: &Answer) -> Result<T, Refused> {
-    serde_json::from_str(&answer.body).map_err(|_| {
-        let path = socket.display();
-        Refused(format!("no proper answer at {path}"), NOT_ASKED)
-    })
-}
-
-/// Sends a request; an answer that is no success becomes its sentence.
-pub(super) fn send(socket: &Path, method: &str, target: &str) -> Result<Answer, Refused> {
-    let answer = ask(socket, method, target);
-    let answer = answer.map_err(|why| Refused(why.to_string(), NOT_ASKED))?;
-    if answer.status == 200 {
-        return Ok(answer);
-    }
-    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let why = match text(&body, "message") {
-        "" => format!("refused with status {}", answer.status),
-        message => shown(message),
-    };
-    Err(Refused(why, FAILED))
-}
-
 fn text<'a>(object: &'a serde_json::Value, name: &str) -> &'a str {
     let value = object.get(name).and_then(serde_json::Value::as_str);
     value.unwrap_or_default()
-}
-
-/// As it came, but on one line: its own escapes keep what does not draw away from the terminal.
-pub(super) fn as_json(session: &serde_json::Value) -> String {
-    crate::domain::text::escaped_json(&session.to_string())
 }
 
 fn in_words(value: &serde_json::Value) -> String {

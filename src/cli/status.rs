@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::sessions::{Refused, as_json, get, socket_of};
+use super::running::{Refused, Running, as_json, get};
 use super::{complain, say};
 use crate::config::Settings;
 use crate::domain::text::shown;
@@ -16,10 +15,8 @@ use crate::domain::text::shown;
 /// See how the running process is.
 #[derive(Args, Debug)]
 pub(super) struct Status {
-    /// The socket of the running process, instead of `admin.socket_path` of the configuration, which
-    /// is not read then
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,12 +25,14 @@ pub(super) struct Status {
 impl Status {
     /// Whether the configuration has to be read to know the socket.
     pub(super) const fn needs_settings(&self) -> bool {
-        self.socket.is_none()
+        self.running.needs_settings()
     }
 
     /// Asks the running process.
     pub(super) fn run(self, settings: Option<&Settings>) -> io::Result<ExitCode> {
-        let told = socket_of(self.socket, settings)
+        let told = self
+            .running
+            .socket(settings)
             .and_then(|socket| get::<Value>(&socket, "/status"))
             .map(|status| {
                 if self.json {
@@ -83,24 +82,8 @@ fn web_ui_in_words(web_ui: &Value) -> String {
     format!("web UI {}: {}", text(web_ui, "/path"), each.join(", "))
 }
 
-/// For a person.
-fn in_words(status: &Value) -> String {
-    let mut out = String::new();
-    let mut line = |text: String| {
-        // A text that is written to cannot fail.
-        let _ = writeln!(out, "{}", shown(&text));
-    };
-    let number = |pointer: &str| {
-        status
-            .pointer(pointer)
-            .map_or("-".to_owned(), Value::to_string)
-    };
-    line(format!(
-        "version {}, pid {}, since {}",
-        text(status, "/version"),
-        number("/pid"),
-        text(status, "/started_at")
-    ));
+/// Which configuration holds, and what became of a newer one.
+fn configuration_in_words(status: &Value, line: &mut impl FnMut(String)) {
     line(format!(
         "configuration: {}, taken over at {}",
         text(status, "/config/path"),
@@ -140,6 +123,27 @@ fn in_words(status: &Value) -> String {
     for trouble in texts(status, "/config/last_reload/certificates") {
         line(format!("    {trouble}"));
     }
+}
+
+/// For a person.
+fn in_words(status: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        // A text that is written to cannot fail.
+        let _ = writeln!(out, "{}", shown(&text));
+    };
+    let number = |pointer: &str| {
+        status
+            .pointer(pointer)
+            .map_or("-".to_owned(), Value::to_string)
+    };
+    line(format!(
+        "version {}, pid {}, since {}",
+        text(status, "/version"),
+        number("/pid"),
+        text(status, "/started_at")
+    ));
+    configuration_in_words(status, &mut line);
     line(format!("ready: {}", text(status, "/ready/status")));
     let checks = status.pointer("/ready/checks").and_then(Value::as_object);
     for (name, results) in checks.into_iter().flatten() {

@@ -85,6 +85,16 @@ pub struct Node {
     pub tags: Vec<String>,
 }
 
+/// What a device runs, as `GET /api/v2/tailnet/-/devices` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct System {
+    /// The device's id in the API v1, too.
+    pub id: String,
+    /// The client's word for it: `linux`, `macOS`. Empty where the device has not said it.
+    #[serde(default)]
+    pub os: String,
+}
+
 /// An API key, as `GET /api/v1/apikey` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
@@ -198,6 +208,21 @@ impl Api {
         let answer = self.call(Method::GET, "/api/v1/node", None).await?;
         let nodes = read::<Nodes>(&answer)?.nodes;
         Ok(nodes.into_iter().map(Node::from).collect())
+    }
+
+    /// What every device runs. Only the API v2 says it, from 0.30 on; [`ApiError::NotFound`] before.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn systems(&self) -> Result<Vec<System>, ApiError> {
+        #[derive(Deserialize)]
+        struct Devices {
+            #[serde(default)]
+            devices: Vec<System>,
+        }
+        let path = "/api/v2/tailnet/-/devices";
+        let answer = self.call(Method::GET, path, None).await?;
+        Ok(read::<Devices>(&answer)?.devices)
     }
 
     /// One device.
@@ -430,8 +455,14 @@ struct WireNode {
     valid_tags: Vec<String>,
 }
 
-/// Headscale's user of all tagged devices.
-const TAGGED: &str = "tagged-devices";
+/// Headscale's user of all tagged devices: its name, which somebody of the provider may have as well, and its
+/// id.
+const TAGGED: (&str, &str) = ("tagged-devices", "2147455555");
+
+/// Whether it is nobody, but the one that tagged devices are shown with.
+fn is_of_tags(user: &User) -> bool {
+    user.id == TAGGED.1 || (user.name == TAGGED.0 && user.provider_id.is_empty())
+}
 
 impl From<WireNode> for Node {
     fn from(wire: WireNode) -> Self {
@@ -453,7 +484,7 @@ impl From<WireNode> for Node {
             },
             hostname: wire.name,
             addresses: wire.ip_addresses,
-            user: wire.user.filter(|user| user.name != TAGGED),
+            user: wire.user.filter(|user| !is_of_tags(user)),
             last_seen: time(wire.last_seen),
             expiry: time(wire.expiry),
             created_at: time(wire.created_at),
@@ -515,6 +546,25 @@ mod tests {
             };
             let key = Secret::new(key.to_owned());
             assert_eq!(entry.is_of(&key), is, "{shown} {}", key.expose());
+        }
+    }
+
+    #[test]
+    fn somebody_who_is_called_as_headscale_calls_its_tags_has_devices_like_everybody() {
+        for (user, is_somebody) in [
+            (r#"{"id":"2147455555","name":"tagged-devices"}"#, false),
+            (r#"{"id":"2147455555","name":"renamed"}"#, false),
+            (r#"{"id":"7","name":"tagged-devices"}"#, false),
+            (
+                r#"{"id":"7","name":"tagged-devices","providerId":"https://id.example/7"}"#,
+                true,
+            ),
+            (r#"{"id":"7","name":"mia"}"#, true),
+            ("null", false),
+        ] {
+            let wire = serde_json::from_str::<WireNode>(&format!(r#"{{"id":"1","user":{user}}}"#));
+            let node = Node::from(wire.unwrap());
+            assert_eq!(node.user.is_some(), is_somebody, "{user}");
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::percent_decode_str;
+
 use super::api::Node;
 use super::migrate::identifiers_begin_with;
 use crate::domain::identity::{Issuer, Subject};
@@ -55,9 +57,12 @@ pub fn is_theirs(node: &Node, id: &str) -> bool {
 
 /// The subject of somebody whom Headscale knows by `provider_id` at `issuer`; none if it is another issuer's.
 pub fn subject_of(provider_id: &str, issuer: &Issuer) -> Option<Subject> {
-    let subject = provider_id.strip_prefix(&identifiers_begin_with(issuer)?)?;
-    let whole = !subject.is_empty() && !subject.contains('/');
-    whole.then(|| Subject::new(subject))
+    let escaped = provider_id.strip_prefix(&identifiers_begin_with(issuer)?)?;
+    let subject = percent_decode_str(escaped).decode_utf8().ok()?;
+    let subject = Subject::new(&*subject);
+    // What Headscale would not write so is of something else.
+    let is_it = self::provider_id(issuer, &subject).as_deref() == Some(provider_id);
+    is_it.then_some(subject)
 }
 
 #[cfg(test)]
@@ -127,12 +132,24 @@ mod tests {
     fn of_another_issuer_nobody_is_known() {
         let ours = Issuer::new("https://id.example/");
         let subject = |id: &str| subject_of(id, &ours).map(|it| it.as_str().to_owned());
-        assert_eq!(subject("https://id.example/7b2f").as_deref(), Some("7b2f"));
+        for (id, of) in [
+            ("https://id.example/7b2f", "7b2f"),
+            ("https://id.example/auth0%7C5f", "auth0|5f"),
+            ("https://id.example/auth0%7C5f%21", "auth0|5f!"),
+            ("https://id.example/%C3%A9", "é"),
+        ] {
+            assert_eq!(subject(id).as_deref(), Some(of), "{id}");
+        }
         for id in [
             "",
             "https://id.example/",
             "https://id.example/other/7b2f",
             "https://id.example.org/7",
+            "https://id.example/a%2Fb",
+            "https://id.example/a%20b",
+            "https://id.example/%37b2f",
+            "https://id.example/auth0|5f",
+            "https://id.example/%FF",
         ] {
             assert_eq!(subject(id), None, "{id}");
         }

@@ -17,7 +17,7 @@ mod roster;
 mod versions;
 mod wire;
 
-pub use api::{Api, ApiError, KeyEntry, Node, User};
+pub use api::{Api, ApiError, KeyEntry, Node, System, User};
 pub use checkup::{check_config, check_up};
 pub use http::FetchError;
 pub use identifier::{is_theirs, provider_id, subject_of};

@@ -61,7 +61,7 @@ impl Probe {
         )
     }
 
-    fn for_upstream(
+    pub(super) fn for_upstream(
         upstream: &Upstream,
         connect: Duration,
         total: Duration,

@@ -93,6 +93,11 @@ impl Version {
         }
     }
 
+    /// Whether its API answers with problem details (RFC 9457), and has a second version: from 0.30 on.
+    pub fn answers_with_problems(self) -> bool {
+        matches!(self, Self::Known { major, minor, .. } if (major, minor) >= (0, 30))
+    }
+
     /// Whether Headwarden works with it.
     pub fn support(self) -> Support {
         match self {

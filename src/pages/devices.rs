@@ -17,9 +17,8 @@ pub use none::{NoDevices, no_devices};
 
 use super::shell::{Context, Form, Shell, page_with_script};
 use super::text::{Person, tame};
-use super::{
-    DEVICES, DEVICES_ADD, DEVICES_PEOPLE, DEVICES_REMOVE, DEVICES_SIGN_OUT, LOGOUT, SESSIONS,
-};
+use super::ways::Place;
+use super::{DEVICES, DEVICES_ADD, DEVICES_PEOPLE, DEVICES_REMOVE, DEVICES_SIGN_OUT};
 use crate::domain::calendar::rfc3339;
 use crate::domain::identity::Identity;
 use crate::domain::time::Timestamp;
@@ -247,7 +246,7 @@ impl<'a> Card<'a> {
             id: device.id,
             name: tame(device.name),
             hostname: hostname.map(tame),
-            system: device.system.map(tame),
+            system: device.system.map(|os| tame(name_of_system(os))),
             addresses: device.addresses.iter().map(|text| tame(text)).collect(),
             tags: device.tags.iter().map(|text| tame(text)).collect(),
             state,
@@ -256,6 +255,19 @@ impl<'a> Card<'a> {
             created_at: device.created_at.map(past),
             may_change: device.may_change,
         }
+    }
+}
+
+/// How a system is written, which clients name as Go does.
+fn name_of_system(os: &str) -> &str {
+    match os {
+        "linux" => "Linux",
+        "windows" => "Windows",
+        "android" => "Android",
+        "freebsd" => "FreeBSD",
+        "openbsd" => "OpenBSD",
+        // macOS, iOS, tvOS are as they are.
+        other => other,
     }
 }
 
@@ -313,8 +325,6 @@ impl Paths {
     const PEOPLE: &'static str = DEVICES_PEOPLE;
     const SIGN_OUT: &'static str = DEVICES_SIGN_OUT;
     const REMOVE: &'static str = DEVICES_REMOVE;
-    const SESSIONS: &'static str = SESSIONS;
-    const LOGOUT: &'static str = LOGOUT;
 }
 
 #[derive(Template)]
@@ -347,7 +357,11 @@ impl List<'_> {
 /// are another person's. 400 or 409 where the form before it came to nothing.
 pub fn devices(context: &Context<'_>, devices: &Devices<'_>) -> Response<Bytes> {
     let status = devices.changed.map_or(StatusCode::OK, Changed::status);
-    let shell = Shell::new(context, status);
+    let place = match devices.of {
+        Some(_) => Place::BelowDevices,
+        None => Place::Devices,
+    };
+    let shell = Shell::at(place, context, status);
     let address = match &devices.of {
         Some(owner) => format!("{DEVICES}?user={}&", owner.id),
         None => format!("{DEVICES}?"),

@@ -11,14 +11,14 @@ use super::rates::Rated;
 use super::ruling;
 use super::visit::Visit;
 use crate::domain::access::Found;
-use crate::domain::door::ApiKind;
+use crate::domain::door::{ApiKind, Door};
 use crate::domain::identity::Identity;
 use crate::domain::path::Target;
 use crate::domain::policy::Permit;
 use crate::domain::return_to::ReturnTo;
 use crate::domain::role::Role;
 use crate::ops::metrics::Rule;
-use crate::pages;
+use crate::pages::{self, Readers};
 use crate::session::Live;
 
 /// Why a request is none of a page of `api.from`.
@@ -106,8 +106,20 @@ impl House {
             request_id = visit.id, subject = %live.session.identity.subject,
             method = visit.head.method, "denied: {why}"
         );
-        let answer = pages::json(StatusCode::FORBIDDEN, "forbidden", message, &visit.id);
-        Verdict::Answer(answer)
+        let status = StatusCode::FORBIDDEN;
+        Verdict::Answer(self.json(visit, status, "forbidden", message))
+    }
+
+    /// Whose clients read an error of ours at this door.
+    pub(super) fn readers(&self, visit: &Visit) -> Readers {
+        match &visit.door {
+            Door::Api(ApiKind::V2) => Readers::Problem,
+            Door::Api(ApiKind::V1) if self.versions.current().answers_with_problems() => {
+                Readers::Problem
+            }
+            Door::Api(ApiKind::V1) => Readers::Gateway,
+            _ => Readers::Any,
+        }
     }
 
     /// Whether the request comes from a page of `api.from`, by its `Referer`, which the browser sets
@@ -148,8 +160,8 @@ impl House {
         let permit = Permit::for_api_credentials(&visit.door, credentials);
         let Some(permit) = permit.filter(|_| self.settings.api.bearer) else {
             let message = "an API key, or a signed-in page of this site, is needed";
-            let mut response =
-                pages::json(StatusCode::UNAUTHORIZED, "unauthorized", message, &visit.id);
+            let status = StatusCode::UNAUTHORIZED;
+            let mut response = self.json(visit, status, "unauthorized", message);
             let challenge = http::HeaderValue::from_static("Bearer realm=\"headscale\"");
             response
                 .headers_mut()

@@ -33,7 +33,7 @@ use crate::oidc::Provider;
 use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
 use crate::ops::trace::Tracer;
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{
     Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
 };
@@ -230,9 +230,7 @@ impl House {
         tracing::warn!(request_id = visit.id, reason = %away, "not served");
         let page = |context: &pages::Context<'_>| {
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let sentence = "Sign-ins cannot be looked up at the moment.";
-            let hint = Some("Try again in a few seconds. Nothing is lost.");
-            let mut page = pages::error(context, status, "One moment", sentence, hint);
+            let mut page = pages::error(context, status, Fault::StoreAway);
             let seconds = HeaderValue::from_static(STORE_RETRY_SECONDS);
             page.headers_mut().insert(RETRY_AFTER, seconds);
             page
@@ -265,7 +263,19 @@ impl House {
             support_id: &visit.id,
             form_action: &origins,
             language: visit.language(),
+            shows_devices: self.headscale_signs_in() && self.api.key().is_set(),
         })
+    }
+
+    /// An error for programs, in the words that they know at this door.
+    pub(super) fn json(
+        &self,
+        visit: &Visit,
+        status: StatusCode,
+        code: &str,
+        message: &str,
+    ) -> Response<Bytes> {
+        pages::json_for(self.readers(visit), status, code, message, &visit.id)
     }
 
     /// A page for a person, or its JSON twin for everybody else.
@@ -280,7 +290,7 @@ impl House {
         if visit.wants_page() {
             return page;
         }
-        let mut twin = pages::json(page.status(), code, message, &visit.id);
+        let mut twin = self.json(visit, page.status(), code, message);
         for name in [RETRY_AFTER, ALLOW] {
             if let Some(value) = page.headers().get(&name) {
                 twin.headers_mut().insert(name, value.clone());

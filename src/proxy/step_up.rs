@@ -79,7 +79,9 @@ impl House {
         if !is_api && !visit.is_safe() && visit.wants_page() {
             return Err(self.page(visit, |context| pages::nothing_sent(context, &begin)));
         }
-        Err(pages::step_up_needed(&shown(&asked, &begin), &visit.id))
+        let asked = shown(&asked, &begin);
+        let readers = self.readers(visit);
+        Err(pages::step_up_needed(&asked, readers, &visit.id))
     }
 
     fn asked_of(&self, visit: &Visit, is_ssh_check: bool) -> Assurance {
@@ -118,8 +120,8 @@ impl House {
             return see_other(back.as_str());
         }
         if !visit.is_navigation() {
-            let begin = target.as_str();
-            return pages::step_up_needed(&shown(&asked, begin), &visit.id);
+            let asked = shown(&asked, target.as_str());
+            return pages::step_up_needed(&asked, self.readers(visit), &visit.id);
         }
         self.begin_step_up(visit, &live, asked, missing, back)
     }

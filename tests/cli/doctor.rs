@@ -553,6 +553,7 @@ fn of_headscale(ward: &Ward) {
         "{version:?}"
     );
     headscale.configure(|options| options.version = "v0.29.2".to_owned());
+    renewals(ward);
     // Nobody where headscale should be.
     let [nobody] = free_addresses();
     let away = ward.run_changed(
@@ -596,6 +597,36 @@ fn of_headscale(ward: &Ward) {
         let found: Vec<String> = wrong(&ran).into_iter().map(|(check, ..)| check).collect();
         assert_eq!(found, expected, "{}", ran.out);
     }
+}
+
+/// A key whose file nobody can replace, root included: the kernel's own files stand in a directory that takes
+/// no other.
+fn renewals(ward: &Ward) {
+    let place = "/proc/sys/kernel/random/boot_id";
+    let key = std::fs::read_to_string(place).unwrap().trim().to_owned();
+    ward.headscale
+        .configure(|options| options.api_key.clone_from(&key));
+    let from = "api_key: hskey-api-standin\n";
+    let rotated = format!("api_key_path: {place}\n  api_key_rotate: {{ enabled: true }}\n");
+    let ran = ward.run_changed(from, &rotated);
+    let fix = "write to that directory, or switch headscale.api_key_rotate off";
+    let found = wrong(&ran);
+    let of_the_key = found
+        .iter()
+        .find(|(check, ..)| check == "headscale.api_key");
+    let (_, level, told) = of_the_key.unwrap_or_else(|| panic!("{found:?}"));
+    assert_eq!(level, "failure", "{found:?}");
+    assert!(told.contains(fix), "{told}");
+    assert!(!ran.out.contains(&key), "{}", ran.out);
+    // One that stays as it is need not be written.
+    let ran = ward.run_changed(from, &format!("api_key_path: {place}\n"));
+    let found = wrong(&ran);
+    assert!(
+        found.iter().all(|(check, ..)| check != "headscale.api_key"),
+        "{found:?}"
+    );
+    ward.headscale
+        .configure(|options| options.api_key = "hskey-api-standin".to_owned());
 }
 
 fn of_the_house(ward: &Ward) {

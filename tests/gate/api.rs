@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::stage::{HTML, SAME_ORIGIN, admin, ask, member, seen, session_line, somebody};
-use crate::support::headscale_standin::{Device, HeadscaleStandin, Options};
+use crate::support::headscale_standin::{Device, HeadscaleStandin, Options, Script};
 use crate::support::house::{House, More};
+use crate::support::person::Person;
 use crate::support::raw::{Raw, Response};
 use crate::support::tailnet::Tailnet;
 
@@ -12,7 +13,11 @@ const KEY: &str = "hskey-api-standin";
 const EMPTY: &str = "Content-Length: 0";
 
 fn start(headscale: &'static str, more: &'static str) -> Tailnet {
-    let mut tailnet = Tailnet::start_with("v0.29.2", |_| More {
+    start_at("v0.29.2", headscale, more)
+}
+
+fn start_at(version: &str, headscale: &'static str, more: &'static str) -> Tailnet {
+    let mut tailnet = Tailnet::start_with(version, |_| More {
         headscale,
         top: Box::leak(
             format!("api:\n  admins: [headscale-admins]\n  viewers: [headscale-auditors]\n{more}")
@@ -103,6 +108,109 @@ fn a_session_may_do_what_its_role_allows() {
         "{log}"
     );
     assert!(log.contains("act=\"api_write\"") && log.contains("no api role for this method"));
+}
+
+/// headscale-admin shows `message` where there is a `code`, headscale-ui shows `message`; what is made for
+/// 0.30 looks for `detail` in v1, and what is made for Tailscale for `message` and `status` in v2.
+#[test]
+fn a_refusal_is_in_the_words_that_clients_of_the_version_and_of_others_look_for() {
+    let plain = "application/json";
+    let problem = "application/problem+json";
+    for (version, of_v1) in [("v0.27.1", plain), ("v0.29.2", plain), ("v0.30.0", problem)] {
+        let tailnet = start_at(
+            version,
+            "  api_key: hskey-api-standin\n",
+            "access:\n  - { path: \"/api/v1/policy\", amr: [mfa] }\n  \
+             - { path: \"/api/v2/policy\", amr: [mfa] }\n",
+        );
+        let line = |person: &Person| session_line(&tailnet.house, person);
+        let nobody = "Accept: */*".to_owned();
+        let viewer = line(&somebody(&tailnet, "vera"));
+        let member = line(&member(&tailnet));
+        let admin = line(&admin(&tailnet));
+        let no_answer = Script::Bytes(b"hello\r\n\r\n".to_vec());
+        tailnet.headscale.script("/api/v1/node", no_answer);
+        for (api, kind) in [("/api/v1", of_v1), ("/api/v2", problem)] {
+            for (who, method, path, status, code, error, words) in [
+                (
+                    &nobody,
+                    "GET",
+                    "/user",
+                    401,
+                    16,
+                    "unauthorized",
+                    "an API key, or",
+                ),
+                (
+                    &member,
+                    "GET",
+                    "/user",
+                    403,
+                    7,
+                    "forbidden",
+                    "no role for this",
+                ),
+                (
+                    &viewer,
+                    "POST",
+                    "/user",
+                    403,
+                    7,
+                    "forbidden",
+                    "no role for this",
+                ),
+                (
+                    &admin,
+                    "GET",
+                    "/policy",
+                    401,
+                    16,
+                    "step_up_needed",
+                    "a stronger sign-in",
+                ),
+                (
+                    &admin,
+                    "GET",
+                    "/node",
+                    502,
+                    14,
+                    "upstream_unavailable",
+                    "no proper answer",
+                ),
+            ] {
+                if (api, status) == ("/api/v2", 502) {
+                    continue;
+                }
+                let target = format!("{api}{path}");
+                let lines = [who, SAME_ORIGIN, EMPTY, "Accept: application/json"];
+                let answer = asked(&tailnet.house, method, &target, &lines);
+                let row = format!("{version} {method} {target}: {}", answer.text());
+                assert_eq!(answer.status(), status, "{row}");
+                assert_eq!(answer.header("content-type"), Some(kind), "{row}");
+                let body = answer.json();
+                let message = body["message"].as_str().unwrap_or_default();
+                assert!(message.contains(words), "{row}");
+                let title = http::StatusCode::from_u16(status).unwrap();
+                let wanted = json!({
+                    "code": code, "details": [], "title": title.canonical_reason(),
+                    "status": status, "detail": message, "error": error,
+                });
+                for (name, value) in wanted.as_object().unwrap() {
+                    assert_eq!(&body[name], value, "{name}: {row}");
+                }
+                assert!(body["support_id"].is_string(), "{row}");
+            }
+        }
+        // Elsewhere it is as it always was.
+        let other = ask(
+            &tailnet.house,
+            "GET",
+            "/windows",
+            &["Accept: application/json"],
+        );
+        assert_eq!((other.status(), &other.json()["code"]), (401, &json!(null)));
+        assert_eq!(other.header("content-type"), Some(plain));
+    }
 }
 
 #[test]

@@ -172,6 +172,119 @@ fn on_every_version_a_person_sees_renames_signs_out_and_removes_their_own() {
     }
 }
 
+#[test]
+fn what_a_device_runs_is_shown_where_headscale_says_it_and_missed_by_no_page_where_not() {
+    for (version, says) in [("v0.29.2", false), ("v0.30.0", true)] {
+        let tailnet = start(version, KEY);
+        let mia = known_as(&tailnet, MEMBER);
+        for (name, os) in [
+            ("laptop", "linux"),
+            ("phone", "iOS"),
+            ("odd", "<b>\u{202e}"),
+        ] {
+            let device = Device::of(&mia, name);
+            tailnet.headscale.add_node(Device { os, ..device });
+        }
+        tailnet.headscale.add_node(Device::of(&mia, "silent"));
+        let mut mia = member(&tailnet);
+        let page = list(&tailnet, &mut mia);
+        for shown in ["<bdi>Linux</bdi>", "<bdi>iOS</bdi>", "<bdi>&#60;b&#62;"] {
+            assert_eq!(
+                page.text().contains(shown),
+                says,
+                "{version}: {}",
+                page.text()
+            );
+        }
+        assert_eq!(
+            page.text().matches("<dt>System</dt>").count(),
+            if says { 3 } else { 0 }
+        );
+        let asked = |tailnet: &Tailnet| {
+            let requests = tailnet.headscale.requests();
+            let v2 = requests
+                .iter()
+                .filter(|seen| seen.path().starts_with("/api/v2/"));
+            v2.count()
+        };
+        assert_eq!(asked(&tailnet), usize::from(says), "{version}");
+        // A change of ours asks for the list anew, and not for what hardly changes.
+        let renamed = mia.fill_in(&page, "rename-1", &[("name", "desk")]);
+        assert!(renamed.text().contains("has its new name"), "{version}");
+        assert_eq!(asked(&tailnet), usize::from(says), "{version}");
+    }
+    for answer in [
+        "",
+        "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    ] {
+        let tailnet = start("v0.30.0", KEY);
+        furnish(&tailnet);
+        let script = Script::Bytes(answer.as_bytes().to_vec());
+        tailnet
+            .headscale
+            .script("/api/v2/tailnet/-/devices", script);
+        let mut mia = member(&tailnet);
+        let page = list(&tailnet, &mut mia);
+        assert!(page.text().contains("laptop"), "{answer}: {}", page.text());
+        assert!(!page.text().contains("<dt>System</dt>"), "{answer}");
+    }
+}
+
+#[test]
+fn somebody_who_is_called_as_headscale_calls_its_tags_has_their_devices() {
+    for version in ["v0.26.1", "v0.29.2"] {
+        let tailnet = start(version, KEY);
+        let mia = known_as(&tailnet, MEMBER);
+        tailnet.headscale.add_user(User {
+            provider_identifier: mia.clone(),
+            name: "tagged-devices".to_owned(),
+            ..User::default()
+        });
+        tailnet.headscale.add_node(Device::of(&mia, "laptop"));
+        let page = list(&tailnet, &mut member(&tailnet));
+        assert!(page.text().contains("laptop"), "{version}: {}", page.text());
+        let everybody = open(
+            &tailnet,
+            &mut admin(&tailnet),
+            "/.headwarden/devices/people",
+        );
+        assert!(everybody.text().contains("tagged-devices"), "{version}");
+    }
+}
+
+#[test]
+fn only_a_new_name_is_refused_for_a_name_and_other_failures_are_failures() {
+    let tailnet = start("v0.29.2", KEY);
+    let [laptop, ..] = furnish(&tailnet);
+    let mut mia = member(&tailnet);
+    let body = "{\"code\":2,\"message\":\"invalid name of a table\",\"details\":[]}";
+    let answer = format!(
+        "HTTP/1.1 500 Oops\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let path = format!("/api/v1/node/{laptop}/expire");
+    tailnet
+        .headscale
+        .script(&path, Script::Bytes(answer.into_bytes()));
+    let question = open(&tailnet, &mut mia, &format!("{LIST}/sign-out?id={laptop}"));
+    let told = mia.fill_in(&question, "", &[]);
+    assert_eq!(told.status(), 502, "{}", told.text());
+    let log = tailnet.house.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("act=\"device_expired\""));
+    let line = line.unwrap_or_else(|| panic!("no line in {log}"));
+    assert!(line.contains("outcome=\"failed\""), "{line}");
+    let counted =
+        "headwarden_device_changes_total{by=\"owner\",change=\"expired\",outcome=\"failed\"} 1";
+    assert!(
+        ask_metrics(&tailnet).contains(counted),
+        "{}",
+        ask_metrics(&tailnet)
+    );
+}
+
 /// Every path that does something, as its form would be sent.
 fn acts(id: &str) -> [(&'static str, String); 3] {
     [

@@ -9,6 +9,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("B", 12),
     ("C", 18),
     ("D", 12),
+    ("E", 9),
     ("F", 7),
     ("G", 15),
     ("HS", 8),
@@ -22,6 +23,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("P", 8),
     ("S", 10),
     ("V", 10),
+    ("W", 6),
 ];
 
 /// A row of a table of the catalogue: id, shape, what stops it, what shows it.

@@ -15,7 +15,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::collector::{Collector, Manner};
 use crate::faulty_provider::{Fault, Person as Account};
 use crate::stage::{HTML, SAME_ORIGIN, SESSION, Stage, ask, request, send, session_line};
-use crate::support::headscale_standin::Script;
+use crate::support::headscale_standin::{Device, HeadscaleStandin, Options, Script};
 use crate::support::house::{CLIENT_SECRET, HEADSCALE_SECRET, More, headwarden};
 use crate::support::person::Person;
 use crate::support::raw::{Raw, Response};
@@ -23,6 +23,8 @@ use crate::support::tailnet::AUTH_ID;
 
 /// Headscale's API key, in the configuration.
 const API_KEY: &str = "hskey-api-C4n4ry-8d1f2a77e0b94c56";
+/// With which a device came; an administrator may see it in Headscale's own answers.
+const PRE_AUTH_KEY: &str = "preauth-C4n4ry-6b1e90d2ff43";
 /// One that somebody types.
 const OTHER_KEY: &str = "hskey-api-typed-C4n4ry-55aa01cc9e";
 /// What an upstream says that nobody can read.
@@ -248,9 +250,10 @@ impl Outlets {
     }
 }
 
-fn stage(format: &str, outlets: Option<&Outlets>) -> Stage {
+fn stage(format: &str, outlets: Option<&Outlets>, web_ui: &str) -> Stage {
     let top = format!(
-        "api:\n  admins: [headscale-admins]\nlog: {{ format: {format}, level: trace }}\n\
+        "access: [{{ path: \"/ui/**\", upstream: \"{web_ui}\", assertion: true }}]\n\
+         api:\n  admins: [headscale-admins]\nlog: {{ format: {format}, level: trace }}\n\
          limits: {{ tunnels_per_minute: 5, open_requests_per_minute: 40 }}\n{}",
         outlets.map(Outlets::config).unwrap_or_default()
     );
@@ -304,6 +307,8 @@ fn walk_as_an_insider(stage: &Stage, walk: &mut Walk) {
         200
     );
     person.request("POST", &user, &[SAME_ORIGIN], b"{}");
+    person.get(&stage.house.url("/ui/page"));
+    walk_among_devices(stage, &mut person);
     person.get(&stage.house.url(&format!("/windows?token={STRANGERS}")));
     // What an upstream cannot say properly.
     for bytes in [
@@ -343,6 +348,50 @@ fn walk_as_an_insider(stage: &Stage, walk: &mut Walk) {
     assert_eq!(person.submit(&page, "", &[]).status(), 303);
     person.get(&stage.house.url("/.headwarden/signed-out"));
     walk.person(stage, person);
+}
+
+/// A device is looked at, renamed and removed, and Headscale answers with the key that it was asked with.
+fn walk_among_devices(stage: &Stage, person: &mut Person) {
+    let owner = format!(
+        "{}/{}",
+        stage.house.plan.issuer_url(),
+        Account::Admin.subject()
+    );
+    let laptop = Device {
+        pre_auth_key: Some(PRE_AUTH_KEY.to_owned()),
+        ..Device::of(&owner, "laptop")
+    };
+    let id = stage.headscale.add_node(laptop);
+    let list = stage.house.url("/.headwarden/devices");
+    let page = person.open(&list);
+    let form = format!("rename-{id}");
+    let page = person.fill_in(&page, &form, &[("name", "desk")]);
+    assert!(page.text().contains("has its new name"), "{}", page.text());
+    for status in ["401 Unauthorized", "500 Oops", "409 Conflict", "200 OK"] {
+        let body = format!(
+            "{{\"code\":2,\"message\":\"invalid name, Bearer {API_KEY}\",\"detail\":\"{API_KEY}\"}}"
+        );
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let path = format!("/api/v1/node/{id}");
+        let script = Script::Bytes(answer.into_bytes());
+        stage
+            .headscale
+            .script(&format!("{path}/rename/other"), script);
+        let page = person.open(&list);
+        let told = person.fill_in(&page, &form, &[("name", "other")]);
+        assert_eq!(told.status() == 200, status == "200 OK", "{}", told.text());
+    }
+    person.open(&stage.house.url("/.headwarden/devices/people"));
+    let asked = person.open(
+        &stage
+            .house
+            .url(&format!("/.headwarden/devices/remove?id={id}")),
+    );
+    let done = person.fill_in(&asked, "", &[]);
+    assert_eq!(done.status(), 200, "{}", done.text());
 }
 
 /// A provider that fails in each of its ways, and people who may not pass.
@@ -556,6 +605,7 @@ fn plant_what_is_kept(stage: &Stage, walk: &mut Walk) {
         ("client secret", CLIENT_SECRET),
         ("headscale's client secret", HEADSCALE_SECRET),
         ("api key", API_KEY),
+        ("a device's key", PRE_AUTH_KEY),
         ("typed key", OTHER_KEY),
         ("an upstream's text", UPSTREAMS),
         ("a stranger's text", STRANGERS),
@@ -614,7 +664,8 @@ fn told_on_a_terminal(stage: &Stage, planted: &Wanted) -> Vec<String> {
 }
 
 fn nothing_leaks(format: &str, outlets: Option<&Outlets>) {
-    let mut stage = stage(format, outlets);
+    let web_ui = HeadscaleStandin::start(Options::default());
+    let mut stage = stage(format, outlets, &web_ui.url());
     let mut walk = Walk::default();
     walk_as_an_insider(&stage, &mut walk);
     walk_with_a_bad_provider(&stage, &mut walk);
@@ -622,6 +673,11 @@ fn nothing_leaks(format: &str, outlets: Option<&Outlets>) {
     walk_before_the_door(&stage, &mut walk);
     walk_at_the_back(&stage, &mut walk);
     plant_what_is_kept(&stage, &mut walk);
+    for seen in web_ui.requests() {
+        for assertion in seen.fields.values("x-headwarden-assertion") {
+            walk.plant("assertion", assertion);
+        }
+    }
     stage.house.signal("TERM");
     stage.house.wait();
     let names: BTreeSet<&str> = walk.planted.iter().map(|it| it.name).collect();
@@ -630,6 +686,8 @@ fn nothing_leaks(format: &str, outlets: Option<&Outlets>) {
         "client secret",
         "headscale's client secret",
         "api key",
+        "a device's key",
+        "assertion",
         "a key of the ring",
         "the signing key",
         "session",
@@ -679,6 +737,13 @@ fn nothing_leaks(format: &str, outlets: Option<&Outlets>) {
         }
     }
     // Of what upstreams are sent, only what is theirs.
+    for seen in web_ui.requests() {
+        let head = String::from_utf8_lossy(&seen.head).into_owned();
+        let theirs = ["assertion", "e-mail address"];
+        let sent = found(&planted, &head);
+        let wrong = sent.iter().filter(|it| !theirs.contains(&it.name));
+        leaks.extend(wrong.map(|it| format!("{it:?} sent to a web UI: {head}")));
+    }
     for seen in stage.headscale.requests() {
         let head = String::from_utf8_lossy(&seen.head).into_owned();
         let theirs = |it: &&&Planted| match it.name {

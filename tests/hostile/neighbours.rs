@@ -669,3 +669,54 @@ fn a_link_of_a_device_is_one_id_and_its_neighbours_lead_nowhere() {
     }
     assert!(scene.seen().is_empty());
 }
+
+/// What a person does to devices here: pages, and forms that change something.
+const DEVICES: &[&str] = &[
+    "/.headwarden/devices",
+    "/.headwarden/devices/add",
+    "/.headwarden/devices/people",
+    "/.headwarden/devices/sign-out",
+    "/.headwarden/devices/remove",
+];
+
+#[test]
+fn no_neighbour_of_a_page_of_devices_is_one_and_neither_a_key_nor_another_method_opens_it() {
+    let scene = Scene::start();
+    let key = "Authorization: Bearer hskey-api-standin";
+    let shown = |text: &str| text.contains("Your devices") || text.contains("Add a device");
+    for page in DEVICES {
+        for target in neighbours(page) {
+            let line = format!("GET {target} HTTP/1.1");
+            // What is below another page of devices, or this page with a query, is no neighbour.
+            let path = target.split(['?', '#']).next().unwrap_or_default();
+            if DEVICES.contains(&path) {
+                continue;
+            }
+            let lines = [HTML, SAME_ORIGIN, scene.admin.as_str(), "X-Row: x"];
+            let answer = scene.ask(line.as_bytes(), &lines);
+            assert!(!shown(&answer.text()), "{target}: {}", answer.text());
+        }
+        // A key is nobody's session here.
+        let line = format!("GET {page} HTTP/1.1");
+        let answer = scene.ask(line.as_bytes(), &[key, SAME_ORIGIN, "X-Row: x"]);
+        assert_eq!(answer.status(), 401, "{page}");
+        for method in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let line = format!("{method} {page} HTTP/1.1");
+            let lines = [
+                SAME_ORIGIN,
+                scene.admin.as_str(),
+                "Content-Length: 0",
+                "X-Row: x",
+            ];
+            let answer = scene.ask(line.as_bytes(), &lines);
+            assert_eq!(answer.status(), 405, "{method} {page}");
+        }
+    }
+    let seen = scene.seen();
+    for seen in seen.values().flatten() {
+        judge(seen, With::Session, "a neighbour of a page of devices");
+    }
+    let asked = scene.stage.headscale.requests();
+    let by_us = asked.iter().find(|seen| seen.path().starts_with("/api/"));
+    assert!(by_us.is_none(), "{by_us:?}");
+}

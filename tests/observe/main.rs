@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod acts;
 mod audit;
 mod collector;
 mod deploy;

@@ -26,8 +26,13 @@ pub(crate) struct SignedIn {
 impl Scene {
     /// `admin` are further keys of that section, each with a comma behind it.
     pub(crate) fn start(admin: &str, more: &More) -> Self {
-        let faulty = Faulty::start();
         let headscale = HeadscaleStandin::start(Options::default());
+        Self::start_around(headscale, admin, more)
+    }
+
+    /// The same around a Headscale that runs already.
+    pub(crate) fn start_around(headscale: HeadscaleStandin, admin: &str, more: &More) -> Self {
+        let faulty = Faulty::start();
         let (url, issuer) = (headscale.url(), faulty.provider.issuer());
         let house = House::start(|plan| {
             let config = plan.config(&url, &issuer, more);

@@ -39,7 +39,9 @@ impl Desk {
         let whose = whose(request.uri().query().unwrap_or_default());
         let by = visit.entry(Act::OffboardingConfirmed).by;
         let done = match (request.method(), whose) {
-            (&Method::GET | &Method::HEAD, Whose::Nobody) => list(offboarding).await,
+            (&Method::GET | &Method::HEAD, Whose::Nobody) => {
+                self.list_gone(offboarding, &visit).await
+            }
             (&Method::DELETE, Whose::One(subject)) => {
                 cancel(offboarding, &visit, &subject, by).await
             }
@@ -58,6 +60,24 @@ impl Desk {
             visit.refuse(status, "journal_unavailable", &why.to_string())
         })
     }
+
+    async fn list_gone(
+        &self,
+        offboarding: &Offboarding,
+        visit: &Visit,
+    ) -> Result<Response<Bytes>, JournalError> {
+        let ledger = offboarding.list().await?;
+        let people = ledger.cases().map(|(who, case)| shown(&who, case));
+        let people: Vec<Value> = people.collect();
+        self.audit.record(&visit.entry(Act::OffboardingListed));
+        let body = json!({ "people": people, "counts": counts(&ledger) });
+        Ok(ok(format!("{}\n", escaped_json(&body.to_string()))))
+    }
+}
+
+/// Nobody of the subject is there, or not so.
+fn no_one(visit: &Visit, message: &str) -> Response<Bytes> {
+    visit.refuse(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 /// Whom a request is about.
@@ -83,16 +103,6 @@ fn whose(query: &str) -> Whose {
     }
 }
 
-async fn list(offboarding: &Offboarding) -> Result<Response<Bytes>, JournalError> {
-    let ledger = offboarding.list().await?;
-    let people: Vec<Value> = ledger
-        .cases()
-        .map(|(who, case)| shown(&who, case))
-        .collect();
-    let body = json!({ "people": people, "counts": counts(&ledger) });
-    Ok(ok(format!("{}\n", escaped_json(&body.to_string()))))
-}
-
 async fn cancel(
     offboarding: &Offboarding,
     visit: &Visit,
@@ -102,8 +112,7 @@ async fn cancel(
     if offboarding.cancel(subject, by, &visit.id).await? {
         return Ok(ok("{\"cancelled\":1}\n".to_owned()));
     }
-    let message = "nobody of this subject is to be off-boarded";
-    Ok(visit.refuse(StatusCode::NOT_FOUND, "not_found", message))
+    Ok(no_one(visit, "nobody of this subject is to be off-boarded"))
 }
 
 async fn confirm(
@@ -112,7 +121,11 @@ async fn confirm(
     only: Option<Subject>,
     by: Actor,
 ) -> Result<Response<Bytes>, JournalError> {
+    let one = only.is_some();
     let confirmed = offboarding.confirm(only, by, &visit.id).await?;
+    if one && confirmed == 0 {
+        return Ok(no_one(visit, "nobody of this subject is held"));
+    }
     Ok(ok(format!("{{\"confirmed\":{confirmed}}}\n")))
 }
 

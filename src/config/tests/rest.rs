@@ -491,12 +491,16 @@ fn groups_of_the_policy_have_names_of_their_own_and_need_a_key() {
         "#,
     );
     let groups = json!([{"name": "admins", "from": ["x"]}, {"from": ["vpn-*", "/staff", "staff"]}]);
-    let sync = good(&[
-        ("policy_sync.groups", groups.clone()),
-        ("oidc.exact_group_names", json!(true)),
-    ])
-    .policy_sync;
-    assert!(sync.is_on() && sync.sources.exact && !sync.dry_run);
+    let sync = good(&[("policy_sync.groups", groups.clone())]).policy_sync;
+    assert!(sync.is_on() && !sync.sources.exact && !sync.dry_run);
+    // Two groups where the slash counts, which cannot have one name.
+    let exact = ("oidc.exact_group_names", json!(true));
+    let problems = bad(&[("policy_sync.groups", groups.clone()), exact.clone()]);
+    let refused = Problems(&problems).to_string();
+    assert!(refused.contains("group:staff is what"), "{refused}");
+    let one = json!([{"from": ["/staff"]}]);
+    let one = good(&[("policy_sync.groups", one), exact]).policy_sync;
+    assert!(one.sources.exact);
     assert_eq!(sync.sources.entries.len(), 2);
     assert!(!good(&[]).policy_sync.is_on());
     for (key, value, problem) in [
@@ -542,6 +546,101 @@ fn api_roles_need_a_key() {
         ],
         "mean nothing without",
     );
+}
+
+#[test]
+fn a_key_is_renewed_where_it_can_be_kept_and_in_time() {
+    refused(
+        r#"
+        headscale.api_key_rotate | {"enabled": true} | headscale.api_key_rotate.enabled | needs headscale.api_key_path
+        headscale.api_key_rotate | {"enabled": "yes"} | headscale.api_key_rotate.enabled | true or false
+        headscale.api_key_rotate | {"before": "soon"} | headscale.api_key_rotate.before | not a duration
+        headscale.api_key_rotate | {"before": "1m"} | headscale.api_key_rotate.before | between 1h and
+        headscale.api_key_rotate | {"before": "366d"} | headscale.api_key_rotate.before | between 1h and
+        headscale.api_key_rotate | {"lifetime": "11y"} | headscale.api_key_rotate.lifetime | between 1h and
+        headscale.api_key_rotate | {"after": "1d"} | headscale.api_key_rotate.after | there is no such key
+        "#,
+    );
+    let keyed = |path: &str, rotate: Value| {
+        [
+            ("headscale.api_key", Value::Null),
+            ("headscale.api_key_path", json!(path)),
+            ("headscale.api_key_rotate", rotate),
+        ]
+    };
+    for (path, rotate, key, words) in [
+        (
+            "/run/good",
+            json!({"enabled": true, "before": "30d", "lifetime": "59d"}),
+            "headscale.api_key_rotate.lifetime",
+            "twice as long",
+        ),
+        (
+            "/run/credentials/headwarden.service/key",
+            json!({"enabled": true}),
+            "headscale.api_key_rotate.enabled",
+            "nobody can write",
+        ),
+        (
+            "/run/secrets/key",
+            json!({"enabled": true}),
+            "headscale.api_key_rotate.enabled",
+            "nobody can write",
+        ),
+    ] {
+        let problems = bad(&keyed(path, rotate.clone()));
+        let found = problems.iter().find(|problem| problem.key == key);
+        let found = found.unwrap_or_else(|| panic!("{path} {rotate}: {}", Problems(&problems)));
+        assert!(
+            found.to_string().contains(words),
+            "{path} {rotate}: {found}"
+        );
+    }
+    for (rotate, expected) in [
+        (json!({"enabled": false, "before": "1h"}), None),
+        (json!({}), None),
+        (json!({"enabled": true}), Some((30, 90))),
+        (
+            json!({"enabled": true, "before": "10d", "lifetime": "20d"}),
+            Some((10, 20)),
+        ),
+    ] {
+        let renewal = good(&keyed("/run/good", rotate.clone())).headscale.renewal;
+        let days = |time: Duration| time.as_secs() / 86_400;
+        let found = renewal.map(|it| (days(it.before), days(it.lifetime)));
+        assert_eq!(found, expected, "{rotate}");
+    }
+}
+
+#[test]
+fn a_page_of_the_api_is_one_of_a_rule() {
+    let access = json!([{"path": "/web/**"}, {"path": "/admin/*"}]);
+    let with = |from: Value| [("access", access.clone()), ("api", json!({ "from": from }))];
+    for (from, key, words) in [
+        (json!(["/web"]), "api.from[0]", "of no rule in access"),
+        (
+            json!(["/web/**", "/web/*"]),
+            "api.from[1]",
+            "of no rule in access",
+        ),
+        (json!(["/Web/**"]), "api.from[0]", "exactly as it is there"),
+        (json!("/web/**"), "api.from", "must be a list"),
+        (json!([7]), "api.from[0]", ""),
+    ] {
+        let problems = bad(&with(from.clone()));
+        let text = Problems(&problems).to_string();
+        assert_eq!(
+            (problems.len(), problems[0].key.as_str()),
+            (1, key),
+            "{from}: {text}"
+        );
+        assert!(text.contains(words), "{from}: {text}");
+    }
+    let from = good(&with(json!(["/admin/*", "/web/**"]))).api.from;
+    assert_eq!(from, ["/admin/*", "/web/**"]);
+    // Without rules there is no page.
+    let alone = bad(&[("api", json!({"from": ["/web/**"]}))]);
+    assert_eq!(alone[0].key, "api.from[0]");
 }
 
 #[test]

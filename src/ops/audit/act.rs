@@ -64,6 +64,8 @@ words! {
         OffboardingHeld = "offboarding_held",
         /// A person is not to be off-boarded after all.
         OffboardingDropped = "offboarding_dropped",
+        /// Who is to be off-boarded was listed.
+        OffboardingListed = "offboarding_listed",
         /// An operator has looked at one who was held.
         OffboardingConfirmed = "offboarding_confirmed",
         /// A person was off-boarded: none of their devices is left.
@@ -95,6 +97,7 @@ impl Act {
             Self::OffboardingDue => "off-boarding due",
             Self::OffboardingHeld => "off-boarding held",
             Self::OffboardingDropped => "off-boarding dropped",
+            Self::OffboardingListed => "off-boarding listed",
             Self::OffboardingConfirmed => "off-boarding confirmed",
             Self::OffboardingDone => "off-boarding done",
             Self::PolicyWritten => "policy written",

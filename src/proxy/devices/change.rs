@@ -73,9 +73,9 @@ fn name(text: &str) -> Option<String> {
     (whole && !name.starts_with('-') && !name.ends_with('-')).then_some(name)
 }
 
-/// Why Headscale refused a name, by its words, which no version has as a code.
-fn name_refused(why: &ApiError) -> Option<Changed> {
-    let ApiError::Rejected { message, .. } = why else {
+/// Why Headscale refused the name of a change, by its words, which no version has as a code.
+fn name_refused(change: &Change, why: &ApiError) -> Option<Changed> {
+    let (Change::Rename(_), ApiError::Rejected { message, .. }) = (change, why) else {
         return None;
     };
     let message = message.to_lowercase();
@@ -127,12 +127,12 @@ impl House {
         }
         match self.carry_out(visit, viewer, &node, &change).await {
             Ok(()) => Ok(see_other(&back_to_list(&change, user))),
-            Err(why) => match (&change, name_refused(&why)) {
-                (Change::Rename(_), Some(refused)) => {
+            Err(why) => match name_refused(&change, &why) {
+                Some(refused) => {
                     tracing::info!(request_id = visit.id, reason = %why, "headscale refused a name");
                     nothing(refused).await
                 }
-                _ => Err(self.not_answered(visit, viewer, &why)),
+                None => Err(self.not_answered(visit, viewer, &why)),
             },
         }
     }
@@ -188,7 +188,9 @@ impl House {
         let (outcome, counted) = match &done {
             Ok(()) => (Outcome::Done, ChangeOutcome::Done),
             Err(ApiError::NotFound) => (Outcome::Refused, ChangeOutcome::Refused),
-            Err(why) if name_refused(why).is_some() => (Outcome::Refused, ChangeOutcome::Refused),
+            Err(why) if name_refused(change, why).is_some() => {
+                (Outcome::Refused, ChangeOutcome::Refused)
+            }
             // It may have been done, and its answer lost.
             Err(ApiError::Fetch(_)) => (Outcome::Unknown, ChangeOutcome::Failed),
             Err(_) => (Outcome::Failed, ChangeOutcome::Failed),

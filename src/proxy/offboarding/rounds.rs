@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{LOOK, Offboarding};
 use crate::domain::identity::Subject;
 use crate::domain::offboarding::{Case, Ledger};
+use crate::domain::time::Timestamp;
 use crate::headscale::{ApiError, Node, is_theirs, provider_id};
 use crate::ops::audit::{Act, Actor, DropReason, Entry, Outcome};
 use crate::ops::metrics::{Device, Stage};
@@ -15,8 +16,11 @@ use crate::proxy::recheck::LastLook;
 
 /// For how long nobody else tries what one replica has begun.
 const LEASE: Duration = Duration::from_mins(1);
-/// Most people of one round: each may take a while at the provider.
-const MOST_AT_ONCE: usize = 20;
+/// Most people of one round, which should be over before [`LEASE`] is: each may take a while at the provider and
+/// at Headscale.
+const MOST_AT_ONCE: usize = 2;
+/// How often the journal is looked at while this is switched off: a store's value stays sealed with a key of now.
+const SELDOM: Duration = Duration::from_hours(1);
 /// Shortest pause between two rounds: times are whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,7 @@ impl Offboarding {
     pub async fn keep(self: Arc<Self>, houses: Houses) {
         // What an earlier process left, too.
         let (mut to_forget, mut was_on) = (true, false);
+        let mut forgot_at = self.clock.now();
         loop {
             let house = houses.now();
             let on = self.is_on();
@@ -39,7 +44,11 @@ impl Offboarding {
                 self.round(&house).await
             } else {
                 was_on = false;
-                to_forget = to_forget && !self.off().await;
+                let now = self.clock.now();
+                if to_forget || now.since(forgot_at) >= SELDOM {
+                    to_forget = !self.off().await;
+                    forgot_at = now;
+                }
                 LOOK
             };
             drop(house);
@@ -88,6 +97,9 @@ impl Offboarding {
         };
         self.metrics.offboarding_people(ledger.counts());
         let now = self.clock.now();
+        if ledger.is_ahead(now) {
+            return self.set_back(now).await;
+        }
         let Some(next) = ledger.next() else {
             return LOOK;
         };
@@ -103,6 +115,18 @@ impl Offboarding {
         }
         if let Ok(ledger) = self.journal.read().await {
             self.metrics.offboarding_people(ledger.counts());
+        }
+        SECOND
+    }
+
+    async fn set_back(&self, now: Timestamp) -> Duration {
+        tracing::warn!(
+            "the clock was set back: who is to be off-boarded waits for offboarding.after once more"
+        );
+        let set_back = self.journal.change(move |ledger| ledger.set_back(now));
+        if let Err(why) = set_back.await {
+            self.journal_failed(&why);
+            return LOOK;
         }
         SECOND
     }
@@ -150,12 +174,20 @@ impl Offboarding {
             }
         };
         for (subject, case) in gone {
-            // Who came back in the last moment is not in it any more.
-            let still = self.journal.read().await;
-            if still.is_ok_and(|ledger| ledger.case(&subject).is_some_and(|case| !case.held)) {
+            // Whoever switches it off means now, and not after this round.
+            if !self.is_on() {
+                return;
+            }
+            if self.is_still_gone(&subject).await {
                 self.expire(house, &subject, &case, &nodes).await;
             }
         }
+    }
+
+    /// Who came back in the last moment is not in the journal any more.
+    async fn is_still_gone(&self, subject: &Subject) -> bool {
+        let still = self.journal.read().await;
+        still.is_ok_and(|ledger| ledger.case(subject).is_some_and(|case| !case.held))
     }
 
     async fn again_later(&self, subject: &Subject) {
@@ -186,8 +218,18 @@ impl Offboarding {
         let (mut ended, mut failed) = (0_usize, false);
         let theirs = |node: &&Node| is_theirs(node, &id) && node.tags.is_empty();
         for node in nodes.iter().filter(theirs) {
+            if !self.is_on() {
+                return;
+            }
             if node.expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
+            }
+            if ended > 0 && !self.is_still_gone(subject).await {
+                tracing::info!(
+                    %subject, devices = ended,
+                    "no more devices expire: the person came back, or who is gone cannot be read"
+                );
+                return;
             }
             let outcome = if dry_run {
                 Ok(Device::DryRun)

@@ -169,6 +169,7 @@ struct State {
     returning: BTreeMap<String, u64>,
     keys: Vec<KeyRow>,
     keys_made: u64,
+    pre_auth_keys: Vec<serde_json::Value>,
     policy: Option<String>,
     approved_ssh: Vec<Node>,
     problems: Vec<String>,

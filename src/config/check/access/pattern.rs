@@ -1,29 +1,26 @@
 //! Patterns of paths: which have one meaning, and how two of them stand to each other.
 
-/// What is wrong with a pattern: it must have one meaning, and be one that a canonical path can
-/// match.
+use crate::domain::access::{PatternError, check_pattern};
+use crate::domain::path::TargetError;
+
+/// What is wrong with a pattern, and what to do: it must have one meaning, and be one that a canonical path can
+/// match. None may have an escape, so that two patterns are compared by their text.
 pub(super) fn mistake(pattern: &str) -> Option<(&'static str, &'static str)> {
     let example = "for example /admin/** (all below), /web/* (one segment), /page (exactly)";
-    let Some(rest) = pattern.strip_prefix('/') else {
-        return Some(("must begin with /", example));
-    };
-    let wild = matches!(rest.rsplit('/').next(), Some("*" | "**"));
-    let body = if wild {
-        format!("{}/x", head(pattern))
-    } else {
-        pattern.to_owned()
-    };
-    if body.contains('*') {
-        Some(("`*` stands only as the last segment, /* or /**", example))
-    } else if body.contains("//") || body.split('/').any(|segment| matches!(segment, "." | "..")) {
-        Some(("empty and dot segments never match", example))
-    } else if body.contains(|c: char| !c.is_ascii_graphic() || "%?#;\\\"<>".contains(c)) {
-        Some((
-            "a character that is not plain in a path",
-            "use /** above it",
-        ))
-    } else {
-        None
+    let not_plain = (
+        "a character that is not plain in a path",
+        "use /** above it",
+    );
+    match check_pattern(pattern) {
+        Ok(()) => pattern.contains('%').then_some(not_plain),
+        Err(PatternError::NotAbsolute) => Some(("must begin with /", example)),
+        Err(PatternError::Star) => {
+            Some(("`*` stands only as the last segment, /* or /**", example))
+        }
+        Err(PatternError::Path(TargetError::EmptySegment | TargetError::DotSegment)) => {
+            Some(("empty and dot segments never match", example))
+        }
+        Err(PatternError::Path(_)) => Some(not_plain),
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Device {
     pub(crate) expiry: Option<String>,
     pub(crate) created_at: String,
     pub(crate) online: bool,
+    /// What it runs, in the client's word; only the API v2 of 0.30 says it.
+    pub(crate) os: &'static str,
     /// Set by an administrator; `forcedTags` before 0.28.
     pub(crate) tags: Vec<String>,
     /// Asked for by the device and allowed, which only the versions before 0.28 tell apart.
@@ -117,6 +119,23 @@ pub(super) fn list(state: &State, call: &Call<'_>) -> Answer {
     Ok(json!({ "nodes": nodes }))
 }
 
+/// The list of the API v2, as far as Headscale's has what the one of v1 has not: Tailscale's names.
+pub(super) fn list_v2(state: &State) -> Value {
+    let devices: Vec<Value> = (state.devices.iter())
+        .map(|device| {
+            json!({
+                "addresses": device.addresses, "name": device.given_name,
+                "id": device.id.to_string(), "nodeId": device.id.to_string(), "authorized": true,
+                "user": "", "tags": device.tags, "keyExpiryDisabled": device.expiry.is_none(),
+                "created": device.created_at, "hostname": device.hostname, "isEphemeral": false,
+                "machineKey": "", "nodeKey": "", "os": device.os, "clientVersion": "",
+                "updateAvailable": false,
+            })
+        })
+        .collect();
+    json!({ "devices": devices })
+}
+
 pub(super) fn get(state: &State, call: &Call<'_>, id: &str) -> Answer {
     let at = find(state, call, id, |version| match version {
         ..=26 => Fault::error(404, "", "record not found"),
@@ -200,12 +219,35 @@ pub(super) fn tag(state: &mut State, call: &Call<'_>, id: &str) -> Answer {
     Ok(one(state, call, at))
 }
 
-/// The keys that devices came with.
+/// The keys that devices came with, and those that were made.
 pub(super) fn pre_auth_keys(state: &State, call: &Call<'_>) -> Value {
+    let made = state.pre_auth_keys.iter().filter(|key| {
+        let user = call.parameter("user").unwrap_or_default();
+        call.version >= 28 || key["user"]["id"] == user
+    });
     let keys: Vec<Value> = (state.devices.iter())
         .filter_map(|device| pre_auth_key(device, call.version))
+        .chain(made.cloned())
         .collect();
     json!({ "preAuthKeys": keys })
+}
+
+/// A key for the user with this id, as all versions from 0.26 on take it.
+pub(super) fn create_pre_auth_key(state: &mut State, call: &Call<'_>) -> Answer {
+    let body = call.object(&["user", "reusable", "ephemeral", "expiration", "aclTags"])?;
+    let id = number(body["user"].as_str().unwrap_or_default(), "user")?;
+    let at = usize::try_from(id).unwrap_or_default();
+    let user = at.checked_sub(1).and_then(|place| state.users.get(place));
+    let user = user.ok_or_else(|| Fault::error(404, "creating key", "user not found"))?;
+    let made = state.pre_auth_keys.len() + 1;
+    let key = json!({
+        "user": people::shown(user, at, call.version), "id": made.to_string(),
+        "key": format!("0f1e2d3c{made:040x}"), "reusable": body["reusable"] == true,
+        "ephemeral": body["ephemeral"] == true, "used": false, "expiration": body["expiration"],
+        "createdAt": "2026-01-01T00:00:00Z", "aclTags": [],
+    });
+    state.pre_auth_keys.push(key.clone());
+    Ok(json!({ "preAuthKey": key }))
 }
 
 /// What is wrong with a name.

@@ -1,5 +1,6 @@
 //! The REST API v1 by the shapes of 0.26 to 0.30, read from Headscale's sources of each version
-//! (`hscontrol/grpcv1.go` up to 0.29, `hscontrol/api/v1` from 0.30 on). Up to 0.29 a gateway to gRPC
+//! (`hscontrol/grpcv1.go` up to 0.29, `hscontrol/api/v1` from 0.30 on), and of v2 the list of devices
+//! (`hscontrol/api/v2/devices.go`). Up to 0.29 a gateway to gRPC
 //! answers: a plain Go error is a 500. What is not here is answered as done, without a word.
 
 pub(crate) mod devices;
@@ -149,6 +150,10 @@ pub(super) fn answer(seen: &Seen, shared: &Shared, version: u32) -> Reply {
         if let Err(refused) = keys::authenticate(state, seen, version) {
             return refused;
         }
+        let v2 = seen.method == "GET" && seen.path() == "/api/v2/tailnet/-/devices";
+        if v2 && version >= 30 {
+            return Reply::json(200, &devices::list_v2(state));
+        }
         let named = state.options.version.clone();
         let call = Call::of(seen, version, &named);
         match route(state, &call) {
@@ -171,6 +176,7 @@ fn route(state: &mut State, call: &Call<'_>) -> Option<Answer> {
         ("POST", ["node", id, "expire"]) => devices::expire(state, call, id),
         ("POST", ["node", id, "tags"]) => devices::tag(state, call, id),
         ("GET" | "HEAD", ["preauthkey"]) => Ok(devices::pre_auth_keys(state, call)),
+        ("POST", ["preauthkey"]) => devices::create_pre_auth_key(state, call),
         ("GET" | "HEAD", ["apikey"]) => Ok(keys::list(state, call)),
         ("POST", ["apikey"]) => keys::create(state, call),
         ("POST", ["apikey", "expire"]) => keys::expire(state, call),
