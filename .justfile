@@ -47,6 +47,12 @@ demo:
 bench:
     cargo bench --locked
 
+# Headwarden beside nginx, bare pingora, mod_auth_openidc and oauth2-proxy
+compare *arguments:
+    cargo build --release --locked
+    cargo build --release --locked --example bare_proxy
+    benches/compare/run {{ arguments }}
+
 # line coverage by room
 coverage *arguments:
     tests/coverage {{ arguments }}

@@ -56,7 +56,7 @@ fn find(sessions: &Sessions, request: &HeaderMap) -> Option<Live> {
 
 fn lookup(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session_lookup");
-    for count in [1_000, 1_000_000] {
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
         let (sessions, ids) = filled(count);
         let requests: Vec<HeaderMap> = ids.iter().map(request).collect();
         assert!(

@@ -38,7 +38,7 @@ fn main() {
     }
     println!("| sessions | bytes for each |\n|---|---|");
     let this = std::env::current_exe().unwrap_or_default();
-    for count in [10_000, 100_000, 920_000, 1_000_000] {
+    for count in [1_000, 10_000, 100_000, 920_000, 1_000_000] {
         let mut alone = std::process::Command::new(&this);
         assert!(
             alone

@@ -55,16 +55,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Bytes that its data takes, by its own account.
-    fn used(&self) -> Result<u64, Failed> {
+    /// A number of its own account, e.g. `used_memory`, in bytes.
+    fn says(&self, name: &str) -> Result<f64, Failed> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
-        socket.write_all(b"INFO memory\r\nQUIT\r\n")?;
+        socket.write_all(b"INFO\r\nQUIT\r\n")?;
         let mut text = String::new();
         socket.read_to_string(&mut text)?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("used_memory:"));
-        Ok(line.ok_or("no used_memory")?.trim().parse()?)
+        let lines = text.lines();
+        let mut found = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(found.next().ok_or("no such number")?.trim().parse()?)
+    }
+
+    /// Commands that it carried out, and the seconds of CPU that it took.
+    fn work(&self) -> Result<(f64, f64), Failed> {
+        let cpu = self.says("used_cpu_user")? + self.says("used_cpu_sys")?;
+        Ok((self.says("total_commands_processed")?, cpu))
     }
 }
 
@@ -153,32 +158,83 @@ async fn main() -> Result<(), Failed> {
     // Both are connected when each has asked once.
     here.start(session(u64::MAX)).await?;
     there.start(session(u64::MAX)).await?;
-    let before = server.used()?;
+    let before = server.says("used_memory")?;
     let begun = Instant::now();
     fill(&here, count).await?;
     let took = begun.elapsed();
-    let each = (server.used()? - before) / count.max(1);
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let each = (server.says("used_memory")? - before) / count.max(1) as f64;
     println!("| sessions | bytes each, in the server | sign-ins a second |");
     println!(
-        "| {count} | {each} | {} |",
+        "| {count} | {each:.0} | {} |",
         u128::from(count) * 1000 / took.as_millis().max(1)
     );
     for (name, to) in [("the same replica", &here), ("another replica", &there)] {
-        let mut all = Vec::with_capacity(ROUNDS);
-        for n in 0..ROUNDS {
-            all.push(revocation(&here, to, count + n as u64).await?);
-        }
-        all.sort_unstable();
-        let at = |part: usize| {
-            all.get((ROUNDS - 1) * part / 100)
-                .copied()
-                .unwrap_or_default()
-        };
+        let (median, most, longest) = revocations(&here, to, count).await?;
         println!(
-            "revocation to refusal at {name}: median {:?}, 99 % {:?}, longest {:?}",
-            at(50),
-            at(99),
-            at(100)
+            "revocation to refusal at {name}: median {median:?}, 99 % {most:?}, longest {longest:?}"
+        );
+    }
+    drop((here, there));
+    by_replicas(&server, &keys, count).await
+}
+
+/// Median, 99 % and longest of a thousand.
+async fn revocations(
+    here: &Sessions,
+    there: &Sessions,
+    count: u64,
+) -> Result<(Duration, Duration, Duration), Failed> {
+    let mut all = Vec::with_capacity(ROUNDS);
+    for n in 0..ROUNDS {
+        all.push(revocation(here, there, count + n as u64).await?);
+    }
+    all.sort_unstable();
+    let at = |part: usize| {
+        all.get((ROUNDS - 1) * part / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    Ok((at(50), at(99), at(100)))
+}
+
+/// What the server does for sessions that are used at each of so many replicas, and how long a revocation takes
+/// to get to the last of them.
+#[expect(clippy::print_stdout, reason = "the table is what it is run for")]
+async fn by_replicas(server: &Server, keys: &Arc<KeyRing>, count: u64) -> Result<(), Failed> {
+    println!(
+        "\n| replicas | commands for a sign-in | for a session found that memory has not | CPU µs each command | \
+         revocation to refusal at the last: median | 99 % |\n|---|---|---|---|---|---|"
+    );
+    for replicas in [1, 2, 4, 8] {
+        let made = (0..replicas).map(|_| replica(server.port, keys));
+        let all = made.collect::<Result<Vec<_>, _>>()?;
+        let (Some(first), Some(last)) = (all.first(), all.last()) else {
+            continue;
+        };
+        for each in &all {
+            each.start(session(u64::MAX)).await?;
+        }
+        let (at_first, _) = server.work()?;
+        let mut ids = Vec::with_capacity(ROUNDS);
+        for n in 0..ROUNDS {
+            ids.push(first.start(session(count + n as u64)).await?.0);
+        }
+        let (signed_in, cpu) = server.work()?;
+        // One that began here is in memory here: the others have to ask.
+        let fresh = replica(server.port, keys)?;
+        for id in &ids {
+            fresh.find(id).await?.ok_or("it is not found")?;
+        }
+        let (found, more_cpu) = server.work()?;
+        let (median, most, _) = revocations(first, last, count).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a thousand")]
+        let rounds = ROUNDS as f64;
+        println!(
+            "| {replicas} | {:.1} | {:.1} | {:.1} | {median:?} | {most:?} |",
+            (signed_in - at_first) / rounds,
+            (found - signed_in) / rounds,
+            (more_cpu - cpu) / (found - signed_in).max(1.0) * 1e6,
         );
     }
     Ok(())

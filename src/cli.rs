@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App, Configuration, Forebear, Inherited, Program, StartError};
+use crate::app::{self, App, Configuration, Forebear, Inherited, Program, StartError, descriptors};
 use crate::config::{Environment, Loaded, Reading, Refusal, Seen, Settings, SignIn, Source};
 use crate::domain::causes::causes;
 use crate::issuer::config_block;
@@ -239,6 +239,7 @@ fn serve(
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    descriptors::raise();
     // Before there are threads: it changes the environment.
     let (forebear, inherited) = match inherited(take_over) {
         Ok(both) => both,

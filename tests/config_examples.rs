@@ -7,6 +7,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use headwarden::config::{self, Environment, Settings};
@@ -21,7 +22,6 @@ fn text(path: &str) -> String {
 
 /// A directory as systemd makes one for the secrets of a service.
 fn credentials() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     for name in [
         "headscale_client_secret",
@@ -106,6 +106,45 @@ fn the_development_example_needs_only_the_providers_secret() {
         &[("HEADWARDEN_OIDC_CLIENT_SECRET", "0123456789abcdef")],
     );
     assert!(!settings.server_url.secure);
+}
+
+#[test]
+fn the_configuration_that_benchmarks_write_loads_and_warns_of_plain_http_only() {
+    let script = text("benches/rig/headwarden.py");
+    let (_, rest) = script.split_once("CONFIG = \"\"\"\\\n").unwrap();
+    let mut config = rest.split_once("\"\"\"").unwrap().0.to_owned();
+    for (field, value) in [
+        ("origin", "http://127.0.0.1:8000"),
+        ("host", "127.0.0.1"),
+        ("port", "8000"),
+        ("admin", "9181"),
+        ("workers", "1"),
+        ("keys", "/var/lib/headwarden/keys.json"),
+        ("headscale", "http://127.0.0.1:8080"),
+        ("upstream", "http://127.0.0.1:8081"),
+        ("issuer", "http://127.0.0.1:9000/application/o/headscale/"),
+        ("client", "headwarden"),
+        ("secret", "0123456789abcdef"),
+        ("identity", "remote"),
+        ("grace", "10s"),
+    ] {
+        config = config.replace(&format!("{{{field}}}"), value);
+    }
+    // Where a benchmark adds lines.
+    for place in ["{listen}", "{oidc}", "{access}", "{top}"] {
+        config = config.replace(place, "");
+    }
+    let config = config.replace("{{", "{").replace("}}", "}");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, config).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    let settings = load(path.to_str().unwrap(), &[]);
+    assert_eq!(settings.access.len(), 1);
+    let [warning] = &settings.warnings[..] else {
+        panic!("{:?}", settings.warnings)
+    };
+    assert!(warning.starts_with("server_url: plain http"), "{warning}");
 }
 
 #[test]

@@ -4,6 +4,12 @@
 //! device, nothing beyond loopback. `E2E_SECONDS` is how long the clients must stay connected (180).
 #![cfg(test)]
 
+#[path = "end_to_end/keys.rs"]
+mod keys;
+#[path = "end_to_end/offboarding.rs"]
+mod offboarding;
+#[path = "end_to_end/policies.rs"]
+mod policies;
 mod support;
 
 use std::collections::BTreeMap;

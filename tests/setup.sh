@@ -36,6 +36,8 @@ systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
+wrk wrk
+pyflakes3 pyflakes3
 sqlite3 sqlite3
 psql postgresql
 groff groff

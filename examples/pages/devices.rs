@@ -1,11 +1,14 @@
 //! The pages of devices.
 
+use bytes::Bytes;
 use headwarden::domain::identity::Identity;
 use headwarden::domain::time::Timestamp;
 use headwarden::pages::{
     self, AddDevice, Ask, AskDevice, Changed, Context, Device, Devices, Everybody, NoDevices,
     Owner, PersonRow,
 };
+
+use http::Response;
 
 use super::Named;
 
@@ -119,12 +122,14 @@ pub(crate) fn pages(context: &Context<'_>, who: &Identity) -> Vec<Named> {
             pages::ask_device(context, &ask(Ask::Remove, Some(of))),
         ),
         ("devices-people", people(context)),
+        ("devices-people-many", many_people(context)),
+        ("devices-of-long-names", of_long_names(context, &laptop)),
     ];
     all.extend(words_only(context));
     all
 }
 
-fn people(context: &Context<'_>) -> http::Response<bytes::Bytes> {
+fn people(context: &Context<'_>) -> Response<Bytes> {
     let owner = |id, name, email| Owner { id, name, email };
     let list = [
         (owner("1", "dominic", "dominic@acmecorp.net"), 4, 2),
@@ -145,16 +150,91 @@ fn people(context: &Context<'_>) -> http::Response<bytes::Bytes> {
     pages::everybody(context, &people)
 }
 
+/// Everybody of a big company, in the middle.
+fn many_people(context: &Context<'_>) -> Response<Bytes> {
+    let names: Vec<String> = (0..130).map(|at| format!("person-{at:03}")).collect();
+    let emails: Vec<String> = names
+        .iter()
+        .map(|name| format!("{name}@acmecorp.net"))
+        .collect();
+    let list: Vec<PersonRow<'_>> = names
+        .iter()
+        .zip(&emails)
+        .enumerate()
+        .map(|(at, (name, email))| PersonRow {
+            owner: Owner {
+                id: "3",
+                name,
+                email,
+            },
+            devices: at % 4,
+            online: at % 2,
+        })
+        .collect();
+    let people = Everybody {
+        list: &list,
+        tagged: 1,
+        search: "person",
+        number: 2,
+    };
+    pages::everybody(context, &people)
+}
+
+/// Whatever can be long, is.
+fn of_long_names(context: &Context<'_>, one: &Device<'_>) -> Response<Bytes> {
+    let long = "maximilian-alexander.von-und-zu-hohenstein-wittelsbach-the-third";
+    let email = format!("{long}@a-subsidiary-with-a-long-name.of.acmecorp.example");
+    let tags: Vec<String> = (0..9)
+        .map(|at| format!("tag:purpose-number-{at}"))
+        .collect();
+    let list = [Device {
+        name: "a-name-that-is-as-long-as-a-name-can-be-in-any-tailnet-anywhere",
+        hostname: "the-computer-of-maximilian-in-the-corner-office-behind-the-elevators.local",
+        tags: &tags,
+        ..one.clone()
+    }];
+    let owner = Owner {
+        id: "4",
+        name: long,
+        email: &email,
+    };
+    let shown = Devices {
+        who: &super::dominic(),
+        of: Some(owner),
+        list: &list,
+        number: 1,
+        token: "one-time",
+        sees_all: true,
+        changes_all: true,
+        changed: Some(Changed::NameRefused),
+        now: NOW,
+    };
+    pages::devices(context, &shown)
+}
+
 fn words_only(context: &Context<'_>) -> Vec<Named> {
     let add = AddDevice {
         server_url: "https://headscale.company",
         by_signing_in: true,
     };
+    let asks = AddDevice {
+        by_signing_in: false,
+        ..add
+    };
+    let without_devices = Context {
+        shows_devices: false,
+        ..*context
+    };
     let no = |why| pages::no_devices(context, why, "/.headwarden/devices", true);
+    let none = |why| pages::no_devices(&without_devices, why, "/.headwarden/devices", true);
     vec![
         ("device-add", pages::add_device(context, &add)),
-        ("devices-no-key", no(NoDevices::NoKey)),
-        ("devices-no-mode", no(NoDevices::NoSignIn)),
+        (
+            "device-add-only",
+            pages::add_device(&without_devices, &asks),
+        ),
+        ("devices-no-key", none(NoDevices::NoKey)),
+        ("devices-no-mode", none(NoDevices::NoSignIn)),
         ("devices-no-subject", no(NoDevices::Subject)),
         ("devices-too-old", no(NoDevices::TooOld)),
         ("devices-away", no(NoDevices::Away)),

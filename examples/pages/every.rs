@@ -14,8 +14,8 @@ use headwarden::domain::session::Browser;
 use headwarden::domain::time::Timestamp;
 use headwarden::domain::username::UsernameError;
 use headwarden::pages::{
-    self, AtTheProvider, Confirmation, Context, OwnSession, OwnSessions, ProviderError, Refusal,
-    UpstreamFailure,
+    self, AtTheProvider, Confirmation, Context, Fault, OwnSession, OwnSessions, ProviderError,
+    Refusal, UpstreamFailure,
 };
 use http::{Response, StatusCode};
 
@@ -33,16 +33,32 @@ pub(crate) fn pages(context: &Context<'_>) -> Vec<Named> {
 }
 
 fn notices(context: &Context<'_>) -> Vec<Named> {
+    let fault = |status, fault| pages::error(context, status, fault);
     vec![
+        ("cross-site", fault(StatusCode::FORBIDDEN, Fault::CrossSite)),
         (
-            "error",
-            pages::error(
-                context,
-                StatusCode::BAD_REQUEST,
-                "This address cannot be used",
-                "It can be read in more than one way.",
-                Some("Type it again, or go back to the page you came from."),
-            ),
+            "method",
+            fault(StatusCode::METHOD_NOT_ALLOWED, Fault::Method),
+        ),
+        (
+            "store-away",
+            fault(StatusCode::SERVICE_UNAVAILABLE, Fault::StoreAway),
+        ),
+        (
+            "not-passed-on",
+            fault(StatusCode::FORBIDDEN, Fault::NotPassedOn),
+        ),
+        (
+            "headscale-too-old",
+            fault(StatusCode::SERVICE_UNAVAILABLE, Fault::HeadscaleTooOld),
+        ),
+        (
+            "internal",
+            fault(StatusCode::INTERNAL_SERVER_ERROR, Fault::Internal),
+        ),
+        (
+            "not-a-sign-in",
+            fault(StatusCode::BAD_REQUEST, Fault::NotASignIn),
         ),
         ("attempt-expired", pages::attempt_expired(context)),
         ("attempt-used", pages::attempt_used(context)),
@@ -78,6 +94,11 @@ fn notices(context: &Context<'_>) -> Vec<Named> {
         ("start-again", pages::start_again(context)),
         ("newest-link", pages::newest_link(context, StatusCode::GONE)),
         ("step-up-refused", pages::step_up_refused(context)),
+        ("step-up-not-done", pages::step_up_not_done(context)),
+        (
+            "nothing-sent",
+            pages::nothing_sent(context, "/.headwarden/step-up?for=%2F"),
+        ),
         ("cookies-needed", pages::cookies_needed(context)),
         ("not-found", pages::not_found(context)),
         ("misdirected", pages::misdirected(context)),
@@ -144,15 +165,22 @@ fn questions(context: &Context<'_>, who: &Identity, auth_id: &AuthId) -> Vec<Nam
             "sign-out",
             pages::sign_out(context, Some(who), Some("token")),
         ),
-        ("sessions", own_sessions(context, who, false)),
-        ("sessions-refused", own_sessions(context, who, true)),
+        ("sign-out-unknown", pages::sign_out(context, None, None)),
+        ("sessions", own_sessions(context, who, 3, false)),
+        ("sessions-one", own_sessions(context, who, 1, false)),
+        ("sessions-refused", own_sessions(context, who, 3, true)),
         ("confirm-register", pages::confirm_register(context, &asked)),
         ("confirm-ssh", pages::confirm_ssh(context, &asked)),
     ]);
     named
 }
 
-fn own_sessions(context: &Context<'_>, who: &Identity, refused: bool) -> Response<Bytes> {
+fn own_sessions(
+    context: &Context<'_>,
+    who: &Identity,
+    count: usize,
+    refused: bool,
+) -> Response<Bytes> {
     let now = Timestamp::from_unix(1_795_655_109);
     let browsers = [
         (
@@ -187,7 +215,7 @@ fn own_sessions(context: &Context<'_>, who: &Identity, refused: bool) -> Respons
     });
     let own = OwnSessions {
         who,
-        list: &list,
+        list: list.get(..count).unwrap_or_default(),
         token: "one-time",
         now,
         refused,

@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         support_id: "k7rd2m9xq4",
         form_action: &[],
         language: Language::accepted(std::env::args().nth(2).as_deref()),
+        shows_devices: true,
     };
     for (name, page) in every::pages(&context) {
         std::fs::write(directory.join(format!("{name}.html")), page.body())?;

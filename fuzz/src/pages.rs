@@ -89,6 +89,7 @@ fn pages_of(words: &Words<'_>) -> [Response<Bytes>; 6] {
         support_id: "0123456789ab",
         form_action: words.form_action,
         language: Language::english(),
+        shows_devices: true,
     };
     let auth_id = AuthId::parse("hskey-authreq-0123456789abcdef01234567").unwrap();
     let confirmation = Confirmation {
@@ -111,13 +112,7 @@ fn pages_of(words: &Words<'_>) -> [Response<Bytes>; 6] {
         pages::confirm_ssh(&context, &confirmation),
         denied(refusals[0]),
         denied(refusals[1]),
-        pages::error(
-            &context,
-            StatusCode::BAD_REQUEST,
-            words.message,
-            words.message,
-            None,
-        ),
+        pages::sign_out(&context, Some(&words.who), Some("token")),
         pages::misdirected(&context),
     ]
 }

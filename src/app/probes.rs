@@ -183,6 +183,9 @@ impl Admin {
 
     /// Everything that is counted, with how ready we are now: as far as that is known in time.
     async fn metrics(&self) -> Response<Bytes> {
+        let house = self.houses.now();
+        house.metrics.upstreams_are(house.upstreams_health());
+        drop(house);
         match tokio::time::timeout(SCRAPE, self.readiness()).await {
             Ok(checks) => {
                 let ready = checks.status() == StatusCode::OK;

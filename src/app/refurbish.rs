@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{grpc, tunnels, web_uis};
+use super::parts::{grpc, tunnels, web_uis};
 use crate::config::{Current, Settings, SignIn, Upstream};
 use crate::headscale::Probe;
 use crate::issuer::Issuer;
@@ -142,7 +142,6 @@ fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Pr
         Arc::clone(&before.provider)
     };
     // An upstream that stays the same keeps what is known of it.
-    let same_roots = !any(&["headscale.ca_path", "access"]);
     let backends: Vec<&Arc<Backend>> = before.web_uis.iter().flatten().collect();
     let known: Vec<&Arc<Origin>> = backends
         .iter()
@@ -153,11 +152,16 @@ fn prepare(before: &House, settings: &Settings, changed: &[String]) -> Result<Pr
     let origin = |upstream: &Upstream, name: Option<&str>, timeout| {
         let same = known
             .iter()
-            .find(|origin| same_roots && origin.is_for(upstream, name, timeout));
-        match same {
-            Some(same) => Ok(Arc::clone(same)),
-            None => Origin::verifying(upstream.clone(), name, timeout).map(Arc::new),
+            .find(|origin| origin.is_for(upstream, name, timeout));
+        if let Some(same) = same
+            && upstream.ca_path.is_none()
+        {
+            return Ok(Arc::clone(same));
         }
+        // The bundle may hold others by now.
+        let new = Origin::verifying(upstream.clone(), name, timeout)?;
+        let same = same.filter(|same| same.trusts_like(&new));
+        Ok(same.map_or_else(|| Arc::new(new), |same| Arc::clone(same)))
     };
     let told = |why: crate::proxy::upstream::TrustError| why.to_string();
     let timeout = settings.headscale.connect_timeout;

@@ -14,6 +14,7 @@ use super::status::{Reload, Status};
 use super::tls::Tls;
 use crate::config::{Loaded, Problem, Reading, Refusal, Seen, Settings, Source, Taken};
 use crate::domain::time::Clock;
+use crate::headscale::KeyFile;
 use crate::ops::audit::{self, Act, Actor, Entry, Outcome};
 use crate::ops::metrics::Metrics;
 use crate::ops::{log, notify};
@@ -136,10 +137,12 @@ impl Reloader {
     /// Reads it because files are as `found`, or because of a signal.
     async fn reload(&mut self, found: Option<Seen>) {
         let by = found.as_ref().map_or(By::Signal, |_| By::File);
-        let (source, running) = (
-            self.configuration.source.clone(),
-            self.configuration.loaded.clone(),
-        );
+        let source = self.configuration.source.clone();
+        let mut running = self.configuration.loaded.clone();
+        if let Some(key) = self.rooms.houses.now().api.key().now() {
+            // As a renewal writes it: what waits for a restart must not wait for the next one too.
+            running.wrote("headscale.api_key_path", &KeyFile::content(&key));
+        }
         let read = tokio::task::spawn_blocking(move || {
             if let Some(found) = found {
                 return source.read_found(&running, &found);

@@ -103,7 +103,7 @@ pub(super) fn journal(settings: &Settings, shared: Option<&Arc<SharedSessions>>)
         return Journal::shared(Arc::clone(shared));
     }
     let path = settings.offboarding.state_path.clone();
-    Journal::in_file(path, &super::deployment(settings))
+    Journal::in_file(path, &super::parts::deployment(settings))
 }
 
 fn used_once(kind: &'static str, life: Duration, shared: Option<&Arc<SharedSessions>>) -> UsedOnce {

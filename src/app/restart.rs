@@ -34,6 +34,15 @@ impl App {
         }
     }
 
+    /// Writes down who is in which group, and says whom nobody asks about any more.
+    pub(super) async fn keep_people(&self) {
+        let house = self.houses.now();
+        house.rechecks.give_up();
+        if let Err(why) = house.roll.keep().await {
+            tracing::error!(%why, "who is in which group is not kept");
+        }
+    }
+
     /// Leaves the sessions for the next process.
     pub(super) async fn keep_sessions(&self) {
         let Some(snapshot) = &self.snapshot else {

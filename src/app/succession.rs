@@ -33,8 +33,9 @@ use self::link::Link;
 pub use self::successor::Program;
 use self::successor::Successor;
 use self::wire::Kind;
+use super::parts::deployment_name;
 use super::socket::Name;
-use super::{App, StartError, deployment_name};
+use super::{App, StartError};
 use crate::ops::notify;
 use crate::proxy::doorkeeper::Door;
 use crate::proxy::drain::Drain;
@@ -80,7 +81,7 @@ pub struct Estate {
 struct Inventory {
     tcp: Vec<SocketAddr>,
     admin: Option<PathBuf>,
-    /// Whose sessions they are: [`super::deployment_name`].
+    /// Whose sessions they are: [`super::parts::deployment_name`].
     #[serde(default)]
     deployment: String,
 }

@@ -82,24 +82,8 @@ fn web_ui_in_words(web_ui: &Value) -> String {
     format!("web UI {}: {}", text(web_ui, "/path"), each.join(", "))
 }
 
-/// For a person.
-fn in_words(status: &Value) -> String {
-    let mut out = String::new();
-    let mut line = |text: String| {
-        // A text that is written to cannot fail.
-        let _ = writeln!(out, "{}", shown(&text));
-    };
-    let number = |pointer: &str| {
-        status
-            .pointer(pointer)
-            .map_or("-".to_owned(), Value::to_string)
-    };
-    line(format!(
-        "version {}, pid {}, since {}",
-        text(status, "/version"),
-        number("/pid"),
-        text(status, "/started_at")
-    ));
+/// Which configuration holds, and what became of a newer one.
+fn configuration_in_words(status: &Value, line: &mut impl FnMut(String)) {
     line(format!(
         "configuration: {}, taken over at {}",
         text(status, "/config/path"),
@@ -139,6 +123,27 @@ fn in_words(status: &Value) -> String {
     for trouble in texts(status, "/config/last_reload/certificates") {
         line(format!("    {trouble}"));
     }
+}
+
+/// For a person.
+fn in_words(status: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        // A text that is written to cannot fail.
+        let _ = writeln!(out, "{}", shown(&text));
+    };
+    let number = |pointer: &str| {
+        status
+            .pointer(pointer)
+            .map_or("-".to_owned(), Value::to_string)
+    };
+    line(format!(
+        "version {}, pid {}, since {}",
+        text(status, "/version"),
+        number("/pid"),
+        text(status, "/started_at")
+    ));
+    configuration_in_words(status, &mut line);
     line(format!("ready: {}", text(status, "/ready/status")));
     let checks = status.pointer("/ready/checks").and_then(Value::as_object);
     for (name, results) in checks.into_iter().flatten() {

@@ -29,8 +29,7 @@ use super::env::Environment;
 use super::file::{self, File};
 use super::files::ReadFile;
 use super::report::Report;
-use super::settings::{Api, Oidc, PolicySync, Settings};
-use crate::domain::group_name::GroupSources;
+use super::settings::{Api, Oidc, Settings};
 pub(super) use oidc::is_authentik;
 use values::{Urls, texts};
 
@@ -74,7 +73,8 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let access = access::access(file.access, checks);
     let api = api(file.api.unwrap_or_default(), checks);
     let offboarding = offboarding::offboarding(file.offboarding.unwrap_or_default(), checks);
-    let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), checks);
+    let exact = rules.as_ref().is_some_and(|rules| rules.exact_groups);
+    let policy_sync = policy_sync::policy_sync(file.policy_sync.unwrap_or_default(), exact, checks);
     let shutdown = limits::shutdown(&file.shutdown.unwrap_or_default(), checks);
     let workers = limits::workers(file.workers, checks);
     let limits = limits::limits(file.limits.unwrap_or_default(), checks);
@@ -83,13 +83,6 @@ pub(super) fn check(file: File, checks: &mut Checks<'_>) -> Option<Settings> {
     let tracing = tracing::tracing(file.tracing.unwrap_or_default(), checks);
     let audit = audit::audit(file.audit.unwrap_or_default(), checks);
 
-    let policy_sync = policy_sync.map(|sync| PolicySync {
-        sources: GroupSources {
-            exact: rules.as_ref().is_some_and(|rules| rules.exact_groups),
-            ..sync.sources
-        },
-        ..sync
-    });
     let access = access?;
     let provider = Oidc {
         kept_claims: access::kept_claims(&access),

@@ -1,15 +1,16 @@
 //! What the configuration means, after every check. These types cannot hold nonsense: whoever has a
 //! [`Settings`] need not look twice.
 
+mod headscale;
+mod listening;
+mod session;
 mod web_ui;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::Authority;
 use ipnet::IpNet;
 use url::Url;
 
@@ -17,15 +18,19 @@ use crate::domain::assurance::Assurance;
 use crate::domain::demands::Demands;
 use crate::domain::door::OpenPath;
 use crate::domain::group_name::GroupSources;
-use crate::domain::hash::sha256;
 use crate::domain::identity::Issuer;
 use crate::domain::identity_field::IdentityField;
 use crate::domain::methods::Methods;
 use crate::domain::policy::Rules;
 use crate::domain::secret::Secret;
-use crate::domain::session::{Limits, Recheck};
 use crate::domain::username::StripDomain;
 
+pub use headscale::{Headscale, IssuerSettings, KeyRenewal, SignIn, Upstream};
+pub use listening::{
+    AcmeSettings, Admin, AdminSocket, Certificates, ChallengeKind, ClientCertificates,
+    ExternalAccount, Listener, ListenerTls, ServerUrl, Shutdown, TlsFiles,
+};
+pub use session::{RedisSettings, RedisTopology, SessionSettings, Store};
 pub use web_ui::{Balance, HealthCheck, HostField, WebUi};
 
 /// Everything the process needs to run.
@@ -80,300 +85,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-/// Where an operator asks the running process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Health, readiness and metrics over TCP; `None` switches them off.
-    pub address: Option<SocketAddr>,
-    /// Sessions are shown and ended there too. There is no sign-in: whoever reaches it may.
-    pub sessions: bool,
-    /// A socket for the operator's command line; `None` switches it off.
-    pub socket: Option<AdminSocket>,
-}
-
-/// A Unix socket, whose permissions are the wall around it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminSocket {
-    /// Absolute, and short enough for the address of a socket.
-    pub path: PathBuf,
-    /// Whether its group may use it, beside its owner.
-    pub group: bool,
-}
-
-/// The public origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUrl {
-    /// `https`, or `http` on loopback (or where the operator insists).
-    pub secure: bool,
-    /// Host and optional port, as browsers send it in `Host`.
-    pub authority: Authority,
-    /// The serialized origin (RFC 6454 section 6.2), e.g. `https://headscale.company`: no trailing
-    /// slash, no default port.
-    pub origin: String,
-}
-
-impl ServerUrl {
-    /// `path` (which begins with `/`) at this origin.
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
-    }
-}
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shutdown {
-    /// How long it still accepts after it has said that it is not ready any more.
-    pub lead: Duration,
-    /// How long open requests and tunnels may go on after that.
-    pub grace: Duration,
-    /// How long tunnels may go on after another process has taken over.
-    pub upgrade_grace: Duration,
-}
-
-/// One public listener.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Where to bind.
-    pub address: SocketAddr,
-    /// Every connection comes from a trusted proxy, and begins with a PROXY header.
-    pub announced: bool,
-    /// Certificates and who may connect; `None` is plaintext.
-    pub tls: Option<ListenerTls>,
-    /// HTTP/2 as well: by ALPN, or on plaintext by prior knowledge.
-    pub http2: bool,
-}
-
-/// How a public listener speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// What clients are shown.
-    pub certificates: Certificates,
-    /// Whose certificates clients must show; `None` asks for none.
-    pub clients: Option<ClientCertificates>,
-}
-
-/// Where certificates come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Certificates {
-    /// From files of the operator's, chosen by the name a client asks for; the first is for everybody
-    /// else. At least one.
-    Files(Vec<TlsFiles>),
-    /// From the ACME directory of the settings.
-    Acme,
-}
-
-/// A directory that issues certificates (RFC 8555), and what is to be said there.
-#[derive(Clone, Debug)]
-pub struct AcmeSettings {
-    /// Where it begins.
-    pub directory_url: String,
-    /// Whom the authority may write to: `mailto:` URIs.
-    pub contact: Vec<String>,
-    /// What the certificate is for: DNS names in lower case, at least one.
-    pub names: Vec<String>,
-    /// Where account and certificate are kept.
-    pub storage_path: PathBuf,
-    /// How it is shown that the names are ours.
-    pub challenge: ChallengeKind,
-    /// A PEM bundle to verify the directory's own certificate with, instead of the system's.
-    pub ca_path: Option<PathBuf>,
-    /// An account with the authority that ours belongs to.
-    pub external: Option<ExternalAccount>,
-}
-
-/// How it is shown that a name is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChallengeKind {
-    /// A file over plaintext HTTP on port 80 (RFC 8555 section 8.3).
-    Http01,
-    /// A handshake on port 443 (RFC 8737).
-    TlsAlpn01,
-}
-
-impl ChallengeKind {
-    /// Its name in the protocol and in the configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Http01 => "http-01",
-            Self::TlsAlpn01 => "tls-alpn-01",
-        }
-    }
-}
-
-/// An account with an authority, made elsewhere (RFC 8555 section 7.3.4).
-#[derive(Clone, Debug)]
-pub struct ExternalAccount {
-    /// Which.
-    pub id: String,
-    /// What shows that it is ours.
-    pub key: Secret<Vec<u8>>,
-}
-
-impl AcmeSettings {
-    /// What belongs to this directory. Another one (a test directory first, say) has a place of its
-    /// own, so that neither its account nor its certificate is taken for this one's.
-    pub fn place(&self) -> PathBuf {
-        let mark = sha256(self.directory_url.as_bytes());
-        let mark = mark
-            .iter()
-            .take(4)
-            .fold(String::new(), |mark, byte| format!("{mark}{byte:02x}"));
-        let rest = self.directory_url.split("://").nth(1).unwrap_or_default();
-        let host = rest.split(['/', ':']).next().unwrap_or_default();
-        self.storage_path.join(format!("{host}-{mark}"))
-    }
-
-    /// The file that holds the chain and its key.
-    pub fn certificate_path(&self) -> PathBuf {
-        self.place().join("certificate.pem")
-    }
-}
-
-/// Which certificates of clients are good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificates {
-    /// A PEM bundle of the authorities that issue them.
-    pub ca_path: PathBuf,
-    /// Whether there is no connection without one.
-    pub required: bool,
-    /// One of these subject alternative names is needed; empty takes every certificate of the
-    /// authorities.
-    pub names: Vec<String>,
-}
-
-/// PEM files of a certificate chain and its private key; they may be one and the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The chain, leaf first.
-    pub cert_path: PathBuf,
-    /// The private key.
-    pub key_path: PathBuf,
-}
-
-/// An HTTP origin we send requests to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// TLS or not.
-    pub tls: bool,
-    /// Host name or address, for SNI, certificate verification and `Host`.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// A PEM bundle to verify the upstream's certificate with, instead of the system's.
-    pub ca_path: Option<PathBuf>,
-}
-
-impl Upstream {
-    /// Scheme, host and port, without a port that goes without saying (RFC 6454 section 6.2).
-    pub fn origin(&self) -> String {
-        let (scheme, port) = if self.tls {
-            ("https", 443)
-        } else {
-            ("http", 80)
-        };
-        let authority = self.authority();
-        let authority = match authority.rsplit_once(':') {
-            Some((host, _)) if self.port == port => host,
-            _ => &authority,
-        };
-        format!("{scheme}://{authority}")
-    }
-
-    /// `host:port`, with brackets around an IPv6 address.
-    pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-
-    /// The same as browsers write it: without the port that its scheme has anyway.
-    pub fn host_field(&self) -> String {
-        let authority = self.authority();
-        let usual = if self.tls { ":443" } else { ":80" };
-        let short = authority.strip_suffix(usual).map(str::to_owned);
-        short.unwrap_or(authority)
-    }
-}
-
-/// The Headscale behind us.
-#[derive(Clone, Debug)]
-pub struct Headscale {
-    /// Its main listener.
-    pub upstream: Upstream,
-    /// Its listener for gRPC, up to 0.29.
-    pub grpc: Option<Upstream>,
-    /// How it learns who signed in.
-    pub sign_in: SignIn,
-    /// Optional API key, for sessions with an API role.
-    pub api_key: Option<Secret<String>>,
-    /// Whether and how it is renewed.
-    pub renewal: Option<KeyRenewal>,
-    /// Peers that may `POST /verify`; empty closes it.
-    pub verify_from: Vec<IpNet>,
-    /// Longest wait for a response head, and for each piece of its body; tunnels have no such limit.
-    pub response_timeout: Duration,
-    /// Longest wait for a TCP (and TLS) connection.
-    pub connect_timeout: Duration,
-}
-
-/// How Headscale's API key is renewed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRenewal {
-    /// The file that holds the key, and will hold the next one.
-    pub path: PathBuf,
-    /// How long before its end.
-    pub before: Duration,
-    /// How long a new one is good.
-    pub lifetime: Duration,
-}
-
-/// How Headscale learns who signed in (design: issuer, own, none).
-#[derive(Clone, Debug)]
-pub enum SignIn {
-    /// Headwarden is the OpenID issuer that Headscale trusts.
-    Issuer(Box<IssuerSettings>),
-    /// Headscale has its own `oidc:` block with the provider.
-    Own,
-    /// Headscale has no `oidc:` block.
-    None,
-}
-
-impl SignIn {
-    /// The issuer that Headscale's users are of, where people sign in here at `ours`; none where they are
-    /// made by hand.
-    pub fn users_issuer<'a>(&'a self, ours: &'a Issuer) -> Option<&'a Issuer> {
-        match self {
-            Self::Issuer(terms) => Some(&terms.url),
-            Self::Own => Some(ours),
-            Self::None => None,
-        }
-    }
-}
-
-/// The issuer that Headscale trusts.
-#[derive(Clone, Debug)]
-pub struct IssuerSettings {
-    /// The issuer string, for ever; no trailing slash.
-    pub url: Issuer,
-    /// Where Headscale reaches discovery, keys and the token endpoint; not public.
-    pub address: SocketAddr,
-    /// As those of a public listener. Required when `address` is not loopback, unless plaintext is
-    /// allowed.
-    pub tls: Option<Vec<TlsFiles>>,
-    /// The one client.
-    pub client_id: String,
-    /// The one client's secret.
-    pub client_secret: Secret<String>,
-    /// The ES256 signing key with the identity it belongs to; created at first start, mode 0600.
-    pub key_path: PathBuf,
-    /// `exp` of the ID token, from now; `None` is five minutes.
-    pub node_expiry: Option<Duration>,
-    /// What a sign-in must have to approve an SSH check; its age is always asked for.
-    pub ssh: Assurance,
-}
-
 /// The provider people sign in with.
 #[derive(Clone, Debug)]
 pub struct Oidc {
@@ -418,69 +129,6 @@ pub enum Pkce {
     S256,
     /// The challenge is the verifier; only because the operator asked for it.
     Plain,
-}
-
-/// Session limits and bounds.
-#[derive(Clone, Debug)]
-pub struct SessionSettings {
-    /// Where sessions are kept.
-    pub store: Store,
-    /// Idle and absolute limits.
-    pub limits: Limits,
-    /// How often people are checked again at the provider.
-    pub recheck: Recheck,
-    /// Most sessions kept; the least recently used goes first.
-    pub capacity: u64,
-    /// Where sessions wait, sealed, while the process is stopped; `None` forgets them.
-    pub snapshot_path: Option<PathBuf>,
-}
-
-/// Where sessions are kept.
-#[derive(Clone, Debug)]
-pub enum Store {
-    /// In this process.
-    Memory,
-    /// In Redis or Valkey, for all replicas.
-    Redis(Box<RedisSettings>),
-}
-
-/// Redis or Valkey.
-#[derive(Clone, Debug)]
-pub struct RedisSettings {
-    /// Which kind of servers the nodes are.
-    pub topology: RedisTopology,
-    /// Host and port of each node; at least one, and one only for [`RedisTopology::One`].
-    pub nodes: Vec<(String, u16)>,
-    /// TLS or not, to all of them.
-    pub tls: bool,
-    /// A PEM bundle to verify their certificates with, instead of the system's.
-    pub ca_path: Option<PathBuf>,
-    /// The user; `None` is the default one.
-    pub username: Option<String>,
-    /// The user's password.
-    pub password: Option<Secret<String>>,
-    /// Which of the numbered databases; 0 in a cluster.
-    pub database: i64,
-    /// What every key begins with.
-    pub prefix: String,
-    /// Longest wait for one answer, and for a connection.
-    pub timeout: Duration,
-    /// How long sessions known to this process go on while the store is away.
-    pub grace: Duration,
-}
-
-/// Which kind of servers the nodes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// One server.
-    One,
-    /// Sentinels, which know the primary of this name.
-    Sentinel {
-        /// The name.
-        name: String,
-    },
-    /// Nodes of a cluster.
-    Cluster,
 }
 
 /// What `access` says about a set of paths.

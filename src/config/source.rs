@@ -17,6 +17,7 @@ use super::problem::{Problem, Refusal};
 use super::seen::{Print, Seen, noting};
 use super::settings::Settings;
 use super::{Draft, draft, judge};
+use crate::domain::hash::sha256;
 
 /// A configuration that is good: what it means, and what it was made from. Neither is shown by `Debug`:
 /// secrets may stand in the file itself.
@@ -29,6 +30,16 @@ pub struct Loaded {
     tree: Value,
     /// Files that count by their content.
     contents: BTreeMap<String, Print>,
+    /// What such a file holds that this process wrote into it.
+    wrote: BTreeMap<String, Print>,
+}
+
+impl Loaded {
+    /// The process wrote `content` into the file that `key` names, and goes by it already.
+    pub fn wrote(&mut self, key: &str, content: &str) {
+        let print = Print::Content(sha256(content.as_bytes()));
+        self.wrote.insert(key.to_owned(), print);
+    }
 }
 
 impl fmt::Debug for Loaded {
@@ -136,6 +147,7 @@ impl Source {
             text: Arc::clone(&draft.text),
             tree: draft.tree.clone(),
             contents,
+            wrote: BTreeMap::new(),
         })
     }
 
@@ -200,7 +212,9 @@ impl Source {
         let mut changed: Vec<String> = written.into_iter().map(str::to_owned).collect();
         let mut contents = merged.contents;
         for (key, print) in &mut contents {
-            let Some(before) = running.contents.get(key).filter(|before| *before != print) else {
+            let ours = running.wrote.get(key) == Some(print);
+            let before = running.contents.get(key);
+            let Some(before) = before.filter(|before| !ours && *before != print) else {
                 continue;
             };
             let key = keys::whole(key);
@@ -221,6 +235,7 @@ impl Source {
             text: merged.text,
             tree,
             contents,
+            wrote: BTreeMap::new(),
         };
         Ok(Taken {
             loaded,

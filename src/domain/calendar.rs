@@ -1,22 +1,10 @@
-//! Times as people and programs read them. Always UTC: nothing here knows where somebody is.
-
-use std::time::Duration;
+//! Times as programs read and write them. Always UTC: nothing here knows where somebody is.
 
 use super::time::Timestamp;
 
+/// As `Date` fields write them (RFC 9110 section 5.6.7).
 const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
 /// The last second that has four digits for its year.
@@ -73,9 +61,7 @@ pub fn parse_http_date(text: &str) -> Option<Timestamp> {
     let [_, day, month, year, time, "GMT"] = words.as_slice() else {
         return None;
     };
-    let month = MONTHS
-        .iter()
-        .position(|name| name.get(..3) == Some(*month))?;
+    let month = MONTHS.iter().position(|name| name == month)?;
     civil(year, month + 1, day, time)
 }
 
@@ -147,36 +133,6 @@ pub fn rfc3339(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// `26 November 2026, 01:05 UTC`.
-pub fn in_words(at: Timestamp) -> String {
-    let Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        ..
-    } = Civil::of(at);
-    let month = usize::try_from(month)
-        .ok()
-        .and_then(|month| month.checked_sub(1));
-    let month = month.and_then(|month| MONTHS.get(month)).unwrap_or(&"");
-    format!("{day} {month} {year}, {hour:02}:{minute:02} UTC")
-}
-
-/// `just now`, `5 minutes ago`, `1 day ago`.
-pub fn ago(since: Duration) -> String {
-    let minutes = since.as_secs() / 60;
-    let (count, unit) = match minutes {
-        0 => return "just now".to_owned(),
-        1..60 => (minutes, "minute"),
-        60..1440 => (minutes / 60, "hour"),
-        _ => (minutes / 1440, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,24 +154,6 @@ mod tests {
             (u64::MAX, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(rfc3339(Timestamp::from_unix(unix)), text, "{unix}");
-        }
-        let at = Timestamp::from_unix(1_795_655_109);
-        assert_eq!(in_words(at), "26 November 2026, 01:05 UTC");
-    }
-
-    #[test]
-    fn what_is_past_is_told_in_whole_units() {
-        for (seconds, told) in [
-            (0, "just now"),
-            (59, "just now"),
-            (60, "1 minute ago"),
-            (3599, "59 minutes ago"),
-            (3600, "1 hour ago"),
-            (86_399, "23 hours ago"),
-            (86_400, "1 day ago"),
-            (604_800, "7 days ago"),
-        ] {
-            assert_eq!(ago(Duration::from_secs(seconds)), told, "{seconds}");
         }
     }
 

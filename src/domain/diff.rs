@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 /// Lines that are shown around what differs.
 const AROUND: usize = 3;
 
+/// What `diff` says, and `patch` reads, where the last line has no end.
+const NO_END: &str = "\n\\ No newline at end of file\n";
+
 /// The difference in the unified format, as one piece from the first line that differs to the last. Empty, if
 /// the texts are the same.
 pub fn unified(old: &str, new: &str, name: &str) -> String {
-    let (a, b): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let lines = |text| str::split_inclusive(text, '\n').collect();
+    let (a, b): (Vec<&str>, Vec<&str>) = (lines(old), lines(new));
     if old == new {
         return String::new();
     }
@@ -43,7 +47,10 @@ pub fn unified(old: &str, new: &str, name: &str) -> String {
     );
     let mut lines = |mark: char, lines: Option<&[&str]>| {
         for line in lines.unwrap_or_default() {
-            let _ = writeln!(out, "{mark}{line}");
+            let _ = write!(out, "{mark}{line}");
+            if !line.ends_with('\n') {
+                out.push_str(NO_END);
+            }
         }
     };
     lines(' ', a.get(first..front));
@@ -80,6 +87,25 @@ mod tests {
             ),
         ] {
             assert_eq!(unified(old, new, "p"), meant);
+        }
+        for (old, new, meant) in [
+            (
+                "1\r\n2\r\n",
+                "1\r\nx\r\n",
+                "@@ -1,2 +1,2 @@\n 1\r\n-2\r\n+x\r\n",
+            ),
+            (
+                "1",
+                "0\n1",
+                "@@ -1,1 +1,2 @@\n+0\n 1\n\\ No newline at end of file\n",
+            ),
+            (
+                "1",
+                "1\n",
+                "@@ -1,1 +1,1 @@\n-1\n\\ No newline at end of file\n+1\n",
+            ),
+        ] {
+            assert_eq!(unified(old, new, "p"), format!("--- p\n+++ p\n{meant}"));
         }
         assert_eq!(
             unified("", "a\n", "p"),

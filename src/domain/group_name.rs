@@ -100,7 +100,8 @@ impl GroupSources {
         !group.is_empty() && matches(pattern, group)
     }
 
-    fn plain<'a>(&self, group: &'a str) -> &'a str {
+    /// A group's name as it is compared.
+    pub fn plain<'a>(&self, group: &'a str) -> &'a str {
         if self.exact {
             group
         } else {

@@ -148,25 +148,30 @@ fn ours(
         .map(|(name, members)| (name.to_string(), members.clone()))
         .collect();
     let unwanted = layout.ours.iter().filter(|name| !ours.contains_key(*name));
-    let named: Vec<String> = unwanted
-        .filter(|name| is_named(document, layout, name))
-        .cloned()
-        .collect();
-    ours.extend(named.into_iter().map(|name| (name, BTreeSet::new())));
+    let unwanted: Vec<String> = unwanted.cloned().collect();
+    if !unwanted.is_empty() {
+        let texts = texts(document, layout);
+        let named = unwanted.into_iter().filter(|name| is_named(&texts, name));
+        ours.extend(named.map(|name| (name, BTreeSet::new())));
+    }
     ours
 }
 
-/// Whether a text outside of \"groups\" is this group, or one with ports behind it.
-fn is_named(document: &Document<'_>, layout: &Layout, group: &str) -> bool {
+/// What stands outside of \"groups\" as a text.
+fn texts(document: &Document<'_>, layout: &Layout) -> BTreeSet<String> {
     let groups = layout.groups.clone().unwrap_or_default();
     let outside = document.tokens.iter().enumerate();
     outside
         .filter(|(index, token)| token.kind == Kind::Text && !groups.contains(index))
-        .any(|(_, token)| {
-            let said = document.said(token);
-            let rest = said.strip_prefix(group);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        })
+        .map(|(_, token)| document.said(token))
+        .collect()
+}
+
+/// Whether one of these is this group, or one with ports behind it.
+fn is_named(texts: &BTreeSet<String>, group: &str) -> bool {
+    let with_ports = format!("{group}:");
+    let next = texts.range(with_ports.clone()..).next();
+    texts.contains(group) || next.is_some_and(|text| text.starts_with(&with_ports))
 }
 
 /// The result means what the policy meant, with our groups; read anew from its text.

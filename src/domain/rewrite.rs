@@ -2,7 +2,19 @@
 //! segments only, and nothing else, so that what is canonical stays canonical: no `..` and no empty
 //! segment comes about that was not there.
 
-use super::path::{Target, TargetError};
+use super::path::{Target, TargetError, same_path};
+
+/// Why there is nothing to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RewriteError {
+    /// The path is not at or below what is taken off. Rules see to that; taking something else off would
+    /// lead to a page that nobody was let through to.
+    #[error("the path does not begin with what is taken off")]
+    Elsewhere,
+    /// What it became cannot be a target: it is too long.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
 
 /// How paths change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,17 +40,22 @@ impl Rewrite {
         self.strip.as_deref()
     }
 
-    /// The target that goes on for `target`, whose path is at or below what is taken off: the caller has
-    /// seen to that, and the escapes may be others. The query stays.
+    /// The target that goes on for `target`, whose path is at or below what is taken off, perhaps in other
+    /// escapes. The query stays.
     ///
     /// # Errors
-    /// When it cannot be sent: it became too long.
-    pub fn apply(&self, target: &Target) -> Result<Target, TargetError> {
-        let taken = self
-            .strip
-            .as_deref()
-            .map_or(0, |it| it.matches('/').count());
-        let rest = after_segments(target.path(), taken);
+    /// See [`RewriteError`].
+    pub fn apply(&self, target: &Target) -> Result<Target, RewriteError> {
+        let rest = match self.strip.as_deref() {
+            None => target.path(),
+            Some(strip) => {
+                let (front, rest) = after_segments(target.path(), strip.matches('/').count());
+                if !same_path(strip, front) {
+                    return Err(RewriteError::Elsewhere);
+                }
+                rest
+            }
+        };
         let mut path = self.add.clone().unwrap_or_default();
         path.push_str(rest);
         if path.is_empty() {
@@ -48,7 +65,7 @@ impl Rewrite {
             path.push('?');
             path.push_str(query);
         }
-        Target::parse(path.as_bytes())
+        Ok(Target::parse(path.as_bytes())?)
     }
 }
 
@@ -59,12 +76,12 @@ pub fn is_prefix(text: &str) -> bool {
     !text.ends_with('/') && target.is_ok_and(|target| target.query().is_none())
 }
 
-/// What follows the first `count` segments, with the slash before it; empty where nothing follows.
-fn after_segments(path: &str, count: usize) -> &str {
+/// The first `count` segments, and what follows, with the slash before it; empty where nothing does.
+fn after_segments(path: &str, count: usize) -> (&str, &str) {
     let place = path.match_indices('/').nth(count).map(|(place, _)| place);
     place
-        .and_then(|place| path.get(place..))
-        .unwrap_or_default()
+        .and_then(|place| path.split_at_checked(place))
+        .unwrap_or((path, ""))
 }
 
 #[cfg(test)]
@@ -131,7 +148,25 @@ mod tests {
         let target = Target::parse(long.as_bytes()).unwrap();
         assert!(rewrite("/web", "").apply(&target).is_ok());
         let added = rewrite("", "/a/much/longer/place").apply(&target);
-        assert_eq!(added, Err(TargetError::TooLong));
+        assert_eq!(added, Err(RewriteError::Target(TargetError::TooLong)));
+    }
+
+    #[test]
+    fn nothing_but_the_prefix_is_taken_off() {
+        for (strip, target) in [
+            ("/web", "/"),
+            ("/web", "/admin"),
+            ("/web", "/webx/a"),
+            ("/web", "/Web/a"),
+            ("/web", "/web."),
+            ("/web", "/web%20/a"),
+            ("/web/ui", "/web"),
+            ("/web/ui", "/web/x/a"),
+        ] {
+            let target = Target::parse(target.as_bytes()).unwrap();
+            let found = rewrite(strip, "/x").apply(&target);
+            assert_eq!(found, Err(RewriteError::Elsewhere), "{strip} {target}");
+        }
     }
 
     proptest! {

@@ -48,7 +48,7 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Footing {
-    /// The refresh token was asked for with `offline_access`.
+    /// The refresh token was asked for with `offline_access`, and the provider did not say that it is without.
     pub offline: bool,
     /// A refresh was sent, and no answer to it is stored: the refresh token may be used up.
     pub in_doubt: bool,

@@ -55,6 +55,11 @@ impl KeyFile {
         Self(path)
     }
 
+    /// What a renewal writes.
+    pub fn content(key: &Secret<String>) -> String {
+        format!("{}\n", key.expose())
+    }
+
     /// Whether it could be replaced: writes an empty file beside it, and takes that away again.
     ///
     /// # Errors
@@ -116,8 +121,7 @@ impl KeyFile {
     ) -> Result<(), KeyFileError> {
         let placed = self.place().and_then(|(path, owner)| {
             let draft = draft_beside(&path, random);
-            let text = format!("{}\n", key.expose());
-            let placed = write(&draft, text.as_bytes(), &owner)
+            let placed = write(&draft, Self::content(key).as_bytes(), &owner)
                 .and_then(|file| file.sync_all())
                 .and_then(|()| fs::rename(&draft, &path));
             if placed.is_err() {

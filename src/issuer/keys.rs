@@ -8,16 +8,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::digest;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde::{Deserialize, Serialize};
 
-use super::jwt;
+use super::jwt::{self, SigningError};
 use crate::domain::identity::Issuer;
 use crate::domain::secret::Secret;
 
@@ -85,9 +85,6 @@ pub enum KeyError {
     /// The system gave no key; it has no entropy or too little memory.
     #[error("an ES256 key could not be generated")]
     Generate,
-    /// See [`jwt::BackendTaken`].
-    #[error(transparent)]
-    Backend(#[from] jwt::BackendTaken),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,7 +98,7 @@ struct Stored {
 /// The ES256 signing key.
 #[derive(Clone)]
 pub struct SigningKey {
-    key: EncodingKey,
+    pair: Arc<EcdsaKeyPair>,
     kid: String,
     x: String,
     y: String,
@@ -128,7 +125,6 @@ impl SigningKey {
         identity: &KeyIdentity,
         accept_new_identity: bool,
     ) -> Result<Self, KeyError> {
-        jwt::install()?;
         let Some(stored) = read(path)? else {
             return create(path, identity);
         };
@@ -145,13 +141,14 @@ impl SigningKey {
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
-        let (x, y) = jwt::point(pkcs8)?;
+        let pair = jwt::key_pair(pkcs8)?;
+        let (x, y) = jwt::point(&pair)?;
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         // RFC 7638 section 3: the thumbprint of the required members, in this order, no blanks.
         let thumbprint = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         let kid = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, thumbprint.as_bytes()));
         Some(Self {
-            key: EncodingKey::from_ec_der(pkcs8),
+            pair: Arc::new(pair),
             kid,
             x,
             y,
@@ -204,14 +201,9 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// Only when the operating system's randomness fails.
-    pub(crate) fn sign<T: Serialize>(
-        &self,
-        claims: &T,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.kid.clone());
-        jsonwebtoken::encode(&header, claims, &self.key)
+    /// See [`SigningError`].
+    pub(crate) fn sign<T: Serialize>(&self, claims: &T) -> Result<String, SigningError> {
+        jwt::sign(&self.pair, &self.kid, claims)
     }
 }
 

@@ -55,11 +55,14 @@ fn two_files_have_two_keys() {
 fn the_kid_is_the_thumbprint_of_rfc_7638() {
     let (_directory, path) = place();
     let key = SigningKey::load_or_create(&path, &ours(), false).unwrap();
-    let jwk = serde_json::from_value::<jsonwebtoken::jwk::Jwk>(key.jwks()["keys"][0].clone());
-    let thumbprint = jwk
-        .unwrap()
-        .thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256);
-    assert_eq!(thumbprint.unwrap(), key.kid());
+    let jwk = key.jwks()["keys"][0].clone();
+    // Section 3: the required members, by their names in order, with no blanks.
+    let required: std::collections::BTreeMap<_, _> = ["kty", "y", "x", "crv"]
+        .map(|name| (name, jwk[name].as_str().unwrap()))
+        .into();
+    let text = serde_json::to_string(&required).unwrap();
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    assert_eq!(URL_SAFE_NO_PAD.encode(hash), key.kid());
 }
 
 #[test]

@@ -40,7 +40,6 @@ pub use claims::{Claims, Standing};
 pub use client::{MAX_FAILURES, Peer};
 pub use codes::{Shelf, Unavailable};
 pub use endpoints::{AUTHORIZE_PATH, CALLBACK_PATH, IssuerUrlError};
-pub use jwt::BackendTaken;
 pub use keys::{KeyError, KeyIdentity, SigningKey};
 pub use subject::SubjectError;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::algorithm::Algorithm;
 use super::discovery::{self, DiscoveryError, Metadata};
 use super::http::{Answer, Http, HttpError};
 use super::jwks;
@@ -217,10 +218,12 @@ fn signing(document: Option<&Map<String, Value>>, settings: &Oidc) -> Finding {
         return Finding::ok(SIGNING, told);
     }
     let accepted = super::id_token::accepted_algorithms(settings.allow_hs256);
-    let accepted = accepted.iter().map(super::id_token::algorithm_name);
-    let accepted: Vec<String> = accepted.collect();
+    let accepted: Vec<&str> = accepted.into_iter().map(Algorithm::name).collect();
     let all = announced.join(", ");
-    if announced.iter().any(|name| accepted.contains(name)) {
+    if announced
+        .iter()
+        .any(|name| accepted.contains(&name.as_str()))
+    {
         return Finding::ok(SIGNING, format!("ID tokens are signed with {all}"));
     }
     let fix = if announced.iter().any(|name| name == "HS256") {

@@ -4,13 +4,13 @@
 
 mod reach;
 
-use openidconnect::core::CoreJwsSigningAlgorithm as Algorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use url::Url;
 
 use self::reach::{Reach, secure_url};
+use super::algorithm::Algorithm;
 use super::http::HttpError;
 use super::id_token;
 use crate::domain::identity::Issuer;
@@ -268,10 +268,10 @@ fn algorithms(
     let Some(announced) = announced.filter(|names| !names.is_empty()) else {
         return Ok(accepted);
     };
-    let names: Vec<String> = accepted.iter().map(id_token::algorithm_name).collect();
+    let names = accepted.iter().map(|one| one.name().to_owned()).collect();
     let usable: Vec<Algorithm> = accepted
         .into_iter()
-        .filter(|algorithm| announced.contains(&id_token::algorithm_name(algorithm)))
+        .filter(|algorithm| announced.iter().any(|name| name == algorithm.name()))
         .collect();
     if usable.is_empty() {
         return Err(DiscoveryError::Algorithms {

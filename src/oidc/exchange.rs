@@ -16,15 +16,21 @@ use crate::ops::metrics::Endpoint;
 
 /// What the token endpoint gave, not yet verified.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names of RFC 6749 section 5.1"
-)]
 pub(super) struct Tokens {
     pub(super) access_token: Secret<String>,
     /// Required behind a code; may be missing behind a refresh token (section 12.2).
     pub(super) id_token: Option<Secret<String>>,
     pub(super) refresh_token: Option<Secret<String>>,
+    /// What was granted, where the provider says it: it has to where that is not what was asked for.
+    pub(super) scope: Option<String>,
+}
+
+impl Tokens {
+    /// Whether `scope` may have been granted. Providers leave scopes out that they do not give.
+    pub(super) fn may_have(&self, scope: &str) -> bool {
+        let granted = |text: &str| text.split_ascii_whitespace().any(|it| it == scope);
+        self.scope.as_deref().is_none_or(granted)
+    }
 }
 
 /// What is exchanged for tokens.
@@ -146,6 +152,7 @@ fn tokens(body: &Map<String, Value>) -> Result<Tokens, NoTokens> {
         access_token: Secret::new(text("access_token").ok_or(AnswerFault::NoAccessToken)?),
         id_token: text("id_token").map(Secret::new),
         refresh_token: text("refresh_token").map(Secret::new),
+        scope: text("scope"),
     })
 }
 
@@ -230,6 +237,24 @@ mod tests {
         assert_eq!(tokens.access_token.expose(), "a");
         assert_eq!(tokens.id_token.unwrap().expose(), "i");
         assert_eq!(tokens.refresh_token.unwrap().expose(), "r");
+    }
+
+    /// RFC 6749 section 5.1: without the member, what was asked for was granted.
+    #[test]
+    fn a_scope_that_is_left_out_of_what_was_granted_was_not() {
+        for (scope, may) in [
+            (Value::Null, true),
+            (json!(""), true),
+            (json!(["openid"]), true),
+            (json!("openid offline_access"), true),
+            (json!("offline_access"), true),
+            (json!("openid profile"), false),
+            (json!("openid offline_access2"), false),
+        ] {
+            let body = json!({"token_type": "Bearer", "access_token": "a", "scope": scope});
+            let tokens = read(&body).unwrap();
+            assert_eq!(tokens.may_have("offline_access"), may, "{body}");
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! The provider's public keys (RFC 7517): which entries of a key set are kept, and how often an
-//! unknown key may cause another fetch.
+//! The provider's public keys (RFC 7517): which entries of a key set are kept, which of them a signature
+//! is judged by, and how often an unknown key may cause another fetch.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::JsonWebKeySet;
-use openidconnect::core::CoreJsonWebKey;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+};
 use serde_json::{Map, Value};
 
+use super::algorithm::{Algorithm, Named};
 use super::http::HttpError;
 use crate::domain::time::Timestamp;
 
@@ -27,8 +30,47 @@ const SHORTEST_RSA: usize = 2048;
 /// The usable keys of one key set.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    keys: JsonWebKeySet<CoreJsonWebKey>,
+    keys: Vec<Key>,
     skipped: usize,
+}
+
+/// A public key, and what its owner wants it used for.
+#[derive(Clone, Debug)]
+struct Key {
+    kid: Option<String>,
+    /// `use`: anything but `sig` is for something else (section 4.2).
+    usage: Option<String>,
+    /// `alg`: the only algorithm it is for (section 4.4).
+    alg: Option<Named>,
+    public: Public,
+}
+
+/// What of a key is needed to verify with it.
+#[derive(Clone, Debug)]
+enum Public {
+    /// RFC 7518 section 6.3: modulus and exponent, with no zeros before them.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// Section 6.2: a point, uncompressed (SEC 1 section 2.3.3).
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    /// RFC 8037 section 2.
+    Ed25519(Vec<u8>),
+}
+
+/// Why no key of the set verified something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyFault {
+    /// None has that name and is for that algorithm.
+    Unknown,
+    /// Several are: it was not said which.
+    Ambiguous,
+    /// The one that is has another curve than the algorithm.
+    Unusable,
+    /// It did not sign this.
+    Wrong,
 }
 
 impl KeySet {
@@ -40,21 +82,18 @@ impl KeySet {
             .get("keys")
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        let keys: Vec<CoreJsonWebKey> = entries.iter().filter_map(usable_key).collect();
+        let keys: Vec<Key> = entries.iter().filter_map(Key::parse).collect();
         let skipped = entries.len().saturating_sub(keys.len());
-        Self {
-            keys: JsonWebKeySet::new(keys),
-            skipped,
-        }
+        Self { keys, skipped }
     }
 
     /// How many keys are usable.
-    pub fn len(&self) -> usize {
-        self.keys.keys().len()
+    pub const fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Whether no key is usable.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -63,9 +102,124 @@ impl KeySet {
         self.skipped
     }
 
-    pub(super) const fn keys(&self) -> &JsonWebKeySet<CoreJsonWebKey> {
-        &self.keys
+    /// Whether the key of the set that `kid` names signed this, by `algorithm`. Without a `kid`, one key
+    /// only must be for it (OpenID Connect Core section 10.1). What the token says of itself chooses the
+    /// key; what the key is for decides whether it may be chosen.
+    pub(super) fn verify(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyFault> {
+        let mut eligible = self.keys.iter().filter(|key| {
+            kid.is_none_or(|kid| key.kid.as_deref() == Some(kid)) && key.is_for(algorithm)
+        });
+        let key = eligible.next().ok_or(KeyFault::Unknown)?;
+        if eligible.next().is_some() {
+            return Err(KeyFault::Ambiguous);
+        }
+        key.public.verify(algorithm, signed, signature)
     }
+}
+
+impl Key {
+    /// The key of an entry, if its type is known and the members that the type needs are there (RFC
+    /// 7518 section 6, RFC 8037 section 2). A half key must not count: it would make a token without
+    /// `kid` ambiguous.
+    fn parse(entry: &Value) -> Option<Self> {
+        let text = |name: &str| match entry.get(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => Some(Some(text.clone())),
+            Some(_) => None,
+        };
+        let alg = match text("alg")? {
+            Some(name) => Some(Named::parse(&name)?),
+            None => None,
+        };
+        Some(Self {
+            kid: text("kid")?,
+            usage: text("use")?,
+            alg,
+            public: Public::parse(entry)?,
+        })
+    }
+
+    fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.usage.as_deref().is_none_or(|usage| usage == "sig")
+            && self.alg.is_none_or(|alg| alg == Named::Accepted(algorithm))
+            && algorithm.key_type() == Some(self.public.key_type())
+    }
+}
+
+impl Public {
+    fn parse(entry: &Value) -> Option<Self> {
+        let bytes = |name: &str| {
+            let text = entry.get(name)?.as_str()?;
+            URL_SAFE_NO_PAD.decode(text).ok()
+        };
+        let curve = || entry.get("crv")?.as_str();
+        match entry.get("kty")?.as_str()? {
+            "RSA" => {
+                let [n, e] = [bytes("n")?, bytes("e")?].map(without_zeros);
+                is_strong_rsa(&n, &e).then_some(Self::Rsa { n, e })
+            }
+            "EC" => {
+                let point = |length| point(&bytes("x")?, &bytes("y")?, length);
+                match curve()? {
+                    "P-256" => point(32).map(Self::P256),
+                    "P-384" => point(48).map(Self::P384),
+                    _ => None,
+                }
+            }
+            "OKP" if curve()? == "Ed25519" => {
+                bytes("x").filter(|x| x.len() == 32).map(Self::Ed25519)
+            }
+            _ => None,
+        }
+    }
+
+    const fn key_type(&self) -> &'static str {
+        match self {
+            Self::Rsa { .. } => "RSA",
+            Self::P256(_) | Self::P384(_) => "EC",
+            Self::Ed25519(_) => "OKP",
+        }
+    }
+
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), KeyFault> {
+        let by = |how: &'static dyn VerificationAlgorithm, key: &[u8]| {
+            UnparsedPublicKey::new(how, key).verify(signed, signature)
+        };
+        let verdict = match (algorithm, self) {
+            (Algorithm::Rs256, Self::Rsa { n, e }) => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PKCS1_2048_8192_SHA256,
+                signed,
+                signature,
+            ),
+            (Algorithm::Es256, Self::P256(point)) => by(&ECDSA_P256_SHA256_FIXED, point),
+            (Algorithm::Es384, Self::P384(point)) => by(&ECDSA_P384_SHA384_FIXED, point),
+            (Algorithm::EdDsa, Self::Ed25519(x)) => by(&ED25519, x),
+            _ => return Err(KeyFault::Unusable),
+        };
+        verdict.map_err(|_| KeyFault::Wrong)
+    }
+}
+
+/// RFC 7518 section 6.2.1.2: each coordinate has the length of the field.
+fn point(x: &[u8], y: &[u8], length: usize) -> Option<Vec<u8>> {
+    (x.len() == length && y.len() == length).then(|| [&[4], x, y].concat())
+}
+
+/// Section 6.3.1.1 wants none; there are implementations that write one.
+fn without_zeros(mut number: Vec<u8>) -> Vec<u8> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.split_off(zeros)
 }
 
 /// Reads a key set. `keys` must be an array where it is present.
@@ -78,49 +232,15 @@ pub(super) fn parse_keys(document: &Map<String, Value>) -> Result<KeySet, HttpEr
     Ok(KeySet::from_json(document))
 }
 
-/// The key of an entry, if its type is known and the members that the type needs are there (RFC
-/// 7518 section 6, RFC 8037 section 2). A half key must not count: it would make a token without
-/// `kid` ambiguous.
-fn usable_key(entry: &Value) -> Option<CoreJsonWebKey> {
-    let needed: &[&str] = match entry.get("kty")?.as_str()? {
-        "RSA" => &["n", "e"],
-        "EC" => &["crv", "x", "y"],
-        "OKP" => &["crv", "x"],
-        _ => return None,
-    };
-    let present = |name: &&str| {
-        entry
-            .get(*name)
-            .and_then(Value::as_str)
-            .is_some_and(|text| !text.is_empty())
-    };
-    if !needed.iter().all(present) {
-        return None;
-    }
-    if entry.get("n").is_some() && !is_strong_rsa(entry) {
-        return None;
-    }
-    serde_json::from_value(entry.clone()).ok()
-}
-
 /// Whether an RSA key is long enough, with an exponent that does something: with 1, a signature is
-/// the hash it signs.
-fn is_strong_rsa(entry: &Value) -> bool {
-    let number = |name: &str| {
-        let text = entry.get(name)?.as_str()?;
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        Some(bytes.split_off(zeros))
-    };
+/// the hash it signs. Both without zeros before them.
+fn is_strong_rsa(n: &[u8], e: &[u8]) -> bool {
     let bits = |number: &[u8]| {
         let leading = number.first().map_or(0, |first| first.leading_zeros());
         (number.len() * 8).saturating_sub(usize::try_from(leading).unwrap_or(0))
     };
     let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-    let (Some(n), Some(e)) = (number("n"), number("e")) else {
-        return false;
-    };
-    bits(&n) >= SHORTEST_RSA && odd(&n) && bits(&e) > 1 && odd(&e)
+    bits(n) >= SHORTEST_RSA && odd(n) && bits(e) > 1 && odd(e)
 }
 
 /// Whether another fetch has to wait: `last` is when the previous one was, and how long it holds. A

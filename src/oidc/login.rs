@@ -180,6 +180,7 @@ impl Provider {
         )
         .await?;
         let (acr, amr) = claims::assurance(&claims);
+        let footing = self.footing(&tokens);
         Ok(SignedIn {
             identity: self.identity(claims, userinfo, subject),
             provider_session,
@@ -189,7 +190,7 @@ impl Provider {
             refresh_token: tokens.refresh_token,
             acr,
             amr,
-            footing: self.footing(),
+            footing,
         })
     }
 }

@@ -2,7 +2,8 @@
 //! deciding whether to believe who comes back.
 //!
 //! - `provider` holds the snapshot of metadata and keys, and renews it.
-//! - [`discovery`] decides which metadata is believed, [`jwks`] which keys.
+//! - [`discovery`] decides which metadata is believed, [`jwks`] which keys, [`algorithm`] names what they
+//!   may sign with.
 //! - `login` builds the authorization request and judges the callback; `exchange` is the two
 //!   requests behind it; [`id_token`] verifies; [`claims`] reads the person out of it. The outcome is
 //!   `signed_in` or `refusal`.
@@ -13,6 +14,7 @@
 //!
 //! What belongs elsewhere: sessions and cookies (`session`), the rules (`domain::policy`), pages.
 
+pub mod algorithm;
 mod checkup;
 pub mod claims;
 pub mod discovery;

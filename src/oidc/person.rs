@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::claims::{self, Claims, Names};
+use super::exchange::Tokens;
 use super::id_token::{self, Expected, ExpectedNonce, TokenFault, Verified};
 use super::provider::{Provider, Snapshot};
 use crate::domain::hash::sha256;
@@ -68,10 +69,13 @@ impl Provider {
         id_token::verify(id_token.expose(), snapshot.keys(), &expected)
     }
 
-    /// What is to be known later of a sign-in by these settings.
-    pub(super) fn footing(&self) -> Footing {
+    /// What is to be known later of a sign-in by these settings that brought `tokens`. Some providers grant
+    /// no offline access without a question for consent (OpenID Connect Core section 11), and give a refresh
+    /// token all the same.
+    pub(super) fn footing(&self, tokens: &Tokens) -> Footing {
+        let asked = self.settings().scope.iter().any(|name| name == OFFLINE);
         Footing {
-            offline: self.settings().scope.iter().any(|name| name == OFFLINE),
+            offline: asked && tokens.may_have(OFFLINE),
             in_doubt: false,
             read_by: Some(self.reads_by()),
         }

@@ -27,7 +27,7 @@ pub struct Confirmation<'a> {
 struct Asked<'a> {
     auth_id: &'a str,
     /// What the person is to the thing asked about.
-    owner: &'static str,
+    owner: String,
     who: Person,
     username: Option<String>,
     token: &'a str,
@@ -35,7 +35,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(confirmation: &Confirmation<'a>, owner: &'static str) -> Self {
+    fn new(confirmation: &Confirmation<'a>, owner: String) -> Self {
         Self {
             auth_id: confirmation.auth_id.as_str(),
             owner,
@@ -65,28 +65,24 @@ struct Ssh<'a> {
 
 /// Asks whether the device may join, and says who will own it. POSTs to [`CONFIRM_REGISTER`].
 pub fn confirm_register(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
-    let (shell, asked) = (
-        Shell::new(&context.in_english(), StatusCode::OK),
-        Asked::new(confirmation, "It will belong to"),
-    );
+    let shell = Shell::new(context, StatusCode::OK);
+    let asked = Asked::new(confirmation, shell.say("confirm-register.owner"));
     let template = Register {
         shell,
         asked,
         action: CONFIRM_REGISTER,
     };
-    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
+    page(context, StatusCode::OK, Form::Yes, &template)
 }
 
 /// Asks whether the person just ran `ssh` themselves. POSTs to [`CONFIRM_SSH`].
 pub fn confirm_ssh(context: &Context<'_>, confirmation: &Confirmation<'_>) -> Response<Bytes> {
-    let (shell, asked) = (
-        Shell::new(&context.in_english(), StatusCode::OK),
-        Asked::new(confirmation, "You are signed in as"),
-    );
+    let shell = Shell::new(context, StatusCode::OK);
+    let asked = Asked::new(confirmation, shell.say("confirm-ssh.owner"));
     let template = Ssh {
         shell,
         asked,
         action: CONFIRM_SSH,
     };
-    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
+    page(context, StatusCode::OK, Form::Yes, &template)
 }

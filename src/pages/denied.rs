@@ -4,8 +4,10 @@ use askama::Template;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::language::Language;
 use super::shell::{Context, Form, Shell, page};
 use super::text::Person;
+use super::ways::Place;
 use super::{LOGOUT, SIGN_IN, SWITCH_USER};
 use crate::domain::identity::Identity;
 use crate::domain::policy::Denial;
@@ -32,53 +34,52 @@ impl Refusal<'_> {
         }
     }
 
-    /// What the person may know about it: never what the operator's lists hold.
+    /// What the person may know about it: never what the operator's lists hold. In English, for
+    /// programs.
     pub fn sentence(&self) -> String {
-        let fixed = match self {
-            Self::Rule(Denial::Group { .. }) => {
-                "Your account is in none of the groups that may use this service."
-            }
+        self.said_in(Language::english())
+    }
+
+    fn said_in(&self, language: Language) -> String {
+        let key = match self {
+            Self::Rule(Denial::Group { .. }) => "denied-group",
             Self::Rule(Denial::Domain { email: None } | Denial::User { email: None }) => {
-                "Your identity provider sent no e-mail address for your account, and this service \
-                 needs one."
+                "denied-no-email"
             }
-            Self::Rule(Denial::Domain { email: Some(_) }) => {
-                "Your e-mail address belongs to a domain that may not use this service."
-            }
-            Self::Rule(Denial::User { email: Some(_) }) => {
-                "Your e-mail address is not on the list of people who may use this service."
-            }
-            Self::Rule(Denial::UnverifiedEmail { .. }) => {
-                "Your identity provider has not verified your e-mail address."
-            }
-            Self::Username(error) => {
-                return format!("Headscale cannot use your user name: {error}.");
-            }
-            Self::Page => "Your account may use this service, but not this page.",
+            Self::Rule(Denial::Domain { email: Some(_) }) => "denied-domain",
+            Self::Rule(Denial::User { email: Some(_) }) => "denied-user",
+            Self::Rule(Denial::UnverifiedEmail { .. }) => "denied-unverified",
+            Self::Username(error) => return username(language, **error),
+            Self::Page => "denied-page",
         };
-        fixed.to_owned()
+        language.say(key)
     }
 
     const fn hint(&self) -> &'static str {
         match self {
-            Self::Rule(Denial::Group { .. }) | Self::Page => {
-                "If you were added to a group just now, sign in again. Otherwise, ask your \
-                 administrator for access."
-            }
-            Self::Rule(Denial::Domain { .. } | Denial::User { .. }) => {
-                "If you have another account, sign in with that one. Otherwise, ask your \
-                 administrator for access."
-            }
-            Self::Rule(Denial::UnverifiedEmail { .. }) => {
-                "Verify the address at your identity provider, then sign in again. If that is not \
-                 possible, ask your administrator."
-            }
-            Self::Username(_) => {
-                "Ask your administrator to change the user name at the identity provider, then \
-                 sign in again."
-            }
+            Self::Rule(Denial::Group { .. }) | Self::Page => "denied.ask-for-group",
+            Self::Rule(Denial::Domain { .. } | Denial::User { .. }) => "denied.use-another",
+            Self::Rule(Denial::UnverifiedEmail { .. }) => "denied.verify",
+            Self::Username(_) => "denied.ask-for-name",
         }
     }
+}
+
+/// Which rule of Headscale a user name breaks.
+fn username(language: Language, error: UsernameError) -> String {
+    let key = match error {
+        UsernameError::Missing => "username-missing",
+        UsernameError::TooShort => "username-short",
+        UsernameError::FirstNotLetter => "username-first",
+        UsernameError::Character(other) => {
+            // As a program would write it: what cannot be seen is seen so.
+            let shown = other.escape_debug().to_string();
+            return language.with("username-character", "character", &shown);
+        }
+        UsernameError::SecondAt => "username-second-at",
+        UsernameError::FinalAt => "username-final-at",
+    };
+    language.say(key)
 }
 
 #[derive(Template)]
@@ -86,7 +87,7 @@ impl Refusal<'_> {
 struct Denied<'a> {
     shell: Shell<'a>,
     sentence: String,
-    hint: &'static str,
+    hint: String,
     who: Person,
     token: Option<&'a str>,
     sign_in: &'static str,
@@ -102,20 +103,20 @@ pub fn denied(
     who: &Identity,
     token: Option<&str>,
 ) -> Response<Bytes> {
+    let (language, status) = (context.language, StatusCode::FORBIDDEN);
     let template = Denied {
-        shell: Shell::new(&context.in_english(), StatusCode::FORBIDDEN),
-        sentence: refusal.sentence(),
-        hint: refusal.hint(),
+        // Only where a page asks for more is there a session.
+        shell: match refusal {
+            Refusal::Page => Shell::at(Place::Elsewhere, context, status),
+            Refusal::Rule(_) | Refusal::Username(_) => Shell::new(context, status),
+        },
+        sentence: refusal.said_in(language),
+        hint: language.say(refusal.hint()),
         who: Person::new(who),
         token,
         sign_in: SIGN_IN,
         switch_user: SWITCH_USER,
         logout: LOGOUT,
     };
-    page(
-        &context.in_english(),
-        StatusCode::FORBIDDEN,
-        Form::Yes,
-        &template,
-    )
+    page(context, status, Form::Yes, &template)
 }

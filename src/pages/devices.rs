@@ -17,9 +17,8 @@ pub use none::{NoDevices, no_devices};
 
 use super::shell::{Context, Form, Shell, page_with_script};
 use super::text::{Person, tame};
-use super::{
-    DEVICES, DEVICES_ADD, DEVICES_PEOPLE, DEVICES_REMOVE, DEVICES_SIGN_OUT, LOGOUT, SESSIONS,
-};
+use super::ways::Place;
+use super::{DEVICES, DEVICES_ADD, DEVICES_PEOPLE, DEVICES_REMOVE, DEVICES_SIGN_OUT};
 use crate::domain::calendar::rfc3339;
 use crate::domain::identity::Identity;
 use crate::domain::time::Timestamp;
@@ -326,8 +325,6 @@ impl Paths {
     const PEOPLE: &'static str = DEVICES_PEOPLE;
     const SIGN_OUT: &'static str = DEVICES_SIGN_OUT;
     const REMOVE: &'static str = DEVICES_REMOVE;
-    const SESSIONS: &'static str = SESSIONS;
-    const LOGOUT: &'static str = LOGOUT;
 }
 
 #[derive(Template)]
@@ -360,7 +357,11 @@ impl List<'_> {
 /// are another person's. 400 or 409 where the form before it came to nothing.
 pub fn devices(context: &Context<'_>, devices: &Devices<'_>) -> Response<Bytes> {
     let status = devices.changed.map_or(StatusCode::OK, Changed::status);
-    let shell = Shell::new(context, status);
+    let place = match devices.of {
+        Some(_) => Place::BelowDevices,
+        None => Place::Devices,
+    };
+    let shell = Shell::at(place, context, status);
     let address = match &devices.of {
         Some(owner) => format!("{DEVICES}?user={}&", owner.id),
         None => format!("{DEVICES}?"),

@@ -124,6 +124,11 @@ impl Language {
         self.put(key, &FluentArgs::new())
     }
 
+    /// The text of `key`, if the catalogues have one: what a page may do without.
+    pub(super) fn find(self, key: &str) -> Option<String> {
+        self.look_up(key, &FluentArgs::new())
+    }
+
     /// The text of `key`, with a value for each of its names.
     pub(super) fn fill<'a>(self, key: &str, values: &[(&'a str, FluentValue<'a>)]) -> String {
         let values = values.iter().map(|(name, value)| (*name, value.clone()));
@@ -141,10 +146,16 @@ impl Language {
     }
 
     fn put(self, key: &str, args: &FluentArgs<'_>) -> String {
-        let found = self.0.find(key, args);
-        let found = found.or_else(|| CATALOGUES.english.find(key, args));
         // No page has one: a test shows every page in every language.
-        found.unwrap_or_else(|| format!("⟦{key}⟧"))
+        self.look_up(key, args)
+            .unwrap_or_else(|| format!("⟦{key}⟧"))
+    }
+
+    fn look_up(self, key: &str, args: &FluentArgs<'_>) -> Option<String> {
+        #[cfg(test)]
+        tests::SAID.with_borrow_mut(|said| said.insert(key.to_owned()));
+        let found = self.0.find(key, args);
+        found.or_else(|| CATALOGUES.english.find(key, args))
     }
 }
 
@@ -155,4 +166,4 @@ impl fmt::Debug for Language {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

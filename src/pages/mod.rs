@@ -11,6 +11,7 @@
 mod confirm;
 mod denied;
 mod devices;
+mod fault;
 mod json;
 mod language;
 mod notice;
@@ -20,6 +21,7 @@ mod sign_in;
 mod signed_out;
 mod step_up;
 mod text;
+mod ways;
 
 pub use confirm::{Confirmation, confirm_register, confirm_ssh};
 pub use denied::{Refusal, denied};
@@ -27,10 +29,11 @@ pub use devices::{
     AddDevice, Ask, AskDevice, Changed, Device, Devices, Everybody, NoDevices, Owner,
     Row as PersonRow, add_device, ask_device, devices, everybody, no_devices,
 };
+pub use fault::{Fault, error};
 pub use json::{Readers, json, json_for, oauth_error};
 pub use language::Language;
 pub use notice::{
-    UpstreamFailure, error, misdirected, newest_link, not_found, start_again, too_many_requests,
+    UpstreamFailure, misdirected, newest_link, not_found, start_again, too_many_requests,
     upstream_down,
 };
 pub use sessions::{OwnSession, OwnSessions, sessions};

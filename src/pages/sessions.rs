@@ -1,16 +1,16 @@
 //! A person's own sessions: where they are signed in, and a button to end each.
 
-use std::net::IpAddr;
-
 use askama::Template;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::language::{Language, Markup, Part};
 use super::shell::{Context, Form, Shell, page};
 use super::text::Person;
+use super::ways::Place;
 use super::{LOGOUT, SESSIONS};
 use crate::domain::agent;
-use crate::domain::calendar::{ago, in_words, rfc3339};
+use crate::domain::calendar::rfc3339;
 use crate::domain::identity::Identity;
 use crate::domain::session::Browser;
 use crate::domain::time::Timestamp;
@@ -45,27 +45,56 @@ pub struct OwnSessions<'a> {
     pub refused: bool,
 }
 
+/// One session as the template shows it.
 struct Row<'a> {
     id: &'a str,
     is_this: bool,
-    device: String,
-    address: IpAddr,
-    since: String,
-    since_machine: String,
-    last_used: String,
+    browser: String,
+    /// When and from where.
+    since: Markup,
+    used: String,
+    /// What the button says that ends it, to those who do not see beside what it stands.
+    end: String,
 }
 
 impl<'a> Row<'a> {
-    fn new(session: &OwnSession<'a>, now: Timestamp) -> Self {
+    fn new(shell: &Shell<'_>, session: &OwnSession<'a>, now: Timestamp) -> Self {
+        let language = shell.language;
+        let browser = named(language, &session.browser.agent);
+        let (machine, words) = (
+            rfc3339(session.started_at),
+            language.date(session.started_at),
+        );
+        let when = Part::Time {
+            machine: &machine,
+            words: &words,
+        };
+        let address = session.browser.address.to_canonical().to_string();
+        let since = [("when", when), ("address", Part::Code(&address))];
+        let end = [("browser", browser.as_str()), ("when", words.as_str())];
+        let end = end.map(|(name, text)| (name, text.into()));
+        let ago = language.ago(now.since(session.last_used));
         Self {
             id: session.id,
             is_this: session.is_this,
-            device: agent::device(&session.browser.agent),
-            address: session.browser.address.to_canonical(),
-            since: in_words(session.started_at),
-            since_machine: rfc3339(session.started_at),
-            last_used: ago(now.since(session.last_used)),
+            since: language.rich("sessions.since", &since),
+            used: shell.with("sessions.used", "ago", &ago),
+            end: language.fill("sessions.end-of", &end),
+            browser,
         }
+    }
+}
+
+/// `Firefox on Windows`, or as much of it as is known.
+fn named(language: Language, agent: &str) -> String {
+    match agent::parts(agent) {
+        (Some(browser), Some(system)) => {
+            let names = [("browser", browser.into()), ("system", system.into())];
+            language.fill("browser-on", &names)
+        }
+        (Some(browser), None) => browser.to_owned(),
+        (None, Some(system)) => language.with("browser-some", "system", system),
+        (None, None) => language.say("browser-unknown"),
     }
 }
 
@@ -89,14 +118,16 @@ pub fn sessions(context: &Context<'_>, own: &OwnSessions<'_>) -> Response<Bytes>
     } else {
         StatusCode::OK
     };
+    let shell = Shell::at(Place::Sessions, context, status);
+    let rows = own.list.iter().map(|one| Row::new(&shell, one, own.now));
     let template = Sessions {
-        shell: Shell::new(&context.in_english(), status),
         who: Person::new(own.who),
-        rows: own.list.iter().map(|one| Row::new(one, own.now)).collect(),
+        rows: rows.collect(),
         token: own.token,
         refused: own.refused,
         action: SESSIONS,
         logout: LOGOUT,
+        shell,
     };
-    page(&context.in_english(), status, Form::Yes, &template)
+    page(context, status, Form::Yes, &template)
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::language::{Language, Markup, Part};
 use super::text::Person;
+use super::ways::{Place, Way, ways};
 
 /// What every page needs to know about its request.
 #[derive(Clone, Copy, Debug)]
@@ -27,16 +28,8 @@ pub struct Context<'a> {
     pub form_action: &'a [String],
     /// The one that the person reads.
     pub language: Language,
-}
-
-impl Context<'_> {
-    /// The same for a page whose words are not in the catalogue: they are English, whoever reads them.
-    pub(super) fn in_english(self) -> Self {
-        Self {
-            language: Language::english(),
-            ..self
-        }
-    }
+    /// Whether people's devices can be shown to them here.
+    pub shows_devices: bool,
 }
 
 /// The one style sheet, in every page's head.
@@ -61,6 +54,9 @@ pub(super) struct Shell<'a> {
     pub(super) support_id: &'a str,
     pub(super) status: u16,
     pub(super) language: Language,
+    /// None of a page that others see than those who are signed in.
+    place: Option<Place>,
+    shows_devices: bool,
 }
 
 impl<'a> Shell<'a> {
@@ -70,7 +66,27 @@ impl<'a> Shell<'a> {
             support_id: context.support_id,
             status: status.as_u16(),
             language: context.language,
+            place: None,
+            shows_devices: context.shows_devices,
         }
+    }
+
+    /// The frame of a page for somebody who is signed in, with the ways to the other ones.
+    pub(super) fn at(place: Place, context: &Context<'a>, status: StatusCode) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::new(context, status)
+        }
+    }
+
+    /// None where nobody is known to be signed in.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let ways = |place| ways(place, self.shows_devices).to_vec();
+        self.place.map(ways).unwrap_or_default()
+    }
+
+    pub(super) const fn shows_devices(&self) -> bool {
+        self.shows_devices
     }
 
     /// The catalogue's text of `key`.
@@ -92,9 +108,21 @@ impl<'a> Shell<'a> {
         self.with("footer-status", "status", &self.status.to_string())
     }
 
-    /// The same about somebody.
+    /// The same about somebody: `$who`.
     pub(super) fn about(&self, key: &str, who: &Person) -> Markup {
         self.language.rich(key, &[("who", Part::Person(who))])
+    }
+
+    /// The same with a link in it: `$link`, whose own text is that of `key` with `-link` behind it.
+    pub(super) fn linked(&self, key: &str, href: &str) -> Markup {
+        let text = self.say(&format!("{key}-link"));
+        let link = Part::Link { href, text: &text };
+        self.language.rich(key, &[("link", link)])
+    }
+
+    /// The same with something in it that stands on a screen letter by letter: `$code`.
+    pub(super) fn quoting(&self, key: &str, code: &str) -> Markup {
+        self.language.rich(key, &[("code", Part::Code(code))])
     }
 
     #[expect(clippy::unused_self, reason = "templates call it on the shell")]

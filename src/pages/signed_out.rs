@@ -4,8 +4,10 @@ use askama::Template;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::language::Language;
 use super::shell::{Context, Form, Shell, framed_by, page};
 use super::text::Person;
+use super::ways::Place;
 use super::{LOGOUT, SESSIONS, SIGN_IN, SWITCH_USER};
 use crate::domain::identity::Identity;
 
@@ -26,7 +28,10 @@ pub fn sign_out(
     who: Option<&Identity>,
     token: Option<&str>,
 ) -> Response<Bytes> {
-    let shell = Shell::new(&context.in_english(), StatusCode::OK);
+    let shell = match who {
+        Some(_) => Shell::at(Place::SignOut, context, StatusCode::OK),
+        None => Shell::new(context, StatusCode::OK),
+    };
     let template = SignOut {
         shell,
         who: who.map(Person::new),
@@ -34,7 +39,7 @@ pub fn sign_out(
         logout: LOGOUT,
         sessions: SESSIONS,
     };
-    page(&context.in_english(), StatusCode::OK, Form::Yes, &template)
+    page(context, StatusCode::OK, Form::Yes, &template)
 }
 
 #[derive(Template)]
@@ -58,19 +63,26 @@ pub enum AtTheProvider {
 /// The session is over. Never leads back into a sign-in by itself: a provider that is still signed
 /// in would answer it silently.
 pub fn signed_out(context: &Context<'_>, at_the_provider: AtTheProvider) -> Response<Bytes> {
-    let shell = Shell::new(&context.in_english(), StatusCode::OK);
+    let shell = Shell::new(context, StatusCode::OK);
     let template = SignedOut {
         shell,
         sign_in: SIGN_IN,
         switch_user: SWITCH_USER,
         at_the_provider,
     };
-    page(&context.in_english(), StatusCode::OK, Form::No, &template)
+    page(context, StatusCode::OK, Form::No, &template)
 }
 
-/// What stands in a frame of the provider's page that told us of a sign-out: as good as nothing, and no
-/// page of these origins alone may show it.
-pub fn signed_out_in_frame(origins: &[String]) -> Response<Bytes> {
-    let html = "<!doctype html>\n<html lang=\"en\"><title>Signed out</title></html>\n";
-    framed_by(origins, html.to_owned())
+#[derive(Template)]
+#[template(path = "in_frame.html")]
+struct InFrame {
+    language: Language,
+}
+
+/// What stands in a frame of the provider's page that told us of a sign-out: as good as nothing, and
+/// pages of these origins alone may show it.
+pub fn signed_out_in_frame(language: Language, origins: &[String]) -> Response<Bytes> {
+    let template = InFrame { language };
+    // Formatting strings does not fail.
+    framed_by(origins, template.render().unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::json;
-use super::notice::{Link, notice};
+use super::notice::{Link, SIGN_IN_AGAIN, notice};
 use super::shell::Context;
 
 /// What is asked for.
@@ -52,36 +52,19 @@ pub fn step_up_needed(
 
 /// 403: a form was sent where more is asked for. It was not passed on, and cannot be kept for later.
 pub fn nothing_sent(context: &Context<'_>, begin: &str) -> Response<Bytes> {
-    let words = [
-        "Nothing has been sent",
-        "What you just did asks for a more recent or a stronger sign-in, so it was not passed on.",
-        "Sign in again. You come back to where you were, and can send it once more.",
-    ];
     let again = Link {
         href: begin,
-        text: "Sign in again",
+        ..SIGN_IN_AGAIN
     };
-    notice(context, StatusCode::FORBIDDEN, words, &[again])
+    notice(context, StatusCode::FORBIDDEN, "nothing-sent", &[again])
 }
 
 /// 403: the new sign-in was not fresh, or another person's, or its session is over.
 pub fn step_up_refused(context: &Context<'_>) -> Response<Bytes> {
-    let words = [
-        "A fresh sign-in is needed",
-        "It has to be by the person who is signed in here, and made just now.",
-        "Open the page again (for SSH, run ssh again and open its link), and sign in with the same \
-         account when you are asked.",
-    ];
-    notice(context, StatusCode::FORBIDDEN, words, &[])
+    notice(context, StatusCode::FORBIDDEN, "step-up-refused", &[])
 }
 
 /// 403: the provider signed the person in, and not in the way that is asked for.
 pub fn step_up_not_done(context: &Context<'_>) -> Response<Bytes> {
-    let words = [
-        "A stronger sign-in is needed",
-        "Your identity provider did not confirm that you signed in the way this page asks for.",
-        "Open the page again to try once more. If it stays like this, tell your administrator, with \
-         the support id below.",
-    ];
-    notice(context, StatusCode::FORBIDDEN, words, &[])
+    notice(context, StatusCode::FORBIDDEN, "step-up-not-done", &[])
 }

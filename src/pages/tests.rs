@@ -54,11 +54,13 @@ fn all_in(language: Language, text: &str, form_action: &[String]) -> Vec<Row> {
         support_id: text,
         form_action,
         language,
+        shows_devices: true,
     };
     let mut rows = questions(context, text);
     rows.extend(device_pages::rows(context, text));
     rows.extend(sign_in_notices(context, text));
     rows.extend(other_notices(context, text));
+    rows.extend(faults(context));
     rows
 }
 
@@ -167,14 +169,7 @@ fn sign_in_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
 
 fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
     let down = |failure| upstream_down(context, failure);
-    let teapot = StatusCode::IM_A_TEAPOT;
     vec![
-        (
-            "error",
-            418,
-            false,
-            error(context, teapot, text, text, Some(text)),
-        ),
         ("bad answer", 502, false, down(UpstreamFailure::BadAnswer)),
         (
             "unreachable",
@@ -182,6 +177,7 @@ fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
             false,
             down(UpstreamFailure::Unreachable),
         ),
+        ("unhealthy", 503, false, down(UpstreamFailure::NoneHealthy)),
         ("timeout", 504, false, down(UpstreamFailure::Timeout)),
         ("start again", 400, false, start_again(context)),
         (
@@ -197,6 +193,28 @@ fn other_notices(context: &Context<'_>, text: &str) -> Vec<Row> {
         ("misdirected", 421, false, misdirected(context)),
         ("too many", 429, false, too_many_requests(context, 10)),
     ]
+}
+
+fn faults(context: &Context<'_>) -> Vec<Row> {
+    [
+        ("cross-site", 403, Fault::CrossSite),
+        ("method", 405, Fault::Method),
+        ("too long", 414, Fault::TooLong),
+        ("unreadable", 400, Fault::Unreadable),
+        ("unpassable", 421, Fault::Unpassable),
+        ("internal", 500, Fault::Internal),
+        ("store away", 400, Fault::StoreAway),
+        ("not the provider's", 400, Fault::NotTheProviders),
+        ("not a sign-in", 400, Fault::NotASignIn),
+        ("not passed on", 403, Fault::NotPassedOn),
+        ("subject", 403, Fault::Subject),
+        ("too old to sign in", 500, Fault::HeadscaleTooOld),
+    ]
+    .map(|(name, status, fault)| {
+        let code = StatusCode::from_u16(status).unwrap();
+        (name, status, false, error(context, code, fault))
+    })
+    .into()
 }
 
 fn header(response: &Response<Bytes>, name: HeaderName) -> &str {
@@ -292,13 +310,14 @@ fn text_that_redraws_its_neighbours_is_shown_as_a_replacement_and_cut() {
         support_id: "x",
         form_action: &[],
         language: Language::english(),
+        shows_devices: true,
     };
     let long = format!("a\u{202e}b\u{200b}\0\u{1b}[31m\r\n{}", "é".repeat(1 << 20));
     let response = sign_out(&context, Some(&person(&long)), None);
     let html = html(&response);
     let shown = "<bdi>a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}[31m\u{fffd}\u{fffd}é";
     assert!(html.contains(shown), "{html}");
-    assert!(html.len() < 10_000, "{}", html.len());
+    assert!(html.len() < 12_000, "{}", html.len());
     assert!(html.contains("é…</bdi>"));
 }
 
@@ -309,6 +328,7 @@ fn a_person_without_name_or_address_is_shown_by_subject() {
         support_id: "x",
         form_action: &[],
         language: Language::english(),
+        shows_devices: true,
     };
     let bare = Identity {
         subject: Subject::new("sub-8e1f"),
@@ -384,6 +404,7 @@ fn pages_that_ask_to_wait_say_how_long() {
         support_id: "x",
         form_action: &[],
         language: Language::english(),
+        shows_devices: true,
     };
     assert_eq!(
         header(&provider_unavailable(&context, 30), RETRY_AFTER),
@@ -536,6 +557,7 @@ fn a_template_that_fails_becomes_a_plain_500() {
         support_id: "k7rd2m9x",
         form_action: &[],
         language: Language::english(),
+        shows_devices: true,
     };
     let failing = Failing { broken: Broken };
     let response = shell::page(&context, StatusCode::OK, shell::Form::No, &failing);
@@ -547,7 +569,7 @@ fn a_template_that_fails_becomes_a_plain_500() {
 fn what_stands_in_the_providers_frame_can_be_framed_by_the_provider_and_does_nothing() {
     let policy = |origins: &[&str]| {
         let origins: Vec<String> = origins.iter().map(|it| (*it).to_owned()).collect();
-        let response = signed_out_in_frame(&origins);
+        let response = signed_out_in_frame(Language::english(), &origins);
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, CACHE_CONTROL), "no-store");
         assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
@@ -592,6 +614,7 @@ fn the_signed_out_page_says_what_is_known_of_the_provider_and_no_more() {
         support_id: "x",
         form_action: &[],
         language: Language::english(),
+        shows_devices: true,
     };
     let text = |known| html(&signed_out(&context, known)).to_owned();
     let (answered, unknown) = (text(AtTheProvider::Answered), text(AtTheProvider::Unknown));
@@ -608,3 +631,4 @@ fn the_signed_out_page_says_what_is_known_of_the_provider_and_no_more() {
 }
 
 mod device_pages;
+mod words;

@@ -217,10 +217,13 @@ impl Front {
             if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
                 drop(front);
                 drop(cutting);
-                // A task of its own: it is as small as a tunnel can be made.
+                // Tasks of their own, each as small as can be: while Headscale is asked, and then for as long
+                // as the tunnel is there.
                 tokio::spawn(async move {
-                    tunnels.carry(permit, kind, visit, trace, connection).await;
-                    drop(guards);
+                    let opened = tunnels.open(permit, kind, visit, trace, connection).await;
+                    if let Some(tunnel) = opened {
+                        tokio::spawn(tunnel.carry(guards));
+                    }
                 });
             }
         });

@@ -20,7 +20,7 @@ use crate::domain::identity::Identity;
 use crate::domain::identity_field::Told;
 use crate::domain::secret::Secret;
 use crate::domain::time::{Clock, Timestamp};
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{SigningError, SigningKeys};
 
 /// The field that carries it.
@@ -171,10 +171,8 @@ impl House {
             .map_err(|why| {
                 tracing::error!(request_id = visit.id, reason = %why, "not served");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let page = |context: &pages::Context<'_>| {
-                    let sentence = "This request was not served.";
-                    pages::error(context, status, "Something went wrong", sentence, None)
-                };
+                let page =
+                    |context: &pages::Context<'_>| pages::error(context, status, Fault::Internal);
                 self.page_or_json(visit, page, "internal", "this request was not served")
             })
     }

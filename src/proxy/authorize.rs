@@ -15,7 +15,7 @@ use crate::domain::username::UsernameError;
 use crate::issuer::{IssueError, Issuer};
 use crate::ops::audit::Step;
 use crate::ops::metrics::Rule;
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{State, StoreAway};
 
 impl House {
@@ -88,16 +88,8 @@ impl House {
             Err(IssueError::Unavailable(_)) => self.store_away(visit, StoreAway),
             Err(why) => {
                 tracing::warn!(request_id = visit.id, reason = %why, "no code issued");
-                let sentence = "Your sign-in cannot be passed on to the tailnet.";
                 self.page(visit, |context| {
-                    let hint = Some("Sign out, sign in again, and start again from your device.");
-                    pages::error(
-                        context,
-                        StatusCode::FORBIDDEN,
-                        "Not passed on",
-                        sentence,
-                        hint,
-                    )
+                    pages::error(context, StatusCode::FORBIDDEN, Fault::NotPassedOn)
                 })
             }
         }
@@ -111,15 +103,7 @@ impl House {
                 self.denied_page(visit, pages::Refusal::Username(why), who)
             }
             ClaimsError::Subject(_) => self.page(visit, |context| {
-                let sentence = "Headscale cannot tell your account from others.";
-                let hint = Some("Tell your administrator, with the support id below.");
-                pages::error(
-                    context,
-                    StatusCode::FORBIDDEN,
-                    "Not passed on",
-                    sentence,
-                    hint,
-                )
+                pages::error(context, StatusCode::FORBIDDEN, Fault::Subject)
             }),
         }
     }

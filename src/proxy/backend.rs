@@ -7,13 +7,14 @@
 
 pub mod health;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::upstream::{Origin, TrustError};
-use crate::config::{Balance, Upstream, WebUi};
+use crate::config::{Balance, HostField, Upstream, WebUi};
 
 /// How long an address is passed over that could not be connected to.
 const PASSED_OVER: Duration = Duration::from_secs(10);
@@ -90,6 +91,20 @@ impl Backend {
         self.settings == other.settings
             && self.members.len() == other.members.len()
             && all.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// Takes over what `before` knows of the health of addresses that are checked in the same way here: one
+    /// that failed its checks gets nothing until it passes them.
+    pub fn remember(&self, before: &Self) {
+        if self.settings.health.is_none() || self.settings.health != before.settings.health {
+            return;
+        }
+        for member in &self.members {
+            let same = |it: &&Member| Arc::ptr_eq(&it.origin, &member.origin);
+            if let Some(known) = before.members.iter().find(same) {
+                member.healthy.store(known.is_healthy(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// What is behind each address.
@@ -178,6 +193,15 @@ impl Member {
     }
 }
 
+/// What `Host` says to a web UI at `origin`, where people call it `public`.
+pub fn host_field<'a>(web_ui: &'a WebUi, origin: &Origin, public: &'a str) -> Cow<'a, str> {
+    match &web_ui.host {
+        HostField::Public => Cow::Borrowed(public),
+        HostField::Upstream => Cow::Owned(origin.host_field()),
+        HostField::Name(name) => Cow::Borrowed(name),
+    }
+}
+
 /// The address of one request, which counts as open there until this is dropped.
 #[derive(Debug)]
 pub struct Pick {
@@ -197,14 +221,22 @@ impl Pick {
         self.member().map(|member| &member.origin)
     }
 
-    /// There was no connection: another address, if one is left that was not tried for this request. This
-    /// one is passed over for a while.
-    pub fn next(&self) -> Option<Self> {
+    /// There was no connection, for the reason `why`: another address, if one is left that was not tried for
+    /// this request. This one is passed over for a while.
+    pub fn next(&self, why: &str) -> Option<Self> {
         let backend = &self.backend;
-        if let Some(member) = self.member() {
+        if let Some(member) = self.member().filter(|_| backend.members.len() > 1) {
             let length = u64::try_from(PASSED_OVER.as_millis()).unwrap_or(u64::MAX);
-            let until = backend.now().saturating_add(length);
-            member.passed_over_until.store(until, Ordering::Relaxed);
+            let now = backend.now();
+            let until = now.saturating_add(length);
+            if member.passed_over_until.swap(until, Ordering::Relaxed) <= now {
+                tracing::warn!(
+                    upstream = member.origin.authority(),
+                    seconds = PASSED_OVER.as_secs(),
+                    why,
+                    "an address of a web UI cannot be connected to: it is passed over for a while"
+                );
+            }
         }
         backend.pick_another(self.tried)
     }

@@ -18,7 +18,7 @@ use crate::domain::leg::LegKind;
 use crate::domain::policy::Permit;
 use crate::headscale::{Support, parse_authorize_redirect};
 use crate::ops::audit::Step;
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{Live, Purpose as Question, State, StoreAway};
 
 impl Purpose {
@@ -95,11 +95,8 @@ impl House {
             "registration refused: headscale is older than 0.26, which is not supported"
         );
         let page = |context: &pages::Context<'_>| {
-            let sentence =
-                "The Headscale behind this address is too old for signing in devices here.";
-            let hint = Some("Tell your administrator: it must be 0.26 or newer.");
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            pages::error(context, status, "Headscale is too old", sentence, hint)
+            pages::error(context, status, Fault::HeadscaleTooOld)
         };
         let message = "headscale is older than 0.26, which is not supported";
         self.page_or_json(visit, page, "headscale_too_old", message)

@@ -25,7 +25,7 @@ use crate::domain::leg::LegKind;
 use crate::domain::path::Target;
 use crate::domain::policy::{Denial, Permit};
 use crate::ops::audit::{Pending, Step};
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::Live;
 
 /// What becomes of a request.
@@ -345,27 +345,14 @@ impl House {
 
     pub(super) fn cross_site(&self, visit: &Visit) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
-            pages::error(
-                context,
-                StatusCode::FORBIDDEN,
-                "Refused",
-                "This request came from another site, or did not prove that it came from this one.",
-                Some("Open the page again and use its own button."),
-            )
+            pages::error(context, StatusCode::FORBIDDEN, Fault::CrossSite)
         };
         self.page_or_json(visit, page, "cross_site", "a same-origin proof is missing")
     }
 
     pub(super) fn method_not_allowed(&self, visit: &Visit, allow: &str) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            pages::error(
-                context,
-                status,
-                "Not like this",
-                "This address takes other requests.",
-                None,
-            )
+            pages::error(context, StatusCode::METHOD_NOT_ALLOWED, Fault::Method)
         };
         let mut response = self.page_or_json(
             visit,

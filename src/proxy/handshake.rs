@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
-use tokio::io::AsyncWriteExt as _;
+use rustls::server::{Acceptor, UnbufferedServerConnection};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use super::tls::Tls;
 use crate::acme::{Challenges, PROTOCOL};
 use crate::ops::metrics::{Handshake, Metrics};
 
 /// Longest wait for a whole handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of a first message one read may bring.
+const CHUNK: usize = 4 * 1024;
+
+/// TLS that a client began.
+type Accepted = Tls<UnbufferedServerConnection>;
 
 /// What ends the TLS of one listener.
 pub struct Terminator {
@@ -57,7 +62,7 @@ impl Terminator {
     /// # Errors
     /// What rustls makes of the handshake, and `TimedOut` where it takes longer than 10 s. A validator
     /// of the ACME directory is an error too: its connection ends with the handshake.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Accepted> {
         // On the heap, so that the task of a connection is no larger for it afterwards.
         let handshake = Box::pin(self.handshake(tcp));
         let ended = match tokio::time::timeout(PATIENCE, handshake).await {
@@ -72,20 +77,57 @@ impl Terminator {
         ended
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let begun = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-        let hello = begun.client_hello();
-        let validation = self.challenges.as_ref().and_then(|challenges| {
-            let offered = hello.alpn().into_iter().flatten();
-            challenges.over_tls(hello.server_name(), offered)
-        });
-        let Some(validation) = validation else {
-            return begun.into_stream(self.current.load_full()).await;
+    async fn handshake(&self, mut tcp: TcpStream) -> io::Result<Accepted> {
+        let Some(challenges) = &self.challenges else {
+            return accept(tcp, self.current.load_full(), Vec::new()).await;
         };
-        let mut answered = begun.into_stream(validation).await?;
-        debug_assert_eq!(answered.get_ref().1.alpn_protocol(), Some(PROTOCOL));
+        let (validation, came) = first_message(&mut tcp, challenges).await?;
+        let Some(validation) = validation else {
+            return accept(tcp, self.current.load_full(), came).await;
+        };
+        let mut answered = accept(tcp, validation, came).await?;
+        debug_assert_eq!(answered.agreed(), Some(PROTOCOL));
         answered.shutdown().await?;
         Err(io::Error::other(Validated))
+    }
+}
+
+async fn accept(tcp: TcpStream, config: Arc<ServerConfig>, came: Vec<u8>) -> io::Result<Accepted> {
+    let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+    Tls::begin(tcp, session, came).await
+}
+
+/// Reads the first message of a handshake: what it is to be answered with, if a validator sent it; and what
+/// was read.
+async fn first_message(
+    tcp: &mut TcpStream,
+    challenges: &Challenges,
+) -> io::Result<(Option<Arc<ServerConfig>>, Vec<u8>)> {
+    let mut acceptor = Acceptor::default();
+    let mut came = Vec::new();
+    loop {
+        match acceptor.accept() {
+            Ok(Some(begun)) => {
+                let hello = begun.client_hello();
+                let offered = hello.alpn().into_iter().flatten();
+                return Ok((challenges.over_tls(hello.server_name(), offered), came));
+            }
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut said = Vec::new();
+                alert.write_all(&mut said)?;
+                tcp.write_all(&said).await?;
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
+        let before = came.len();
+        if (&mut *tcp).take(CHUNK as u64).read_buf(&mut came).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let mut new = came.get(before..).unwrap_or_default();
+        while !new.is_empty() {
+            acceptor.read_tls(&mut new)?;
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::oidc::Provider;
 use crate::ops::audit::Audit;
 use crate::ops::metrics::Metrics;
 use crate::ops::trace::Tracer;
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{
     Attempts, Cookies, Departures, Live, Sessions, SignOuts, StoreAway, UsedOnce,
 };
@@ -230,9 +230,7 @@ impl House {
         tracing::warn!(request_id = visit.id, reason = %away, "not served");
         let page = |context: &pages::Context<'_>| {
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            let sentence = "Sign-ins cannot be looked up at the moment.";
-            let hint = Some("Try again in a few seconds. Nothing is lost.");
-            let mut page = pages::error(context, status, "One moment", sentence, hint);
+            let mut page = pages::error(context, status, Fault::StoreAway);
             let seconds = HeaderValue::from_static(STORE_RETRY_SECONDS);
             page.headers_mut().insert(RETRY_AFTER, seconds);
             page
@@ -265,6 +263,7 @@ impl House {
             support_id: &visit.id,
             form_action: &origins,
             language: visit.language(),
+            shows_devices: self.headscale_signs_in() && self.api.key().is_set(),
         })
     }
 

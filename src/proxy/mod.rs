@@ -54,6 +54,7 @@ pub mod standing;
 mod step_up;
 mod still;
 pub mod stream;
+pub mod tls;
 pub mod traced;
 pub mod tunnel;
 pub mod turned_away;

@@ -17,7 +17,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tracing::field::display;
 
-use super::backend::Pick;
+use super::backend::{self, Pick};
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::head::Framing;
 use super::house::House;
@@ -26,10 +26,9 @@ use super::reply::{self, BodyError};
 use super::upload::{Progress, Upload};
 use super::visit::{Follow, HandedOver, Porch, Visit};
 use super::{assertion, grpc, headers, reason, shared_caches, traced, websocket};
-use crate::config::HostField;
 use crate::domain::door::{Door, Guarded};
 use crate::ops::trace::Trace;
-use crate::pages::{self, UpstreamFailure};
+use crate::pages::{self, Fault, UpstreamFailure};
 
 /// The proxy's logic, as pingora calls it. It has no house of its own: each request brings the one by
 /// which it is decided.
@@ -50,6 +49,8 @@ pub struct Context {
     status: Option<StatusCode>,
     /// When the request went on to an upstream.
     sent_on: Option<Instant>,
+    /// It may have been heard there, as far as we know.
+    was_sent: bool,
     /// What that answered.
     heard: Option<StatusCode>,
     trace: Option<Box<Trace>>,
@@ -66,6 +67,13 @@ impl Context {
         self.house = Some(porch.house);
         self.follow = Some(porch.follow);
         self.progress = porch.progress;
+    }
+
+    /// Whether another address of a web UI may be tried: nobody has heard the request, or hearing it twice
+    /// does nothing (RFC 9110 section 9.2.1).
+    fn may_go_elsewhere(&self) -> bool {
+        let is_safe = |visit: &Arc<Visit>| matches!(visit.head.method.as_str(), "GET" | "HEAD");
+        !self.was_sent || self.visit.as_ref().is_some_and(is_safe)
     }
 }
 
@@ -182,14 +190,22 @@ impl ProxyHttp for Phases {
         _session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let (Some(route), Some(visit)) = (&ctx.route, &ctx.visit) else {
+        let may_go_elsewhere = ctx.may_go_elsewhere();
+        let (Some(route), Some(visit)) = (&mut ctx.route, &ctx.visit) else {
             return Err(unseen());
         };
         let websocket = is_websocket(visit);
         let timeout = (!websocket).then_some(route.read_timeout);
-        let mut peer = route.origin.peer(timeout).await.map_err(|why| {
-            Error::because(ErrorType::ConnectError, "cannot resolve the upstream", why)
-        })?;
+        let mut peer = loop {
+            match route.origin.peer(timeout).await {
+                Ok(peer) => break peer,
+                Err(why) if may_go_elsewhere && route.goes_elsewhere(&why.to_string()) => {}
+                Err(why) => {
+                    let what = "cannot resolve the upstream";
+                    return Err(Error::because(ErrorType::ConnectError, what, why));
+                }
+            }
+        };
         if websocket {
             websocket::prepare(&mut peer);
         }
@@ -200,7 +216,7 @@ impl ProxyHttp for Phases {
     }
 
     /// Another address of a web UI is tried, each once; of a name with several addresses the next one, once
-    /// for each request. Nothing was sent yet.
+    /// for each request. Nothing was sent over this connection.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -208,17 +224,12 @@ impl ProxyHttp for Phases {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        let may_go_elsewhere = ctx.may_go_elsewhere();
         let Some(route) = &mut ctx.route else {
             return error;
         };
         let more = route.origin.failed();
-        let next = route.pick.as_ref().and_then(Pick::next);
-        if let Some((next, origin)) = next.and_then(|next| {
-            let origin = Arc::clone(next.origin()?);
-            Some((next, origin))
-        }) {
-            route.pick = Some(next);
-            route.origin = origin;
+        if may_go_elsewhere && route.goes_elsewhere(&reason::of(&error)) {
             error.set_retry(true);
         } else {
             error.set_retry(more && !std::mem::replace(&mut ctx.retried, true));
@@ -255,6 +266,7 @@ impl ProxyHttp for Phases {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        ctx.was_sent = true;
         let (Some(route), Some(visit), Some(house)) = (&ctx.route, &ctx.visit, &ctx.house) else {
             return Err(unseen());
         };
@@ -434,13 +446,7 @@ impl Phases {
             Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
         };
         Err(house.page(visit, |context| {
-            pages::error(
-                context,
-                status,
-                "Not like this",
-                "This form cannot be read.",
-                None,
-            )
+            pages::error(context, status, Fault::Unreadable)
         }))
     }
 
@@ -457,10 +463,12 @@ impl Phases {
             settings.server_url.secure,
         );
         let web_ui = route.pick.as_ref().map(Pick::settings);
-        match web_ui.map_or(&HostField::Public, |web_ui| &web_ui.host) {
-            HostField::Public => request.insert_header(HOST, authority)?,
-            HostField::Upstream => request.insert_header(HOST, route.origin.host_field())?,
-            HostField::Name(name) => request.insert_header(HOST, name.as_str())?,
+        match web_ui {
+            Some(web_ui) => {
+                let host = backend::host_field(web_ui, &route.origin, authority);
+                request.insert_header(HOST, host.as_ref())?;
+            }
+            None => request.insert_header(HOST, authority)?,
         }
         if let Some(prefix) = web_ui.and_then(|web_ui| web_ui.rewrite.stripped()) {
             request.insert_header("X-Forwarded-Prefix", prefix)?;
@@ -568,21 +576,12 @@ impl Phases {
     fn answer_for(house: &House, visit: &Visit, error: &Error) -> Option<Response<Bytes>> {
         if let ErrorType::HTTPStatus(500) = error.etype {
             return Some(house.page(visit, |context| {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                pages::error(
-                    context,
-                    status,
-                    "Something went wrong",
-                    "This request was not served.",
-                    None,
-                )
+                pages::error(context, StatusCode::INTERNAL_SERVER_ERROR, Fault::Internal)
             }));
         }
         if let Some((status, code)) = reply::unusable_request(error) {
-            let page = |context: &pages::Context<'_>| {
-                let sentence = "This request cannot be passed on.";
-                pages::error(context, status, "Not like this", sentence, None)
-            };
+            let page =
+                |context: &pages::Context<'_>| pages::error(context, status, Fault::Unpassable);
             let message = "this request cannot be passed on";
             return Some(house.page_or_json(visit, page, code, message));
         }

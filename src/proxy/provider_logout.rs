@@ -19,7 +19,7 @@ use crate::domain::identity::ProviderSession;
 use crate::oidc::LogoutRefused;
 use crate::ops::audit;
 use crate::ops::metrics::{Logout, LogoutOutcome};
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::StoreAway;
 
 /// The type of a posted logout token's form (Back-Channel Logout section 2.5).
@@ -156,7 +156,7 @@ impl House {
                 let reason = audit::EndReason::FrontChannel;
                 self.audited(visit, &departure, Some(ended), reason);
                 self.told(visit, Logout::FrontChannel, &departure, ended);
-                pages::signed_out_in_frame(&self.provider.framing_origins())
+                pages::signed_out_in_frame(visit.language(), &self.provider.framing_origins())
             }
             Err(away) => {
                 self.metrics
@@ -181,10 +181,8 @@ impl House {
 
     fn not_the_providers_link(&self, visit: &Visit) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
-            let sentence = "This address is for pages of the identity provider, and for them only.";
-            let hint = Some("To sign out, use the page of this site that asks whether to.");
             let status = StatusCode::BAD_REQUEST;
-            pages::error(context, status, "Nobody was signed out", sentence, hint)
+            pages::error(context, status, Fault::NotTheProviders)
         };
         let message = "iss and sid must be there once, and of the provider";
         self.page_or_json(visit, page, "invalid_request", message)

@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use self::farewell::Unheard;
 use self::pauses::Pauses;
 use super::flights::{Flight, Flights};
 use super::offboarding::Offboarding;
@@ -107,6 +108,8 @@ pub struct Rechecks {
     flights: Flights<SessionKey, Landed>,
     /// Held by each who is asked about for the last time.
     farewells: Arc<()>,
+    /// Of whom the provider has not said yet whether they are gone.
+    unheard: Mutex<Vec<Unheard>>,
     /// Sessions that a logout token ended while they were being checked here.
     departing: Mutex<HashSet<SessionKey>>,
     pauses: Pauses<SessionKey>,
@@ -144,6 +147,7 @@ impl Rechecks {
             clock,
             flights: Flights::new(),
             farewells: Arc::default(),
+            unheard: Mutex::default(),
             departing: Mutex::default(),
             pauses: Pauses::new(),
             places: Semaphore::new(MOST_AT_ONCE),
@@ -282,6 +286,10 @@ impl Rechecks {
         while self.under_way() > 0 {
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, Vec<Unheard>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn departing(&self) -> MutexGuard<'_, HashSet<SessionKey>> {

@@ -5,10 +5,8 @@
 //! A half-close is passed on in either direction; the other direction goes on.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
@@ -23,15 +21,6 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// How many bytes went which way.
-#[derive(Debug, Default)]
-pub struct Carried {
-    /// From the client to Headscale.
-    pub upward: AtomicU64,
-    /// From Headscale to the client.
-    pub downward: AtomicU64,
-}
-
 /// One direction of a tunnel.
 #[derive(Debug)]
 struct Direction {
@@ -43,6 +32,8 @@ struct Direction {
     closed: bool,
     /// Written since the last flush (TLS keeps records until flushed).
     dirty: bool,
+    /// Bytes that were written.
+    carried: u64,
 }
 
 impl Direction {
@@ -52,6 +43,7 @@ impl Direction {
             ended: false,
             closed: false,
             dirty: false,
+            carried: 0,
         }
     }
 
@@ -62,7 +54,6 @@ impl Direction {
         cx: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        carried: &AtomicU64,
     ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
@@ -76,7 +67,7 @@ impl Direction {
                 }
                 self.dirty = true;
                 self.pending.advance(written);
-                carried.fetch_add(written as u64, Ordering::Relaxed);
+                self.carried += written as u64;
             }
             // Lets go of the allocation behind what was kept.
             self.pending = Bytes::new();
@@ -87,7 +78,7 @@ impl Direction {
                 }
                 return Poll::Ready(Ok(()));
             }
-            match self.poll_move(cx, reader, writer, carried) {
+            match self.poll_move(cx, reader, writer) {
                 Poll::Ready(moved) => moved?,
                 Poll::Pending => {
                     if self.dirty {
@@ -103,13 +94,12 @@ impl Direction {
         Poll::Pending
     }
 
-    /// One read into the thread's buffer and one write out of it; the rest is kept.
+    /// One read into the thread's buffer, and out of it what the writer takes; the rest is kept.
     fn poll_move<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        carried: &AtomicU64,
     ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
@@ -128,17 +118,19 @@ impl Direction {
                 self.ended = true;
                 return Poll::Ready(Ok(()));
             }
-            let written = match Pin::new(&mut *writer).poll_write(cx, read) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => 0,
-            };
-            if written > 0 {
-                self.dirty = true;
-                carried.fetch_add(written as u64, Ordering::Relaxed);
-            }
-            if let Some(rest) = read.get(written..)
-                && !rest.is_empty()
+            let mut rest = read;
+            while !rest.is_empty()
+                && let Poll::Ready(written) = Pin::new(&mut *writer).poll_write(cx, rest)
             {
+                let written = written?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.dirty = true;
+                self.carried += written as u64;
+                rest = rest.get(written..).unwrap_or_default();
+            }
+            if !rest.is_empty() {
                 self.pending = Bytes::copy_from_slice(rest);
             }
             Poll::Ready(Ok(()))
@@ -146,50 +138,101 @@ impl Direction {
     }
 }
 
-/// Carries bytes between `client` and `upstream` until both directions have ended.
-///
-/// `early` was read from the client already, `late` from the upstream; each is delivered first.
-///
-/// # Errors
-/// The first failure of either socket; the tunnel is over then.
-pub async fn relay<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    early: Bytes,
-    late: Bytes,
-    carried: &Carried,
-) -> io::Result<()>
+/// Both directions of a tunnel, and its two ends: all that it needs from the 101 on.
+#[derive(Debug)]
+pub struct Relay<C, U> {
+    client: C,
+    upstream: U,
+    up: Direction,
+    down: Direction,
+    down_first: bool,
+}
+
+impl<C, U> Relay<C, U>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Direction::new(early);
-    let mut down = Direction::new(late);
-    let mut down_first = false;
-    poll_fn(|cx| {
+    /// Between `client` and `upstream`. `early` was read from the client already, `late` from the upstream;
+    /// each is delivered first.
+    pub const fn new(client: C, upstream: U, early: Bytes, late: Bytes) -> Self {
+        Self {
+            client,
+            upstream,
+            up: Direction::new(early),
+            down: Direction::new(late),
+            down_first: false,
+        }
+    }
+
+    /// Carries what can be carried now. Ready when both directions have ended.
+    ///
+    /// # Errors
+    /// The first failure of either socket; the tunnel is over then.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (client, upstream) = (&mut self.client, &mut self.upstream);
         // tokio gives a task so many reads and writes a turn: whoever is always first could use up
         // all of them.
-        down_first = !down_first;
-        let (upward, downward) = if down_first {
-            let downward = down.poll(cx, upstream, client, &carried.downward)?;
-            (up.poll(cx, client, upstream, &carried.upward)?, downward)
+        self.down_first = !self.down_first;
+        let (upward, downward) = if self.down_first {
+            let downward = self.down.poll(cx, upstream, client)?;
+            (self.up.poll(cx, client, upstream)?, downward)
         } else {
-            let upward = up.poll(cx, client, upstream, &carried.upward)?;
-            (upward, down.poll(cx, upstream, client, &carried.downward)?)
+            let upward = self.up.poll(cx, client, upstream)?;
+            (upward, self.down.poll(cx, upstream, client)?)
         };
         if upward.is_ready() && downward.is_ready() {
             Poll::Ready(Ok(()))
         } else {
             Poll::Pending
         }
-    })
-    .await
+    }
+
+    /// Bytes from the client that the upstream's socket took.
+    pub const fn upward(&self) -> u64 {
+        self.up.carried
+    }
+
+    /// The same from the upstream.
+    pub const fn downward(&self) -> u64 {
+        self.down.carried
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// How many bytes went which way.
+    #[derive(Default)]
+    struct Carried {
+        upward: AtomicU64,
+        downward: AtomicU64,
+    }
+
+    /// A tunnel from its first byte to its end.
+    async fn relay<C, U>(
+        client: &mut C,
+        upstream: &mut U,
+        early: Bytes,
+        late: Bytes,
+        carried: &Carried,
+    ) -> io::Result<()>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut relay = Relay::new(client, upstream, early, late);
+        let ended = poll_fn(|cx| relay.poll(cx)).await;
+        carried.upward.store(relay.upward(), Ordering::Relaxed);
+        carried.downward.store(relay.downward(), Ordering::Relaxed);
+        ended
+    }
 
     #[tokio::test]
     async fn bytes_read_ahead_arrive_before_all_others() {

@@ -2,6 +2,7 @@
 //! open to everybody. What a rule means is `domain`'s business; here it is put to a request, once for
 //! the gate, for what is open already, and for `headwarden explain`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -19,9 +20,11 @@ use crate::domain::demands::Unmet;
 use crate::domain::door::{Door, Guarded};
 use crate::domain::identity::Identity;
 use crate::domain::methods::Methods;
+use crate::domain::path::TargetError;
 use crate::domain::policy::Permit;
+use crate::domain::rewrite::RewriteError;
 use crate::ops::metrics::Rule;
-use crate::pages::{self, UpstreamFailure};
+use crate::pages::{self, Fault, UpstreamFailure};
 
 /// The access rule that holds on a path, and its upstream if that is not Headscale.
 pub(super) type Ruled<'a> = (&'a Access, Option<&'a Arc<Backend>>);
@@ -57,7 +60,36 @@ pub(super) fn public_rule(settings: &Settings, method: &str, path: &str) -> Opti
     }
 }
 
+impl Route {
+    /// There was no connection, for the reason `why`: goes to another address of the web UI, if one is left.
+    pub(super) fn goes_elsewhere(&mut self, why: &str) -> bool {
+        let next = self.pick.as_ref().and_then(|pick| pick.next(why));
+        let next = next.and_then(|next| {
+            let origin = Arc::clone(next.origin()?);
+            Some((next, origin))
+        });
+        let Some((next, origin)) = next else {
+            return false;
+        };
+        self.pick = Some(next);
+        self.origin = origin;
+        true
+    }
+}
+
 impl House {
+    /// What health checks say of each address of the web UIs that are checked. One that fails one of several
+    /// checks is unhealthy.
+    pub fn upstreams_health(&self) -> BTreeMap<String, bool> {
+        let mut all = BTreeMap::new();
+        let checked = self.web_uis.iter().flatten();
+        let checked = checked.filter(|web_ui| web_ui.settings().health.is_some());
+        for (address, healthy) in checked.flat_map(|web_ui| web_ui.health()) {
+            *all.entry(address).or_insert(true) &= healthy;
+        }
+        all
+    }
+
     /// Whether `visit` is for a page that a rule opens to everybody.
     pub(super) fn is_public(&self, visit: &Visit) -> bool {
         self.public_place(visit).is_some()
@@ -105,7 +137,13 @@ impl House {
         } else {
             match settings.rewrite.apply(&visit.head.target) {
                 Ok(target) => Some(target),
-                Err(_) => return Verdict::Answer(self.too_long(visit)),
+                Err(RewriteError::Target(TargetError::TooLong)) => {
+                    return Verdict::Answer(self.too_long(visit));
+                }
+                // No rule leads here: whatever it is, nobody was let through to it.
+                Err(RewriteError::Elsewhere | RewriteError::Target(_)) => {
+                    return Verdict::Answer(self.not_found(visit));
+                }
             }
         };
         let Some((pick, origin)) = web_ui.pick().and_then(|pick| {
@@ -136,9 +174,7 @@ impl House {
 
     fn too_long(&self, visit: &Visit) -> Response<Bytes> {
         let page = |context: &pages::Context<'_>| {
-            let sentence = "This address is too long to be passed on.";
-            let status = StatusCode::URI_TOO_LONG;
-            pages::error(context, status, "Not like this", sentence, None)
+            pages::error(context, StatusCode::URI_TOO_LONG, Fault::TooLong)
         };
         self.page_or_json(visit, page, "uri_too_long", "this address is too long")
     }

@@ -17,7 +17,7 @@ use crate::domain::token::Token;
 use crate::oidc::{AuthorizeOptions, Callback, CallbackError, SignedIn};
 use crate::ops::audit;
 use crate::ops::metrics::CallbackFailure;
-use crate::pages;
+use crate::pages::{self, Fault};
 use crate::session::{AttemptError, Live, Moment, SessionId, SessionKey, StoreAway};
 
 /// When a browser may try again while the provider is not known.
@@ -348,15 +348,7 @@ impl House {
             "the callback's parameters are not those of an answer",
         );
         self.page(visit, |context| {
-            let sentence = "This address is visited at the end of a sign-in, and only then.";
-            let hint = Some("Open the page you want, and sign in from there.");
-            pages::error(
-                context,
-                StatusCode::BAD_REQUEST,
-                "Not a sign-in",
-                sentence,
-                hint,
-            )
+            pages::error(context, StatusCode::BAD_REQUEST, Fault::NotASignIn)
         })
     }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
 
 use super::handshake::Terminator;
+use super::tls::Tls;
 
 /// A byte stream.
 #[derive(Debug)]
@@ -20,9 +22,9 @@ pub enum Transport {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS that we accepted.
-    Accepted(Box<server::TlsStream<TcpStream>>),
+    Accepted(Box<Tls<UnbufferedServerConnection>>),
     /// TLS that we opened.
-    Opened(Box<client::TlsStream<TcpStream>>),
+    Opened(Box<Tls<UnbufferedClientConnection>>),
     /// A Unix socket's, which we accepted.
     Local(UnixStream),
 }
@@ -43,8 +45,8 @@ impl Transport {
     /// and without TLS.
     pub fn agreed(&self) -> Option<&[u8]> {
         match self {
-            Self::Accepted(tls) => tls.get_ref().1.alpn_protocol(),
-            Self::Opened(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Accepted(tls) => tls.agreed(),
+            Self::Opened(tls) => tls.agreed(),
             Self::Plain(_) | Self::Local(_) => None,
         }
     }
@@ -58,8 +60,8 @@ impl Transport {
     pub fn reset_when_closed(&self) {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
-            Self::Accepted(tls) => tls.get_ref().0,
-            Self::Opened(tls) => tls.get_ref().0,
+            Self::Accepted(tls) => tls.tcp(),
+            Self::Opened(tls) => tls.tcp(),
             Self::Local(_) => return,
         };
         // Where the kernel does not take it, closing is all that is left.
@@ -72,8 +74,8 @@ impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Plain(tcp) => tcp.as_fd(),
-            Self::Accepted(tls) => tls.get_ref().0.as_fd(),
-            Self::Opened(tls) => tls.get_ref().0.as_fd(),
+            Self::Accepted(tls) => tls.tcp().as_fd(),
+            Self::Opened(tls) => tls.tcp().as_fd(),
             Self::Local(socket) => socket.as_fd(),
         }
     }

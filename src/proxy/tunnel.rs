@@ -6,8 +6,9 @@
 //! No session, no cookie, no rule: the protocols inside authenticate their own peers. What the
 //! client sends before the 101 waits, and is never taken for a request.
 
+mod held;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,12 +17,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tracing::field::display;
 
+pub use self::held::Held;
 use super::chunks::Chunks;
 use super::connection::Connection;
 use super::head::{Framing, read_some};
 use super::headers::{self, Reserved};
 use super::plain::{self, Status};
-use super::relay::{Carried, relay};
+use super::relay::Relay;
 use super::response::{Body, ResponseHead};
 use super::stream::Transport;
 use super::traced;
@@ -29,7 +31,7 @@ use super::upstream::Origin;
 use super::visit::Visit;
 use crate::domain::door::Tunnel;
 use crate::domain::policy::Permit;
-use crate::ops::metrics::{Direction, Metrics, TunnelEnd};
+use crate::ops::metrics::Metrics;
 use crate::ops::trace::Trace;
 
 /// The largest response head we read from Headscale.
@@ -39,7 +41,7 @@ const REFUSAL: Duration = Duration::from_secs(30);
 /// Longest wait for a client to take the 101.
 const SWITCH: Duration = Duration::from_secs(10);
 
-/// Opens and carries tunnels to one Headscale.
+/// Opens tunnels to one Headscale.
 #[derive(Debug)]
 pub struct Tunnels {
     /// Headscale's main listener.
@@ -56,14 +58,6 @@ pub struct Tunnels {
     pub metrics: Arc<Metrics>,
     /// Turns true when whatever is still open must end.
     pub cut: watch::Receiver<bool>,
-}
-
-/// An upgrade that Headscale accepted: nothing left to do but carry bytes.
-struct Opened {
-    client: Transport,
-    upstream: Transport,
-    early: Bytes,
-    late: Bytes,
 }
 
 /// Why an upgrade did not become a tunnel. The client has its answer already.
@@ -102,19 +96,19 @@ impl NotOpened {
 }
 
 impl Tunnels {
-    /// Opens a tunnel for `visit` and carries it to its end. The caller's task holds nothing else
-    /// while it lives.
-    pub async fn carry(
+    /// Opens a tunnel for `visit`. None where there is none to carry: the client has its answer then.
+    pub async fn open(
         self: Arc<Self>,
         _permit: Permit,
         kind: Tunnel,
         visit: Visit,
         trace: Option<Box<Trace>>,
         connection: Connection,
-    ) {
+    ) -> Option<Held> {
         let (client, early) = connection.into_parts();
         let trace_id = trace.as_ref().map(|trace| display(trace.id()));
-        let opened = Box::pin(self.open(kind, &visit, trace.as_deref(), client, early)).await;
+        let switched = self.switched(kind, &visit, trace.as_deref(), client, early);
+        let opened = Box::pin(switched).await;
         if let Some(trace) = trace {
             let status = match &opened {
                 Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
@@ -123,7 +117,7 @@ impl Tunnels {
             self.traced(*trace, &visit, status);
         }
         match opened {
-            Ok(opened) => {
+            Ok(relay) => {
                 self.metrics
                     .request(&visit.door, StatusCode::SWITCHING_PROTOCOLS);
                 self.metrics
@@ -132,8 +126,7 @@ impl Tunnels {
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
                     status = 101, trace_id, "tunnel opened"
                 );
-                drop(visit);
-                self.hold(kind, opened).await;
+                Some(Held::new(kind, relay, &self))
             }
             Err(why) => {
                 let status = why.status();
@@ -143,6 +136,7 @@ impl Tunnels {
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
                     status = status.as_u16(), trace_id, reason = %why, "tunnel not opened"
                 );
+                None
             }
         }
     }
@@ -154,47 +148,15 @@ impl Tunnels {
         traced::over(trace, visit, self.secure, status.as_u16());
     }
 
-    /// Carries bytes until both sides have ended or the process must.
-    async fn hold(&self, kind: Tunnel, opened: Opened) {
-        let Opened {
-            mut client,
-            mut upstream,
-            early,
-            late,
-        } = opened;
-        let open = self.metrics.tunnel_opened(kind);
-        let carried = Carried::default();
-        let mut cut = self.cut.clone();
-        let ended = tokio::select! {
-            ended = relay(&mut client, &mut upstream, early, late, &carried) => Some(ended),
-            _ = cut.wait_for(|cut| *cut) => None,
-        };
-        drop(open);
-        self.metrics
-            .relayed(Direction::Up, carried.upward.load(Ordering::Relaxed));
-        self.metrics
-            .relayed(Direction::Down, carried.downward.load(Ordering::Relaxed));
-        let cause = match &ended {
-            Some(Ok(())) => TunnelEnd::Closed,
-            Some(Err(_)) => TunnelEnd::Broken,
-            None => TunnelEnd::Cut,
-        };
-        self.metrics.tunnel_ended(kind, cause);
-        match ended {
-            Some(Ok(())) => tracing::debug!(tunnel = kind.label(), "tunnel ended"),
-            Some(Err(error)) => tracing::debug!(tunnel = kind.label(), %error, "tunnel broke"),
-            None => tracing::debug!(tunnel = kind.label(), "tunnel cut at shutdown"),
-        }
-    }
-
-    async fn open(
+    /// The way from the client's request to the 101 that both sides have.
+    async fn switched(
         &self,
         kind: Tunnel,
         visit: &Visit,
         trace: Option<&Trace>,
         mut client: Transport,
         early: Bytes,
-    ) -> Result<Opened, NotOpened> {
+    ) -> Result<Relay<Transport, Transport>, NotOpened> {
         if visit.head.body != Framing::None {
             plain::answer(
                 &mut client,
@@ -212,12 +174,7 @@ impl Tunnels {
                     return Err(why);
                 }
                 switch(&mut client, &head).await?;
-                Ok(Opened {
-                    client,
-                    upstream,
-                    early,
-                    late,
-                })
+                Ok(Relay::new(client, upstream, early, late))
             }
             Ok((head, upstream, late)) => {
                 Err(refuse(&mut client, &visit.id, &head, upstream, late).await)

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use pingora::upstreams::peer::HttpPeer;
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::stream::Transport;
+use super::tls::Tls;
 use crate::config::Upstream;
 use crate::domain::hash::sha256;
 
@@ -96,7 +97,7 @@ pub struct Origin {
     /// What its certificate must hold.
     name: String,
     connect_timeout: Duration,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     ca: Option<Arc<[pingora::utils::tls::WrappedX509]>>,
     /// Names the bundle by what is in it; 0 is the system's certificates.
     trust: u64,
@@ -163,7 +164,7 @@ impl Origin {
                     .collect::<Vec<_>>()
                     .into()
             });
-            (Some((TlsConnector::from(Arc::new(config)), name)), ca)
+            (Some((Arc::new(config), name)), ca)
         } else {
             (None, None)
         };
@@ -186,6 +187,11 @@ impl Origin {
     pub fn is_for(&self, upstream: &Upstream, name: Option<&str>, timeout: Duration) -> bool {
         let name = name.unwrap_or(&upstream.host);
         self.upstream == *upstream && self.name == name && self.connect_timeout == timeout
+    }
+
+    /// Whether it believes the same certificates as `other`.
+    pub const fn trusts_like(&self, other: &Self) -> bool {
+        self.trust == other.trust
     }
 
     /// What is said to it in `Host` where it is called by its own name.
@@ -262,13 +268,18 @@ impl Origin {
         keep_alive(&tcp);
         match &self.tls {
             None => Ok(Transport::Plain(tcp)),
-            Some((connector, name)) => match connector.connect(name.clone(), tcp).await {
-                Ok(tls) => Ok(Transport::Opened(Box::new(tls))),
-                Err(source) => Err(ConnectError::Tls {
+            Some((config, name)) => {
+                let session = UnbufferedClientConnection::new(Arc::clone(config), name.clone());
+                let begun = match session {
+                    Ok(session) => Tls::begin(tcp, session, Vec::new()).await,
+                    Err(error) => Err(io::Error::other(error)),
+                };
+                let tls = begun.map_err(|source| ConnectError::Tls {
                     host: self.name.clone(),
                     source,
-                }),
-            },
+                })?;
+                Ok(Transport::Opened(Box::new(tls)))
+            }
         }
     }
 
@@ -291,11 +302,11 @@ impl Origin {
     /// request; `None` waits for ever.
     ///
     /// # Errors
-    /// When the name has no address.
+    /// When the name has no address, or none within the time for a connection.
     pub async fn peer(&self, silence: Option<Duration>) -> Result<HttpPeer, ConnectError> {
-        let address = self
-            .addresses()
-            .await?
+        let address = tokio::time::timeout(self.connect_timeout, self.addresses())
+            .await
+            .map_err(|_| ConnectError::Slow(self.connect_timeout))??
             .into_iter()
             .next()
             .ok_or(ConnectError::Name {

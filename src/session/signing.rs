@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -86,11 +87,11 @@ impl SigningKey {
     fn from_seeds(mut seeds: impl Iterator<Item = [u8; 32]>) -> Option<Self> {
         let private = seeds.find_map(|seed| p256::SecretKey::from_slice(&seed).ok())?;
         // ring signs and cannot tell the public half of a private key; it compares the two.
-        let public = private.public_key().to_sec1_bytes();
+        let public = private.public_key().to_encoded_point(false);
         let pair = EcdsaKeyPair::from_private_key_and_public_key(
             &ECDSA_P256_SHA256_FIXED_SIGNING,
             &private.to_bytes(),
-            &public,
+            public.as_bytes(),
             &SystemRandom::new(),
         )
         .ok()?;

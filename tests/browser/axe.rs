@@ -1,6 +1,7 @@
 //! Whether people can use the pages who do not see them, see them badly, or have no mouse: axe-core in both
 //! themes, and the way of the Tab key.
 
+use headwarden::pages::Language;
 use serde_json::Value;
 
 use crate::gallery::Exhibition;
@@ -11,12 +12,21 @@ const TARGET: f64 = 24.0;
 
 #[test]
 fn axe_finds_nothing_on_any_page_light_and_wide_or_dark_and_narrow() {
-    let exhibition = Exhibition::open();
+    examined(Language::english(), [(false, 1100), (true, 320)]);
+}
+
+#[test]
+fn axe_finds_nothing_on_any_german_page_light_and_narrow_or_dark_and_wide() {
+    examined(Language::accepted(["de"]), [(false, 320), (true, 1100)]);
+}
+
+fn examined(language: Language, looks: [(bool, u32); 2]) {
+    let exhibition = Exhibition::open(language);
     let mut visitor = Visitor::new();
     let mut findings = Vec::new();
     for &(name, _) in &exhibition.pages {
         visitor.browser.open(&exhibition.url(name));
-        for (dark, width) in [(false, 1100), (true, 320)] {
+        for (dark, width) in looks {
             for finding in visitor.browser.examine(dark, width) {
                 findings.push(format!("{name}, dark {dark}, {width} px: {finding}"));
             }
@@ -27,7 +37,7 @@ fn axe_finds_nothing_on_any_page_light_and_wide_or_dark_and_narrow() {
 
 #[test]
 fn the_tab_key_reaches_everything_in_the_order_of_the_page_and_shows_where_it_is() {
-    let exhibition = Exhibition::open();
+    let exhibition = Exhibition::open(Language::english());
     let mut visitor = Visitor::new();
     for &(name, _) in &exhibition.pages {
         visitor.browser.open(&exhibition.url(name));

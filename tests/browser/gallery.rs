@@ -68,12 +68,13 @@ pub(crate) struct Exhibition {
 }
 
 impl Exhibition {
-    pub(crate) fn open() -> Self {
+    pub(crate) fn open(language: Language) -> Self {
         let context = Context {
             site: "headscale.company",
             support_id: "k7rd2m9xq4",
             form_action: &[],
-            language: Language::english(),
+            language,
+            shows_devices: true,
         };
         let all = every::pages(&context);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -111,9 +112,16 @@ impl Drop for Exhibition {
     }
 }
 
+/// Whether the words are short enough, which differs from language to language.
 #[test]
 fn every_page_fits_the_narrowest_phone_and_loads_nothing() {
-    let exhibition = Exhibition::open();
+    for language in Language::all() {
+        fits(language);
+    }
+}
+
+fn fits(language: Language) {
+    let exhibition = Exhibition::open(language);
     let mut visitor = Visitor::with(serde_json::json!({ "phone": true }));
     for &(name, status) in &exhibition.pages {
         let view = visitor.browser.open(&exhibition.url(name));
@@ -122,8 +130,11 @@ fn every_page_fits_the_narrowest_phone_and_loads_nothing() {
         for width in [320, 390, 1100] {
             let script = "document.documentElement.scrollWidth";
             let taken = visitor.browser.evaluate_at(width, script);
-            assert_eq!(taken, width, "{name} is wider than its window");
+            assert_eq!(
+                taken, width,
+                "{name} in {language:?} is wider than its window"
+            );
         }
-        visitor.shoot(&format!("page-{name}"));
+        visitor.shoot(&format!("page-{language:?}-{name}"));
     }
 }

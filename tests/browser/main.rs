@@ -13,8 +13,10 @@ mod devices;
 #[path = "../support/faulty_provider/mod.rs"]
 mod faulty_provider;
 mod gallery;
+mod german;
 mod hands;
 mod http2;
+mod keyboard;
 mod outages;
 mod recipe;
 mod scene;

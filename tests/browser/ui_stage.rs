@@ -283,6 +283,15 @@ impl Drop for Running {
     }
 }
 
+/// Gives the member a laptop and a phone.
+pub(crate) fn furnish(scene: &Scene) {
+    // As Headscale names who signed in through our issuer.
+    let mia = format!("{}/{}", scene.site.house.plan.issuer_url(), subject(MEMBER));
+    for name in ["laptop", "phone"] {
+        scene.headscale.add_node(Device::of(&mia, name));
+    }
+}
+
 /// The scene of a recipe: everybody's devices, and somebody who may look.
 fn scene(recipe: &Recipe, version: &str) -> Scene {
     let mut scene = Scene::start_with(version, recipe.headwarden());
@@ -292,10 +301,6 @@ fn scene(recipe: &Recipe, version: &str) -> Scene {
     let groups = ["headscale", "headscale-admins"];
     let claims = json!({ "name": "Sam Second", "email": "sam@acmecorp.net", "groups": groups });
     scene.provider.set_person(SECOND_ADMIN, &claims);
-    // As Headscale names who signed in through our issuer.
-    let mia = format!("{}/{}", scene.site.house.plan.issuer_url(), subject(MEMBER));
-    for name in ["laptop", "phone"] {
-        scene.headscale.add_node(Device::of(&mia, name));
-    }
+    furnish(&scene);
     scene
 }

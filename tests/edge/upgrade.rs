@@ -506,6 +506,43 @@ fn a_process_that_dies_while_it_takes_over_leaves_the_other_serving() {
     assert_eq!(place.status("GET", "/windows", &[&session]), 200);
 }
 
+/// What the old one decided then, the new one would not know of.
+#[test]
+fn whoever_comes_in_the_middle_of_a_hand_over_is_served_by_the_new_process() {
+    let top = format!("{TOP}session: {{ recheck: 1s }}\nreload: {{ watch: false }}\n");
+    let mut place = Upgradable::start_with(More {
+        oidc: "  timeout: 30s\n",
+        top: top.leak(),
+        ..More::default()
+    });
+    place
+        .stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.refresh_tokens = true);
+    let session = session_line(&place.stage.house, &place.stage.somebody(Account::Member));
+    // By the rules of the new one, nobody is let in.
+    let config = place.stage.house.plan.files.join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let closed = text.replace("allowed_groups: [/headscale]", "allowed_groups: [nobody]");
+    assert_ne!(closed, text);
+    std::fs::write(&config, closed).unwrap();
+    let held = place.wait_for_a_refresh(&session);
+    let [taking_over] = &children(place.stage.house.pid())[..] else {
+        panic!("{}", place.stage.house.log())
+    };
+    signal("STOP", taking_over);
+    drop(held);
+    place.stage.house.wait_for_log("handing over sessions=");
+    let mut comes = Raw::connect(place.public()).unwrap();
+    let page = request(&place.stage.house, "GET", "/windows", &[&session]);
+    comes.send(&page).unwrap();
+    signal("CONT", taking_over);
+    place.stage.house.wait_for_log(SERVES);
+    let status = comes.read_response("GET").unwrap().status();
+    assert!(matches!(status, 401 | 403), "{status}: by the old one");
+}
+
 #[test]
 fn what_counts_once_has_counted_in_the_new_process_too() {
     let mut place = Upgradable::start();

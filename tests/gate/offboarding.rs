@@ -354,6 +354,28 @@ fn a_refusal_after_an_answer_that_was_lost_tells_of_nobody_until_a_refresh_succe
     );
 }
 
+/// Some providers take it off what was asked for where nobody was asked for consent, and say so.
+#[test]
+fn a_refusal_of_a_token_that_came_without_offline_access_tells_of_nobody() {
+    let mut stage = stage("after: 1h");
+    let answers = |answer: Value| {
+        let answer = answer.as_object().cloned().expect("an object");
+        stage
+            .faulty
+            .provider
+            .set(|knobs| knobs.token_answer = answer);
+    };
+    answers(json!({ "scope": "openid profile email" }));
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    answers(json!({ "error": "invalid_grant" }));
+    checked(&stage.house, &session, "refused");
+    let line = stage
+        .house
+        .wait_for_log("not off-boarded: this does not prove");
+    assert!(line.contains("without offline_access"), "{line}");
+    assert_eq!(written(&stage.house.plan), Vec::<String>::new());
+}
+
 #[test]
 fn what_is_read_of_the_claims_since_a_reload_is_nobodys_loss() {
     let mut stage = stage("after: 1h");
@@ -625,6 +647,147 @@ fn who_has_a_session_that_the_provider_vouches_for_is_not_gone_and_an_outage_dec
     assert_eq!(expiry(&stage.headscale, id), None);
     let metric = "headwarden_offboarding_failures_total{stage=\"provider\"}";
     assert!(counted(&stage.house, metric) >= 1);
+}
+
+#[test]
+fn whoever_is_switched_off_in_the_middle_of_a_round_ends_nobodys_devices() {
+    let mut stage = stage("after: 0s");
+    let id = stage
+        .headscale
+        .add_node(Device::of(&owner(&stage.house, Account::Member), "laptop"));
+    let gate = stage.headscale.gate("/api/v1/node");
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.deactivated.push(Account::Member));
+    checked(&stage.house, &session, "refused");
+    let headscale = &stage.headscale;
+    stage.house.wait_until("the devices to be looked up", || {
+        headscale
+            .requests()
+            .iter()
+            .any(|seen| seen.path() == "/api/v1/node")
+    });
+    let file = stage.house.plan.files.join("config.yaml");
+    let text = std::fs::read_to_string(&file).expect("ours");
+    let off = text.replace("expire_nodes: true", "expire_nodes: false");
+    assert_ne!(off, text);
+    std::fs::write(&file, off).expect("ours");
+    stage.house.wait_for_log("configuration taken over");
+    drop(gate);
+    let acts = until(
+        "nobody is pending",
+        || acts(&stage.house.plan),
+        |acts| {
+            acts.iter()
+                .any(|act| act.starts_with("offboarding_dropped"))
+        },
+    );
+    assert!(
+        !acts.iter().any(|act| act.starts_with("device_expired")),
+        "{acts:#?}"
+    );
+    assert_eq!(expiry(&stage.headscale, id), None);
+}
+
+#[test]
+fn whoever_could_not_be_written_down_is_when_that_works_again() {
+    let mut stage = stage("after: 1h");
+    let journal = stage.house.plan.files.join("offboarding.json");
+    std::fs::create_dir(&journal).expect("ours");
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    stage
+        .faulty
+        .provider
+        .set(|knobs| knobs.deactivated.push(Account::Member));
+    checked(&stage.house, &session, "refused");
+    let status = || ask(&stage.house, "GET", "/windows", &[&session]).status();
+    until("the end of the session", status, |status| *status == 401);
+    stage
+        .house
+        .wait_for_log("who is to be off-boarded cannot be read or written down");
+    std::fs::remove_dir(&journal).expect("ours");
+    let subject = Account::Member.subject();
+    until(
+        "it is written",
+        || written(&stage.house.plan),
+        |written| *written == [format!("{subject}: \"refused\"")],
+    );
+}
+
+#[test]
+fn whom_the_provider_speaks_of_in_another_session_was_not_refused() {
+    let stage = stage("after: 1h");
+    let [one, other] =
+        [(); 2].map(|()| session_line(&stage.house, &stage.somebody(Account::Member)));
+    let provider = &stage.faulty.provider;
+    let said = json!({ "error": "invalid_grant" });
+    let said = said.as_object().cloned().expect("an object");
+    provider.set(|knobs| knobs.token_answer = said);
+    checked(&stage.house, &one, "refused");
+    assert_eq!(written(&stage.house.plan).len(), 1);
+    // No group at all proves nothing against the person; that they are told of does, for them.
+    provider.mend();
+    provider.set(|knobs| drop(knobs.extra_claims.insert("groups".to_owned(), json!([]))));
+    checked(&stage.house, &other, "lost_right");
+    until(
+        "nobody is written down",
+        || written(&stage.house.plan),
+        Vec::is_empty,
+    );
+    let acts = acts(&stage.house.plan);
+    assert!(
+        acts.contains(&"offboarding_dropped done back -".to_owned()),
+        "{acts:#?}"
+    );
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is written down and what comes later are told apart by whole seconds"
+)]
+fn seconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("it is later than 1970").as_secs()
+}
+
+#[test]
+fn a_sign_in_that_could_not_be_written_down_counts_when_the_time_has_come() {
+    let stage = stage("after: 5s");
+    let id = stage
+        .headscale
+        .add_node(Device::of(&owner(&stage.house, Account::Member), "laptop"));
+    let session = session_line(&stage.house, &stage.somebody(Account::Member));
+    let provider = &stage.faulty.provider;
+    let said = json!({ "error": "invalid_grant" });
+    let said = said.as_object().cloned().expect("an object");
+    // The round may not come before the person does.
+    let journal = stage.house.plan.files.join("offboarding.json");
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&journal, mode).expect("ours");
+    };
+    provider.set(|knobs| knobs.token_answer = said);
+    checked(&stage.house, &session, "refused");
+    mode(0o644);
+    let noticed = seconds();
+    until("the next second", seconds, |now| *now > noticed);
+    provider.mend();
+    // Of this session nobody can ask again.
+    provider.set(|knobs| knobs.refresh_tokens = false);
+    stage.somebody(Account::Member);
+    mode(0o600);
+    let over = |acts: &Vec<String>| {
+        acts.iter()
+            .any(|act| act.starts_with("offboarding_d") && !act.starts_with("offboarding_due"))
+    };
+    let acts = until("the last look", || acts(&stage.house.plan), over);
+    assert!(
+        acts.contains(&"offboarding_dropped done back -".to_owned()),
+        "{acts:#?}"
+    );
+    assert_eq!(expiry(&stage.headscale, id), None);
 }
 
 #[test]

@@ -55,10 +55,22 @@ impl Stage {
     }
 
     pub(crate) fn start_with(more: impl FnOnce(&Plan) -> More) -> Self {
+        Self::start_by(more, |_, text| text)
+    }
+
+    /// The same with what `written` makes of its configuration.
+    pub(crate) fn start_written(written: impl FnOnce(&Plan, String) -> String) -> Self {
+        Self::start_by(|_| More::default(), written)
+    }
+
+    fn start_by(
+        more: impl FnOnce(&Plan) -> More,
+        written: impl FnOnce(&Plan, String) -> String,
+    ) -> Self {
         let faulty = Faulty::start();
         let headscale = HeadscaleStandin::start(Options::default());
         let (url, issuer) = (headscale.url(), faulty.provider.issuer());
-        let house = House::start(|plan| plan.config(&url, &issuer, &more(plan)));
+        let house = House::start(|plan| written(plan, plan.config(&url, &issuer, &more(plan))));
         let (origin, trusted) = (house.plan.origin(), house.plan.issuer_url());
         headscale.configure(|options| {
             options.server_url = origin;

@@ -1,19 +1,15 @@
 //! Where the requests of a rule go: several addresses, those that are not there, other paths and hosts.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::faulty_provider::Person as Account;
 use crate::stage::{HTML, SAME_ORIGIN, Stage, ask, request, seen, send, session_line};
-use crate::support::headscale_standin::{HeadscaleStandin, Options, Seen};
-use crate::support::house::{More, free_addresses, headwarden};
-use crate::support::raw::Raw;
+use crate::support::headscale_standin::{HeadscaleStandin, Options, Script, Seen};
+use crate::support::house::{free_addresses, headwarden};
 
-/// Longest wait for a health check.
-const PATIENCE: Duration = Duration::from_mins(1);
+mod health;
+mod once;
+mod patient;
 
 fn web_ui() -> HeadscaleStandin {
     HeadscaleStandin::start(Options::default())
@@ -21,10 +17,10 @@ fn web_ui() -> HeadscaleStandin {
 
 /// A house with these rules, and somebody's session.
 fn start(rules: &str) -> (Stage, String) {
-    let top = format!("access:\n{rules}");
-    let stage = Stage::start_with(|_| More {
-        top: Box::leak(top.into_boxed_str()),
-        ..More::default()
+    let stage = Stage::start_written(|plan, text| {
+        let socket = plan.files.join("admin.sock").display().to_string();
+        let text = text.replace("admin: { ", &format!("admin: {{ socket_path: {socket}, "));
+        format!("{text}open: [GET /app/in/logo.png]\naccess:\n{rules}")
     });
     let session = session_line(&stage.house, &stage.somebody(Account::Member));
     (stage, session)
@@ -94,6 +90,12 @@ fn a_path_changes_by_whole_segments_and_the_host_is_the_one_that_was_chosen() {
         ask(&stage.house, "GET", target, &[&session]);
         assert_eq!(ui.requests().len(), before, "{target}");
     }
+    // A page that is open to everybody goes the same way.
+    let open = ask(&stage.house, "GET", "/app/in/logo.png", &["X-Row: open"]);
+    let [found] = &seen(&ui, "open")[..] else {
+        panic!("{}", open.text())
+    };
+    assert_eq!(found.target, "/other/one/in/logo.png");
     let long = format!("/add/{}", "a".repeat(8 * 1024 - 6));
     let answer = ask(&stage.house, "GET", &long, &[HTML, &session]);
     assert_eq!(answer.status(), 414, "{}", answer.text());
@@ -108,10 +110,13 @@ fn requests_are_shared_out_and_an_address_that_is_not_there_costs_nobody_anythin
          - path: /first/**\n    upstream: {{ urls: [\"{1}\", \"{0}\"], balance: first }}\n  \
          - path: /dead/**\n    upstream: {{ urls: [\"http://{dead}\", \"{0}\"], balance: first }}\n  \
          - path: /deads/**\n    upstream: {{ urls: [\"http://{dead}\", \"{1}\"] }}\n  \
+         - path: /nameless/**\n    upstream: {{ urls: [\"http://{3}.invalid:80\", \"{0}\"], balance: first }}\n  \
          - path: /gone/**\n    upstream: {{ urls: [\"http://{dead}\", \"http://[::1]:{2}\"] }}\n",
         one.url(),
         two.url(),
         dead.port(),
+        // No resolver is asked for a label of this length (RFC 1035 section 2.3.4).
+        "a".repeat(64),
     ));
     let uis = [&one, &two];
     for (path, expected) in [
@@ -119,6 +124,7 @@ fn requests_are_shared_out_and_an_address_that_is_not_there_costs_nobody_anythin
         ("/first/x", [1; 4]),
         ("/dead/x", [0; 4]),
         ("/deads/x", [1; 4]),
+        ("/nameless/x", [0; 4]),
     ] {
         let found = [(); 4].map(|()| heard(&stage, &session, &uis, path).0);
         assert_eq!(found, expected, "{path}");
@@ -143,157 +149,41 @@ fn requests_are_shared_out_and_an_address_that_is_not_there_costs_nobody_anythin
         "{}",
         answer.text()
     );
-}
-
-/// A web UI whose every answer has a status that can be set, and which switches protocols.
-struct Patient {
-    address: SocketAddr,
-    status: Arc<AtomicU16>,
-}
-
-impl Patient {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let status = Arc::new(AtomicU16::new(200));
-        let told = Arc::clone(&status);
-        std::thread::spawn(move || {
-            for mut client in listener.incoming().map_while(Result::ok) {
-                let told = Arc::clone(&told);
-                std::thread::spawn(move || {
-                    let (mut head, mut byte) = (Vec::new(), [0]);
-                    while !head.ends_with(b"\r\n\r\n") {
-                        match client.read(&mut byte) {
-                            Ok(1..) => head.extend(byte),
-                            _ => return,
-                        }
-                    }
-                    let port = address.port();
-                    let upgrade = head.to_ascii_lowercase();
-                    let upgrade = upgrade.windows(18).any(|it| it == b"upgrade: websocket");
-                    let answer = if upgrade {
-                        format!(
-                            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                             Upgrade: websocket\r\n\r\n{port}"
-                        )
-                    } else {
-                        let status = told.load(Ordering::SeqCst);
-                        format!(
-                            "HTTP/1.1 {status} X\r\nContent-Length: 5\r\nConnection: close\r\n\r\n{port:05}"
-                        )
-                    };
-                    let _ = client.write_all(answer.as_bytes());
-                    // Until the other side has gone.
-                    while let Ok(1..) = client.read(&mut byte) {}
-                });
-            }
-        });
-        Self { address, status }
-    }
-
-    fn say(&self, status: u16) {
-        self.status.store(status, Ordering::SeqCst);
-    }
-
-    fn port(&self) -> String {
-        format!("{:05}", self.address.port())
+    let log = stage.house.log();
+    let passed_over =
+        "an address of a web UI cannot be connected to: it is passed over for a while";
+    for address in [dead.to_string(), format!("{}.invalid:80", "a".repeat(64))] {
+        let mut lines = log.lines().filter(|line| line.contains(passed_over));
+        assert!(
+            lines.any(|line| line.contains(&address)),
+            "{address}: {log}"
+        );
     }
 }
 
 #[test]
-fn an_address_that_fails_its_checks_gets_nothing_until_it_passes_them_again() {
-    let (one, two) = (Patient::start(), Patient::start());
-    let (mut stage, session) = start(&format!(
-        "  - path: /ui/**\n    upstream:\n      urls: [\"http://{}\", \"http://{}\"]\n      balance: first\n      \
-         health_check: {{ path: /healthz, interval: 1s, timeout: 5s, healthy_after: 1, unhealthy_after: 2 }}\n",
-        one.address, two.address
-    ));
-    let get = |stage: &Stage| ask(&stage.house, "GET", "/ui/x", &[HTML, &session]);
-    let until = |stage: &Stage, what: &str, is_so: &dyn Fn(&Stage) -> bool| {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_so(stage) {
-            assert!(Instant::now() < deadline, "{what}: {}", stage.house.log());
-        }
-    };
-    assert_eq!(get(&stage).text(), one.port());
-    let metric = |stage: &Stage, ui: &Patient| {
-        let answer = send(
-            stage.house.plan.admin,
-            b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        );
-        let name = format!(
-            "headwarden_upstream_healthy{{upstream=\"{}\"}} ",
-            ui.address
-        );
-        let text = answer.text();
-        let found = text.lines().find_map(|line| line.strip_prefix(&name));
-        found.map(str::to_owned)
-    };
-    one.say(500);
-    let line = stage.house.wait_for_log("fails its health checks");
-    assert!(
-        line.contains(&one.address.to_string()) && line.contains("it answers 500"),
-        "{line}"
-    );
-    until(&stage, "the second", &|stage| {
-        get(stage).text() == two.port()
-    });
-    until(&stage, "the metric", &|stage| {
-        metric(stage, &one).as_deref() == Some("0")
-    });
-    until(&stage, "the other metric", &|stage| {
-        metric(stage, &two).as_deref() == Some("1")
-    });
-    two.say(404);
-    until(&stage, "nobody", &|stage| get(stage).status() == 503);
-    let nobody = get(&stage);
-    assert!(
-        nobody.text().contains("No server of the service"),
-        "{}",
-        nobody.text()
-    );
-    assert!(nobody.header("retry-after").is_some());
-    let json = ask(&stage.house, "GET", "/ui/x", &[&session]);
-    assert!(
-        json.text().contains("upstream_unavailable"),
-        "{}",
-        json.text()
-    );
-    one.say(204);
-    stage.house.wait_for_log("passes its health checks again");
-    until(&stage, "the first again", &|stage| {
-        get(stage).status() == 204
-    });
-    until(&stage, "the metric", &|stage| {
-        metric(stage, &one).as_deref() == Some("1")
-    });
-}
-
-#[test]
-fn a_websocket_goes_to_the_address_that_is_there() {
-    let [dead] = free_addresses();
-    let ui = Patient::start();
+fn what_comes_back_from_another_path_is_passed_on_as_it_is() {
+    let ui = web_ui();
     let (stage, session) = start(&format!(
-        "  - path: /ui/**\n    upstream: {{ urls: [\"http://{dead}\", \"http://{}\"], balance: first }}\n",
-        ui.address
+        "  - path: /web/**\n    upstream: {{ url: \"{}\", strip_prefix: /web }}\n",
+        ui.url()
     ));
-    for _ in 0..2 {
-        let mut raw = Raw::connect(stage.house.plan.public).expect("it listens");
-        let lines = [
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            session.as_str(),
-        ];
-        raw.send(&request(&stage.house, "GET", "/ui/socket", &lines))
-            .expect("it is sent");
-        assert_eq!(raw.read_head().expect("an answer").status, 101);
-        let told = raw.read_exact(ui.address.port().to_string().len());
-        assert_eq!(
-            told.expect("a word"),
-            ui.address.port().to_string().as_bytes()
-        );
+    let fields = [
+        ("Location", "/login?next=/web"),
+        ("Content-Location", "/a"),
+        ("Set-Cookie", "ui=1; Path=/; HttpOnly"),
+        ("Refresh", "5; url=/b"),
+    ];
+    let lines: String = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let bytes = format!("HTTP/1.1 302 Found\r\n{lines}Content-Length: 0\r\n\r\n");
+    ui.script("/a", Script::Bytes(bytes.into_bytes()));
+    let answer = ask(&stage.house, "GET", "/web/a", &[&session]);
+    assert_eq!(answer.status(), 302, "{}", answer.text());
+    for (name, value) in fields {
+        assert_eq!(answer.header(name), Some(value), "{name}");
     }
 }
 
@@ -301,7 +191,9 @@ fn a_websocket_goes_to_the_address_that_is_there() {
 fn explain_and_status_tell_where_a_request_goes() {
     let (one, two) = (web_ui(), web_ui());
     let (stage, _) = start(&format!(
-        "  - path: /ui/**\n    upstream: {{ urls: [\"{}\", \"{}\"], strip_prefix: /ui }}\n",
+        "  - path: /ui/**\n    upstream: {{ urls: [\"{0}\", \"{1}\"], strip_prefix: /ui }}\n  \
+         - path: /app/**\n    upstream: {{ url: \"{0}\", strip_prefix: /app, add_prefix: /other, \
+         health_check: {{ path: /health }} }}\n",
         one.url(),
         two.url()
     ));
@@ -317,4 +209,32 @@ fn explain_and_status_tell_where_a_request_goes() {
     let addresses = [&one, &two].map(|ui| ui.url().trim_start_matches("http://").to_owned());
     let line = format!("{}, as /a?b", addresses.join(", "));
     assert!(told.contains(&line), "{told}");
+    let told = headwarden(
+        &stage.house.plan,
+        &["explain", "--claims", claims, "--path", "/app/in/logo.png"],
+    );
+    let told = String::from_utf8(told.stdout).expect("text");
+    let line = format!("{}, as /other/in/logo.png", addresses[0]);
+    assert!(told.contains(&line), "{told}");
+    let status = headwarden(&stage.house.plan, &["status"]);
+    let status = String::from_utf8(status.stdout).expect("text");
+    for line in [
+        format!("web UI /ui/**: {}", addresses.join(", ")),
+        // Its first check may be on its way: it is taken for healthy until then.
+        format!("web UI /app/**: {} (healthy)", addresses[0]),
+    ] {
+        assert!(
+            status.lines().any(|found| found == line),
+            "{line} in {status}"
+        );
+    }
+    let json = headwarden(&stage.house.plan, &["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(
+        json["web_uis"][1],
+        serde_json::json!({
+            "path": "/app/**", "checked": true,
+            "addresses": [{ "address": addresses[0], "healthy": true }],
+        })
+    );
 }

@@ -23,6 +23,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("P", 8),
     ("S", 10),
     ("V", 10),
+    ("W", 6),
 ];
 
 /// A row of a table of the catalogue: id, shape, what stops it, what shows it.

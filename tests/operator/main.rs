@@ -10,6 +10,7 @@ mod faulty_provider;
 mod listener;
 mod own;
 mod policy;
+mod policy_races;
 mod scene;
 mod socket;
 #[expect(dead_code, reason = "another test crate uses the rest of its words")]

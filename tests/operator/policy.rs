@@ -13,7 +13,7 @@ use crate::support::house::{More, headwarden};
 use crate::support::raw::PATIENCE;
 
 /// As an administrator writes one.
-const POLICY: &str = "{
+pub(crate) const POLICY: &str = "{
   // people
   \"groups\": {
     \"group:guests\": [\"visitor@\"], // until May
@@ -24,7 +24,7 @@ const POLICY: &str = "{
 const BEGIN: &str =
     "// headwarden: begin (written by Headwarden; changes between these lines are lost)";
 
-fn sync(more: &str) -> String {
+pub(crate) fn sync(more: &str) -> String {
     format!(
         "policy_sync:\n  groups:\n    - {{ name: admins, from: [headscale-admins] }}\n    \
          - {{ from: [headscale] }}\n  state_path: STATE\n{more}"
@@ -32,12 +32,12 @@ fn sync(more: &str) -> String {
 }
 
 /// A house that writes groups into the policy of a Headscale with this one.
-fn scene(policy: Option<&str>, more: &str) -> Scene {
+pub(crate) fn scene(policy: Option<&str>, more: &str) -> Scene {
     scene_of(policy, sync(more), "")
 }
 
 /// The same, with this section, and these keys of the provider.
-fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
+pub(crate) fn scene_of(policy: Option<&str>, sync: String, oidc: &'static str) -> Scene {
     let top: &'static str = Box::leak(sync.into_boxed_str());
     let mut scene = Scene::start(
         "",
@@ -66,7 +66,7 @@ fn id(scene: &Scene, account: Account) -> String {
 }
 
 /// Headscale has a user for them.
-fn has_a_device(scene: &Scene, account: Account) {
+pub(crate) fn has_a_device(scene: &Scene, account: Account) {
     scene.stage.headscale.add_user(User {
         provider_identifier: id(scene, account),
         name: account.username().to_owned(),
@@ -75,12 +75,12 @@ fn has_a_device(scene: &Scene, account: Account) {
     });
 }
 
-fn policy(scene: &Scene) -> String {
+pub(crate) fn policy(scene: &Scene) -> String {
     scene.stage.headscale.policy().unwrap_or_default()
 }
 
 /// Waits until the policy is this one.
-fn becomes(scene: &Scene, meant: &str) {
+pub(crate) fn becomes(scene: &Scene, meant: &str) {
     let deadline = Instant::now() + PATIENCE;
     while policy(scene) != meant {
         assert!(
@@ -93,7 +93,7 @@ fn becomes(scene: &Scene, meant: &str) {
 }
 
 /// The policy with these lines as our part.
-fn with(lines: &[String]) -> String {
+pub(crate) fn with(lines: &[String]) -> String {
     let indented: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     let open = "\"groups\": {\n";
     POLICY.replace(
@@ -103,7 +103,7 @@ fn with(lines: &[String]) -> String {
 }
 
 /// One group with these members.
-fn group(scene: &Scene, name: &str, members: &[Account]) -> String {
+pub(crate) fn group(scene: &Scene, name: &str, members: &[Account]) -> String {
     if members.is_empty() {
         return format!("\"group:{name}\": [],");
     }
@@ -121,7 +121,7 @@ fn asked(scene: &Scene, method: &str) -> Value {
     told
 }
 
-fn puts(scene: &Scene) -> usize {
+pub(crate) fn puts(scene: &Scene) -> usize {
     let all = scene.stage.headscale.requests();
     let puts = all
         .iter()

@@ -2,7 +2,9 @@
 
 use crate::faulty_provider::Person as Account;
 use crate::ground::{BY_SIGNAL, Ground};
-use crate::support::house::More;
+use crate::stage::Faulty;
+use crate::support::headscale_standin::{HeadscaleStandin, Options};
+use crate::support::house::{House, More};
 
 #[test]
 fn what_waits_for_a_restart_is_said_by_name_and_the_rest_is_taken_over() {
@@ -96,4 +98,62 @@ fn the_rules_for_another_provider_admit_nobody_of_the_old_one() {
     ground.stage.is_at_the_provider(Account::Outsider);
     let page = crate::support::person::Person::new().open(&ground.house().url("/windows"));
     assert_eq!(page.status(), 403, "{}", page.text());
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the stand-in's keys end by the real clock"
+)]
+fn tomorrow() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.expect("it is later than 1970").as_secs() + 86_400;
+    i64::try_from(seconds).expect("a time")
+}
+
+#[test]
+fn a_key_that_was_renewed_keeps_no_rules_from_being_taken_over_while_something_waits() {
+    const KEY: &str = "hskey-api-AbCdEfGhIjKl-0123456789012345678901234567890123456789012345";
+    let (faulty, headscale) = (
+        Faulty::start(),
+        HeadscaleStandin::start(Options {
+            api_key: "hskey-api-another".to_owned(),
+            ..Options::default()
+        }),
+    );
+    headscale.add_api_key(KEY, Some(tomorrow()));
+    let (url, issuer) = (headscale.url(), faulty.provider.issuer());
+    let mut house = House::start(|plan| {
+        let path = plan.files.join("api_key");
+        std::fs::write(&path, KEY).expect("the directory is ours");
+        let rotate = format!(
+            "  api_key_path: {}\n  api_key_rotate: {{ enabled: true }}\n",
+            path.display()
+        );
+        let more = More {
+            headscale: rotate.leak(),
+            top: BY_SIGNAL,
+            ..More::default()
+        };
+        plan.config(&url, &issuer, &more)
+    });
+    house.wait_for_log("the API key is renewed");
+    let path = house.plan.files.join("config.yaml");
+    let text = std::fs::read_to_string(&path).expect("ours");
+    let text = text
+        .replace(&url, "http://127.0.0.1:9")
+        .replace("callbacks_per_minute: 1000000", "callbacks_per_minute: 10");
+    std::fs::write(&path, text).expect("ours");
+    house.signal("HUP");
+    let line = house.wait_for_log("configuration taken over");
+    assert!(
+        line.contains("limits.callbacks_per_minute") && !line.contains("api_key"),
+        "{line}"
+    );
+    let line = house.wait_for_log("count from the next start on");
+    assert!(line.contains("headscale.url"), "{line}");
+    // What somebody else puts there may be meant for the other Headscale.
+    let key = house.plan.files.join("api_key");
+    std::fs::write(&key, "hskey-api-0123456789ab-of-another").expect("ours");
+    house.signal("HUP");
+    house.wait_for_log("belongs to headscale.url, which waits for a restart");
 }

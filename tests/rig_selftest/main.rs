@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod api;
+mod benchmarks;
 mod browser;
 mod people;
 mod provider;

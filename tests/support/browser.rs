@@ -33,7 +33,7 @@ impl Browser {
 
     /// Starts it with: `cookies` (`false` blocks all of them, as the setting in the browser's own
     /// preferences does), `hosts` (name → address, resolved so), `trust_any_certificate`,
-    /// `dark`, `phone`.
+    /// `dark`, `phone`, `locale` (the language that its person reads; `en-US`), `scripts` (`false` runs none).
     pub(crate) fn start_with(settings: &Value) -> Self {
         let directory = TempDir::new().expect("a directory for the browser");
         let place = directory.path().display().to_string();
@@ -127,6 +127,26 @@ impl Browser {
     pub(crate) fn tab_stops(&mut self) -> Vec<Value> {
         let answer = self.child.ask(&json!({ "do": "tab_stops" }));
         answer["stops"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Presses Tab until what is called so has the focus: by its `aria-label`, its label or its text.
+    pub(crate) fn tab_to(&mut self, name: &str) {
+        self.child.ask(&json!({ "do": "tab_to", "name": name }));
+    }
+
+    /// Presses a key.
+    pub(crate) fn key(&mut self, key: &str) {
+        self.child.ask(&json!({ "do": "key", "key": key }));
+    }
+
+    /// Presses a key that leads to another page; that page.
+    pub(crate) fn follow(&mut self, key: &str) -> View {
+        self.view(&json!({ "do": "follow", "key": key }))
+    }
+
+    /// Writes over what stands in the field that has the focus.
+    pub(crate) fn write_over(&mut self, text: &str) {
+        self.child.ask(&json!({ "do": "write_over", "text": text }));
     }
 
     /// Cookies that would go to `url`: objects with `name`, `value`, `path`, `secure`, `httpOnly`,

@@ -318,6 +318,27 @@ impl RealTailnet {
         self.house.restart(arguments);
     }
 
+    /// Starts Headwarden anew with what `edit` makes of its configuration.
+    pub(crate) fn reconfigure(&mut self, edit: impl FnOnce(&Plan, String) -> String) {
+        let path = self.house.plan.files.join("config.yaml");
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        let edited = edit(&self.house.plan, text);
+        std::fs::write(&path, edited).expect("a file of ours");
+        self.house.restart(&[]);
+        self.house.wait_for_log("serving");
+    }
+
+    /// Where Headscale listens.
+    pub(crate) fn headscale_url(&self) -> String {
+        format!("http://{}", self.headscale_address)
+    }
+
+    /// A new key of Headscale's API, good for so long.
+    pub(crate) fn api_key(&self, life: &str) -> String {
+        let key = self.headscale(&["apikeys", "create", "--expiration", life]);
+        key.as_str().expect("a key").to_owned()
+    }
+
     /// Somebody with a browser of their own.
     pub(crate) fn person(&self) -> Person {
         Person::new().trusting(self.authority.client(&["http/1.1"]))

@@ -155,3 +155,24 @@ fn tls_1_2_and_1_3_are_spoken_with_and_without_alpn_and_nothing_older() {
         .expect("curl runs");
     assert_eq!(String::from_utf8_lossy(&now.stdout), "204", "{now:?}");
 }
+
+/// What is needed to resume is in the ticket: nobody is forgotten for others who came in between.
+#[test]
+fn a_client_that_comes_back_resumes_however_many_came_since() {
+    let (scene, _) = Scene::with_one_pair();
+    let of = |version| scene.authority.client_of(&[version], &["http/1.1"], None);
+    let clients = [&TLS12, &TLS13].map(of);
+    for client in &clients {
+        let answer = scene.connect_with(client.clone()).exchange(ANYBODY);
+        assert_eq!(answer.expect("an answer").status(), 204);
+    }
+    // More than a server remembers that keeps a list: 256 of rustls's own, two for each client.
+    for _ in 0..260 {
+        let stranger = handshake(scene.tls, "localhost", of(&TLS12));
+        assert!(!stranger.expect("a handshake").resumed);
+    }
+    for client in &clients {
+        let again = handshake(scene.tls, "localhost", client.clone()).expect("a handshake");
+        assert!(again.resumed, "{:?}", again.version);
+    }
+}

@@ -47,15 +47,19 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>) -> Option<()> {
             head.extend(byte);
         }
         let tunnel = head.starts_with(b"POST /ts2021");
-        let answer: &[u8] = if tunnel {
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tailscale-control-protocol\r\n\
+        let answer = if tunnel {
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tailscale-control-protocol\r\n\
               Connection: upgrade\r\n\r\n"
+                .to_owned()
         } else {
+            let asked_for = stream.conn.server_name().unwrap_or("nobody");
             // Kept open: the next request may come on the same connection.
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n\
-              {\"status\":\"pass\"}"
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Asked-For: {asked_for}\r\n\
+                 Content-Length: 17\r\n\r\n{{\"status\":\"pass\"}}"
+            )
         };
-        stream.write_all(answer).ok()?;
+        stream.write_all(answer.as_bytes()).ok()?;
         stream.flush().ok()?;
         if tunnel {
             let mut rest = Vec::new();
@@ -137,5 +141,106 @@ fn an_upstream_is_believed_with_the_operators_authority_and_its_name_alone() {
             ready["checks"]["headscale"][0]["status"], expected,
             "{what}: {ready}"
         );
+    }
+}
+
+#[test]
+fn a_web_ui_is_believed_by_the_name_that_was_written_and_another_address_stands_in_for_it() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let of = |authority: &Authority, name: &str| {
+        format!("\"https://{}\"", upstream(&authority.certificate(&[name])))
+    };
+    let (good, foreign) = (of(&ours, "ui.internal"), of(&theirs, "ui.internal"));
+    let by_address = of(&ours, "127.0.0.1");
+    // The kernel takes connections for it, and nobody says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = format!("\"https://{}\"", silent.local_addr().expect("it is bound"));
+    let name = "tls_server_name: ui.internal";
+    let served = Some("ui.internal");
+    let rows = [
+        ("its name", format!("url: {good}, {name}, CA"), served),
+        ("its address", format!("url: {good}, CA"), None),
+        (
+            "another name",
+            format!("url: {good}, tls_server_name: other.internal, CA"),
+            None,
+        ),
+        (
+            "a name above",
+            format!("url: {good}, tls_server_name: internal, CA"),
+            None,
+        ),
+        (
+            "an address",
+            format!("url: {by_address}, CA"),
+            Some("nobody"),
+        ),
+        (
+            "a name for an address",
+            format!("url: {by_address}, {name}, CA"),
+            None,
+        ),
+        (
+            "another authority",
+            format!("url: {foreign}, {name}, CA"),
+            None,
+        ),
+        ("the system's", format!("url: {good}, {name}"), None),
+        (
+            "stands in",
+            format!("urls: [{foreign}, {by_address}, {good}], {name}, balance: first, CA"),
+            served,
+        ),
+        (
+            "none of them",
+            format!("urls: [{foreign}, {by_address}], {name}, CA"),
+            None,
+        ),
+        (
+            "slow",
+            format!("url: {silent}, {name}, connect_timeout: 1s, CA"),
+            None,
+        ),
+        (
+            "slow first",
+            format!("urls: [{silent}, {good}], {name}, connect_timeout: 1s, balance: first, CA"),
+            served,
+        ),
+    ];
+    let house = House::start(|plan| {
+        let bundle = ca(&plan.files, "ca.pem", &ours);
+        let paths = (0..rows.len()).map(|row| format!("GET /row{row}/a"));
+        let mut access = format!(
+            "open: [{}]\naccess:\n",
+            paths.collect::<Vec<_>>().join(", ")
+        );
+        for (row, (_, upstream, _)) in rows.iter().enumerate() {
+            let upstream = upstream.replace("CA", &bundle);
+            access.push_str(&format!(
+                "  - {{ path: \"/row{row}/**\", upstream: {{ {upstream} }} }}\n"
+            ));
+        }
+        let more = More {
+            sign_in: "none",
+            waits_for_provider: false,
+            ..More::default()
+        };
+        plan.config("http://127.0.0.1:9", "http://127.0.0.1:9/", &more) + &access
+    });
+    // Twice: a connection that is kept was opened for that name, and by that authority.
+    for (row, (what, _, expected)) in rows.iter().enumerate().chain(rows.iter().enumerate()) {
+        let mut raw = Raw::connect(house.plan.public).expect("it listens");
+        let request = format!(
+            "GET /row{row}/a HTTP/1.1\r\nHost: {}\r\n\r\n",
+            house.plan.public
+        );
+        let answer = raw.exchange(request.as_bytes()).expect("an answer");
+        assert_eq!(answer.header("x-asked-for"), *expected, "{what}");
+        let status = match (expected, *what) {
+            (Some(_), _) => 200,
+            (None, "slow") => 504,
+            (None, _) => 503,
+        };
+        assert_eq!(answer.status(), status, "{what}: {}", answer.text());
     }
 }

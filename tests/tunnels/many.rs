@@ -41,6 +41,101 @@ async fn none_of_twenty_thousand_tunnels_ends_early() {
     assert_eq!(asked, TUNNELS, "each upgrade reached Headscale once");
 }
 
+/// A restart with as many devices as descriptors are left for, beside other tests.
+const DEVICES: usize = 2_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_that_all_come_back_at_once_after_a_restart_all_get_through_at_once() {
+    let extra = Extra {
+        top: TWO_WORKERS,
+        ..Extra::default()
+    };
+    let mut rig = Rig::echoing(Front::Plain, extra);
+    let house = rig.house.plan.public;
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let (open, again) = (watch::Sender::new(0_usize), watch::Sender::new(false));
+    let mut devices = JoinSet::new();
+    for index in 0..DEVICES {
+        let (places, open, mut again) = (Arc::clone(&places), open.clone(), again.subscribe());
+        devices.spawn(async move {
+            let place = places.acquire_owned().await.unwrap();
+            let mut before = tunnel(house, index).await.expect("a tunnel before");
+            drop(place);
+            open.send_modify(|open| *open += 1);
+            let _ = before.try_rest().await;
+            again.wait_for(|again| *again).await.unwrap();
+            // Nobody waits for anybody, and nobody tries twice.
+            let after = tunnel(house, index).await;
+            // All of them are open at the end.
+            (index, after)
+        });
+    }
+    let mut all = open.subscribe();
+    all.wait_for(|open| *open == DEVICES).await.unwrap();
+    rig.house.restart(&[]);
+    rig.house.wait_for_log("serving");
+    again.send_replace(true);
+    let mut back = devices.join_all().await;
+    let mut lost = 0;
+    for (index, device) in &mut back {
+        let alive = match device {
+            Some(device) => is_alive(device, *index).await,
+            None => false,
+        };
+        lost += usize::from(!alive);
+    }
+    assert_eq!((back.len(), lost), (DEVICES, 0));
+}
+
+#[tokio::test]
+async fn a_house_with_few_descriptors_takes_as_many_as_it_may_and_turns_away_who_would_be_too_many()
+{
+    // Of 600 descriptors, 256 are kept for ourselves; each client may need two. Of the 64 that it starts
+    // with, not even its own files and workers could live for long.
+    const PLACES: usize = (600 - 256) / 2;
+    let extra = Extra {
+        top: TWO_WORKERS,
+        ..Extra::default()
+    };
+    let rig = Rig::around(extra, |command| {
+        command.args(["prlimit", "--nofile=64:600"]);
+    });
+    let house = rig.house.plan.public;
+    let mut tunnels = Vec::new();
+    for index in 0..PLACES {
+        tunnels.push(tunnel(house, index).await.expect("a place"));
+    }
+    let mut one_more = Wire::connect(house).await;
+    let answer = one_more.head().await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    for (index, tunnel) in tunnels.iter_mut().enumerate() {
+        assert!(is_alive(tunnel, index).await, "tunnel {index}");
+    }
+    let log = rig.house.log();
+    assert!(!log.contains("cannot accept a connection"), "{log}");
+    // A place that is given back is somebody else's.
+    let mut gone = tunnels.pop().unwrap();
+    gone.finish().await;
+    gone.rest().await;
+    let mut tries = 0;
+    while tunnel(house, PLACES).await.is_none() {
+        tries += 1;
+        assert!(tries < 10_000, "no place is given back");
+    }
+}
+
+/// A tunnel, from one of a few addresses, so that there are ports enough.
+async fn tunnel(house: SocketAddr, index: usize) -> Option<Wire> {
+    let from = Ipv4Addr::new(127, 0, 2, u8::try_from(index % 8).unwrap() + 1);
+    let mut client = Wire::new(connect(house, from).await);
+    client
+        .try_send(request(KINDS[index % KINDS.len()]).as_bytes())
+        .await
+        .ok()?;
+    let head = client.try_head().await.unwrap_or_default();
+    head.starts_with("HTTP/1.1 101 ").then_some(client)
+}
+
 /// Opens a batch, talks through each, and again once all are open; how many were alive both times.
 async fn batch_of_tunnels(house: SocketAddr, from: Ipv4Addr) -> usize {
     let places = Arc::new(Semaphore::new(AT_ONCE));

@@ -18,7 +18,9 @@ async fn an_idle_tunnel_owns_no_buffer_and_a_closed_one_nothing() {
         top: TWO_WORKERS,
         ..Extra::default()
     };
-    for (front, most) in [(Front::Plain, 24), (Front::Tls, 48)] {
+    // In bytes. nginx takes 18 KB over plain TCP; this is less than half, and what is measured less than half of
+    // that. rustls needs its keys and its state on both sides, 4 KiB more for each where it keeps a buffer.
+    for (front, most) in [(Front::Plain, 8 * 1024), (Front::Tls, 14 * 1024)] {
         let rig = Rig::echoing(front, extra);
         // What the process grows by once, whatever comes later.
         drop(open(&rig, front, 50).await);
@@ -27,17 +29,12 @@ async fn an_idle_tunnel_owns_no_buffer_and_a_closed_one_nothing() {
         let idle = rig.resident_kib();
         let tunnels = push(tunnels).await;
         let used = rig.resident_kib();
-        let each = |now: u64| now.saturating_sub(before) / TUNNELS;
+        let each = |now: u64| now.saturating_sub(before) * 1024 / TUNNELS;
+        let (idle, after) = (each(idle), each(used));
         println!(
-            "{front:?}: {} KiB for each of {TUNNELS} idle tunnels, {} after 256 KiB both ways",
-            each(idle),
-            each(used)
+            "{front:?}: {idle} bytes for each of {TUNNELS} idle tunnels, {after} after 256 KiB both ways"
         );
-        // A buffer of 64 KiB that has been written to would show in full.
-        assert!(
-            each(idle) < most && each(used) < most,
-            "{idle} and {used} KiB"
-        );
+        assert!(idle < most && after < most, "{idle} and {after} bytes");
 
         drop(tunnels);
         let deadline = tokio::time::Instant::now() + GIVEN_BACK;

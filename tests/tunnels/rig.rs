@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::process::Command;
 
-use crate::support::house::{House, More, free_addresses};
+use crate::support::house::{House, More, Plan, free_addresses};
 use crate::support::tls::Authority;
 use crate::upstream::Upstream;
 use crate::wire::Wire;
@@ -101,6 +102,20 @@ impl Rig {
         Self::before(upstream, tls.is_some(), authority, extra)
     }
 
+    /// The same with a program around the house.
+    pub(crate) fn around(extra: Extra, around: impl FnOnce(&mut Command)) -> Self {
+        let authority = Authority::new();
+        let upstream = Upstream::echo(None);
+        let url = format!("http://localhost:{}", upstream.address.port());
+        let (house, tls) = house_around(&url, &authority, false, extra, around);
+        Self {
+            house,
+            upstream,
+            authority,
+            tls,
+        }
+    }
+
     fn before(upstream: Upstream, secure: bool, authority: Authority, extra: Extra) -> Self {
         let scheme = if secure { "https" } else { "http" };
         let url = format!("{scheme}://localhost:{}", upstream.address.port());
@@ -156,8 +171,18 @@ pub(crate) fn house(
     trust: bool,
     extra: Extra,
 ) -> (House, SocketAddr) {
+    house_around(url, authority, trust, extra, |_| ())
+}
+
+fn house_around(
+    url: &str,
+    authority: &Authority,
+    trust: bool,
+    extra: Extra,
+    around: impl FnOnce(&mut Command),
+) -> (House, SocketAddr) {
     let [tls] = free_addresses();
-    let house = House::start(|plan| {
+    let config = |plan: &Plan| {
         let more = More {
             sign_in: "none",
             headscale: extra.headscale,
@@ -185,7 +210,9 @@ pub(crate) fn house(
         plan.config(url, "http://127.0.0.1:9/", &more)
             .replace("listen:\n", &listen)
             .replace(&format!("  url: {url}\n"), &upstream)
-    });
+    };
+    let mut house = House::launch_in(config, &[], |_, command| around(command));
+    house.wait_for_log("serving");
     (house, tls)
 }
 

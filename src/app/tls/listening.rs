@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::crypto::ring::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
@@ -270,6 +271,10 @@ fn config(
         // A session that is resumed does not show its certificate again, which may have expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+    } else {
+        // Sealed tickets (RFC 8446 section 4.6.1), so that nothing is kept for a client that may come back. Their
+        // key is of this configuration, and another one after six hours: a ticket is good for twelve at most.
+        config.ticketer = Ticketer::new().map_err(|why| why.to_string())?;
     }
     Ok(Arc::new(config))
 }

@@ -14,8 +14,12 @@ const DEFAULT_STATE: &str = "/var/lib/headwarden/people";
 const STATE: &str = "policy_sync.state_path";
 const GROUPS: &str = "policy_sync.groups";
 
-/// The `policy_sync` section.
-pub(super) fn policy_sync(file: file::PolicySync, checks: &mut Checks<'_>) -> Option<PolicySync> {
+/// The `policy_sync` section; a leading slash of a group counts where names are `exact`.
+pub(super) fn policy_sync(
+    file: file::PolicySync,
+    exact: bool,
+    checks: &mut Checks<'_>,
+) -> Option<PolicySync> {
     let entries = file.groups.unwrap_or_default();
     let count = entries.len();
     let written = file.state_path.is_some();
@@ -27,6 +31,10 @@ pub(super) fn policy_sync(file: file::PolicySync, checks: &mut Checks<'_>) -> Op
         sources.extend(source(index, entry.unwrap_or_default(), report));
     }
     let whole = sources.len() == count && !report.is_broken(GROUPS);
+    let sources = GroupSources {
+        entries: sources,
+        exact,
+    };
     check_names(&sources, report);
     let mut time = |key: &str, text: Option<String>, default, bounds| {
         duration(key, text.as_deref(), default, bounds, report)
@@ -44,10 +52,7 @@ pub(super) fn policy_sync(file: file::PolicySync, checks: &mut Checks<'_>) -> Op
         report.warn("policy_sync", "does nothing without policy_sync.groups");
     }
     Some(PolicySync {
-        sources: whole.then_some(GroupSources {
-            entries: sources,
-            exact: false,
-        })?,
+        sources: whole.then_some(sources)?,
         interval: interval?,
         forget_after: forget_after?,
         dry_run: file.dry_run.unwrap_or(false),
@@ -104,12 +109,12 @@ fn source(index: usize, entry: file::PolicyGroup, report: &mut Report) -> Option
 
 /// Each name is for one entry, and each derived one for one group: whoever is in one group must not get what
 /// a rule gives to another one.
-fn check_names(sources: &[GroupSource], report: &mut Report) {
+fn check_names(sources: &GroupSources, report: &mut Report) {
     let mut seen: BTreeMap<GroupName, (usize, &str)> = BTreeMap::new();
-    for (index, source) in sources.iter().enumerate() {
+    for (index, source) in sources.entries.iter().enumerate() {
         let plain = source.from.iter().filter(|group| !group.contains('*'));
         let derived = plain.filter_map(|group| {
-            let plain = group.strip_prefix('/').unwrap_or(group);
+            let plain = sources.plain(group);
             Some((GroupName::derive(plain)?, plain))
         });
         let names: Vec<(GroupName, &str)> = match &source.name {

@@ -240,7 +240,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn is_local_name(name: &str) -> bool {
+pub(super) fn is_local_name(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 

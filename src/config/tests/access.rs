@@ -249,7 +249,7 @@ fn an_upstream_is_an_address_or_a_map_that_says_where_a_mistake_is() {
         access | [{"path": "/a", "upstream": 5}] | access[0].upstream | a text or a map
         access | [{"path": "/a", "upstream": ["x"]}] | access[0].upstream | a text or a map
         access | [{"path": "/a", "upstream": {}}] | access[0].upstream.url | is required
-        access | [{"path": "/a", "upstream": {"ulr": "http://127.0.0.1:3000"}}] | access[0].upstream.ulr | did you mean access[0].upstream.url
+        access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000", "balanec": "first"}}] | access[0].upstream.balanec | did you mean access[0].upstream.balance
         access | [{"path": "/a", "upstream": {"url": 5}}] | access[0].upstream.url | must be a text
         access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:3000/x"}}] | access[0].upstream.url | scheme, host and port only
         access | [{"path": "/a", "upstream": {"url": "http://127.0.0.1:8000"}}] | access[0].upstream | Headwarden itself
@@ -271,11 +271,17 @@ fn an_upstream_is_an_address_or_a_map_that_says_where_a_mistake_is() {
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "add_prefix": "/a/../b"}}] | access[0].upstream.add_prefix | no dots
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a b"}}] | access[0].upstream.host_header | not a host
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a@b"}}] | access[0].upstream.host_header | not a host
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a,b"}}] | access[0].upstream.host_header | not a host
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a:0x1"}}] | access[0].upstream.host_header | not a host
+        access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "host_header": "a/b"}}] | access[0].upstream.host_header | not a host
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "balance": "random"}}] | access[0].upstream.balance | round_robin or
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": {}}}] | access[0].upstream.health_check.path | must be a path
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": true}}] | access[0].upstream.health_check | map of keys
         access | [{"path": "/a/**", "upstream": {"url": "http://127.0.0.1:3000", "health_check": {"path": "/", "healthy_after": 0}}}] | access[0].upstream.health_check.healthy_after | between 1 and 100
         access | [{"path": "/a/**", "upstream": {"url": "http://localhost:8080", "strip_prefix": "/a"}}] | access[0].upstream | past its doors
+        access | [{"path": "/a/**", "upstream": {"url": "http://0.0.0.0:8080", "strip_prefix": "/a"}}] | access[0].upstream | past its doors
+        access | [{"path": "/a/**", "upstream": {"url": "http://hs.localhost:8080", "add_prefix": "/b"}}] | access[0].upstream | past its doors
+        access | [{"path": "/a/**", "upstream": {"urls": ["http://[::1]:3000", "http://[::1]:8080"], "add_prefix": "/b"}}] | access[0].upstream | past its doors
         "#,
     );
     let settings = good(&[(
@@ -316,7 +322,7 @@ fn one_address_under_two_paths_is_told_where_the_rules_ask_for_different_things(
         for (key, value) in more.as_object().unwrap() {
             match rule["upstream"].as_object_mut() {
                 Some(upstream) if key == "strip_prefix" => {
-                    drop(upstream.insert(key.clone(), value.clone()))
+                    upstream.insert(key.clone(), value.clone());
                 }
                 _ => rule[key] = value.clone(),
             }

@@ -195,7 +195,7 @@ session.capacity | 100001
 session.snapshot_path | "/var/lib/headwarden/sessions" | session.store="memory"
 open | []
 access | [] | api.from=[]
-access[].path | "/other/**" | api.from=[]
+access[].path | "/admin/other/**" | api.from=[]
 access[].upstream | "https://other.internal:3000"
 access[].upstream.url | "https://other.internal:3000"
 access[].upstream.urls | ["https://10.0.0.7:3000", "https://10.0.0.9:3000"]
@@ -513,6 +513,44 @@ fn where_a_secret_is_written_anew_for_what_waits_nothing_of_the_file_counts() {
         let taken = desk.take(&running, &tree).unwrap();
         assert_eq!(taken.changed, ["log.level"], "{first}");
     }
+}
+
+/// A key that the process renewed itself is in use already, whatever waits for a restart.
+#[test]
+fn what_the_process_wrote_into_a_file_itself_keeps_nothing_from_being_taken_over() {
+    let desk = Desk::new();
+    let mut tree = full();
+    let running = desk.load(&tree);
+    put(
+        &mut tree,
+        "headscale.url",
+        json!("https://headscale.internal:8444"),
+    );
+    put(&mut tree, "log.level", json!("debug"));
+    let path = desk.path("headscale_api_key");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "canary-renewed-0123456789\n").unwrap();
+    assert!(desk.take(&running, &tree).is_err());
+    for (wrote, taken) in [
+        ("canary-renewed-0123456789\n", true),
+        ("canary-of-another-0123456789\n", false),
+    ] {
+        let mut running = running.clone();
+        running.wrote("headscale.api_key_path", wrote);
+        let Ok(found) = desk.take(&running, &tree) else {
+            assert!(!taken, "{wrote}");
+            continue;
+        };
+        assert!(taken, "{wrote}");
+        assert_eq!(found.changed, ["log.level"]);
+        assert_eq!(found.waiting, ["headscale.url"]);
+        // And it stays taken over.
+        let again = desk.take(&found.loaded, &tree).unwrap();
+        assert_eq!(again.changed, [""; 0]);
+    }
+    let mut elsewhere = running;
+    elsewhere.wrote("oidc.client_secret_path", "canary-renewed-0123456789\n");
+    assert!(desk.take(&elsewhere, &tree).is_err());
 }
 
 #[test]

@@ -491,12 +491,16 @@ fn groups_of_the_policy_have_names_of_their_own_and_need_a_key() {
         "#,
     );
     let groups = json!([{"name": "admins", "from": ["x"]}, {"from": ["vpn-*", "/staff", "staff"]}]);
-    let sync = good(&[
-        ("policy_sync.groups", groups.clone()),
-        ("oidc.exact_group_names", json!(true)),
-    ])
-    .policy_sync;
-    assert!(sync.is_on() && sync.sources.exact && !sync.dry_run);
+    let sync = good(&[("policy_sync.groups", groups.clone())]).policy_sync;
+    assert!(sync.is_on() && !sync.sources.exact && !sync.dry_run);
+    // Two groups where the slash counts, which cannot have one name.
+    let exact = ("oidc.exact_group_names", json!(true));
+    let problems = bad(&[("policy_sync.groups", groups.clone()), exact.clone()]);
+    let refused = Problems(&problems).to_string();
+    assert!(refused.contains("group:staff is what"), "{refused}");
+    let one = json!([{"from": ["/staff"]}]);
+    let one = good(&[("policy_sync.groups", one), exact]).policy_sync;
+    assert!(one.sources.exact);
     assert_eq!(sync.sources.entries.len(), 2);
     assert!(!good(&[]).policy_sync.is_on());
     for (key, value, problem) in [

@@ -21,6 +21,9 @@ const MOST: usize = 10_000;
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(15));
 
+/// How far the clocks of replicas may be apart.
+const APART: Duration = Duration::from_mins(5);
+
 /// One person who is to be off-boarded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
@@ -72,6 +75,11 @@ pub struct Ledger {
     done: Vec<Timestamp>,
 }
 
+fn is_ahead(case: &Case, now: Timestamp) -> bool {
+    let (_, longest) = PAUSES;
+    case.noticed_at > now.plus(APART) || case.next_at > now.plus(longest + APART)
+}
+
 impl Ledger {
     /// Whether nobody is.
     pub fn is_empty(&self) -> bool {
@@ -101,7 +109,11 @@ impl Ledger {
         delay: Duration,
         most: usize,
     ) -> Noticed {
-        if self.cases.contains_key(subject.as_str()) {
+        if let Some(case) = self.cases.get_mut(subject.as_str()) {
+            // Whom the provider vouches for was not refused; what they lost counts instead.
+            if why == Why::LostRight {
+                case.why = why;
+            }
             return Noticed::Known;
         }
         if self.cases.len() >= MOST {
@@ -195,6 +207,24 @@ impl Ledger {
             let pause = first.saturating_mul(1 << case.failures.min(10));
             case.failures = case.failures.saturating_add(1);
             case.next_at = now.plus(pause.min(longest));
+        }
+    }
+
+    /// Whether something is written down of a time that has not come yet: the clock was set back.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        let mut cases = self.cases.values();
+        cases.any(|case| is_ahead(case, now)) || self.done.iter().any(|at| *at > now.plus(APART))
+    }
+
+    /// Counts what is ahead from `now` on. With a clock that was a year ahead nobody waits for a year.
+    pub fn set_back(&mut self, now: Timestamp) {
+        for case in self.cases.values_mut().filter(|case| is_ahead(case, now)) {
+            let delay = case.due_at.since(case.noticed_at);
+            (case.noticed_at, case.due_at) = (now, now.plus(delay));
+            case.next_at = case.next_at.min(now);
+        }
+        for at in &mut self.done {
+            *at = (*at).min(now.plus(APART));
         }
     }
 

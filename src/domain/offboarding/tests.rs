@@ -324,6 +324,54 @@ fn more_people_in_an_hour_than_expected_are_held_until_an_operator_says_so() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_nobody_wait_for_it() {
+    let day = 86_400;
+    let mut ledger = Ledger::default();
+    notice(&mut ledger, "ann", day);
+    notice(&mut ledger, "bob", day);
+    // As far as replicas' clocks may be apart is no such thing, and neither is a pause.
+    assert!(!ledger.is_ahead(at(day - 300)) && ledger.is_ahead(at(day - 301)));
+    assert_eq!(due(&mut ledger, day + 900), ["ann", "bob"]);
+    ledger.done(&subject("bob"));
+    for _ in 0..9 {
+        ledger.failed(&subject("ann"), at(day + 900));
+    }
+    assert!(!ledger.is_ahead(at(day + 600)) && ledger.is_ahead(at(0)));
+    ledger.set_back(at(0));
+    assert!(!ledger.is_ahead(at(0)));
+    // The whole delay from now on, neither less nor more.
+    assert_eq!(ledger.next(), Some(at(900)));
+    assert_eq!(due(&mut ledger, 899), Vec::<String>::new());
+    assert_eq!(due(&mut ledger, 900), ["ann"]);
+    // What nobody noticed in the future stays as it is.
+    let before = ledger.clone();
+    ledger.set_back(at(900));
+    assert_eq!(ledger, before);
+    // Whose devices have ended counts for an hour from now on, and not for a day.
+    let most = |ledger: &mut Ledger, now: u64| {
+        ledger.notice(&subject("c"), Why::Refused, at(now), DELAY, 1)
+    };
+    assert_eq!(most(&mut ledger.clone(), 3600), new(&["ann", "c"]));
+    assert_eq!(most(&mut ledger, 3901), new(&[]));
+}
+
+#[test]
+fn who_lost_a_right_was_not_refused() {
+    let mut ledger = Ledger::default();
+    let mut hear = |why| {
+        ledger.notice(&subject("ann"), why, at(0), DELAY, 3);
+        ledger.case(&subject("ann")).expect("she is there").why
+    };
+    for (why, then) in [
+        (Why::Refused, Why::Refused),
+        (Why::LostRight, Why::LostRight),
+        (Why::Refused, Why::LostRight),
+    ] {
+        assert_eq!(hear(why), then);
+    }
+}
+
+#[test]
 fn the_ledger_is_read_as_it_was_written_and_by_what_is_known_of_it() {
     let mut ledger = Ledger::default();
     notice(&mut ledger, "auth0|Ann \"x\"", 0);

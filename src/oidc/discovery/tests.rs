@@ -87,7 +87,7 @@ fn a_minimal_document_is_enough() {
     assert_eq!(metadata.userinfo_endpoint, None);
     assert_eq!(metadata.end_session_endpoint, None);
     assert_eq!(metadata.client_auth, [ClientAuth::Basic]);
-    assert_eq!(metadata.algorithms, [Algorithm::RsaSsaPkcs1V15Sha256]);
+    assert_eq!(metadata.algorithms, [Algorithm::Rs256]);
     assert!(!metadata.advertises_iss);
 }
 
@@ -323,7 +323,7 @@ fn the_algorithms_are_those_both_announced_and_accepted() {
             .map(|it| {
                 it.algorithms
                     .iter()
-                    .map(id_token::algorithm_name)
+                    .map(|algorithm| algorithm.name())
                     .collect::<Vec<_>>()
             })
             .unwrap_or_default();

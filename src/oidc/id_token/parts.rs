@@ -1,21 +1,26 @@
-//! A token taken apart: what can be said about it besides whether it verifies, and our names for
-//! what the verifier says.
+//! A token taken apart, and the checks that every token of the provider goes through, whatever it is for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::{ClaimsVerificationError, SignatureVerificationError};
+use ring::hmac;
 use serde_json::{Map, Value};
 
+use super::super::algorithm::{Algorithm, Named};
 use super::super::json::{self, JsonFault};
-use super::{SKEW, TokenFault, Trust, Verified};
+use super::super::jwks::{KeyFault, KeySet};
+use super::{SKEW, TokenFault, Trust, Verified, form};
 use crate::domain::identity::{ProviderSession, Subject};
 use crate::domain::text::shortened;
 use crate::domain::time::Timestamp;
 
-/// The decoded halves of a token, unverified until [`verify`] is through with them.
+/// The last second that the calendar has a name for (RFC 3339: the year has four digits).
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
+/// The decoded halves of a token, unverified until [`super::verify`] is through with them.
 pub(in crate::oidc) struct Parts {
     header: Map<String, Value>,
     payload: Map<String, Value>,
+    signature: Vec<u8>,
 }
 
 impl Parts {
@@ -23,17 +28,16 @@ impl Parts {
         let parts: Vec<&str> = raw.split('.').collect();
         match parts.as_slice() {
             [header, payload, signature] => {
-                let parts = Self {
-                    header: object(header, "header")?,
-                    payload: object(payload, "payload")?,
-                };
-                // The verifier would take several spellings of one signature.
-                match URL_SAFE_NO_PAD.decode(signature) {
-                    Ok(_) => Ok(parts),
-                    Err(_) => Err(TokenFault::Malformed(
-                        "its signature is not base64url".to_owned(),
-                    )),
-                }
+                let (header, payload) = (object(header, "header")?, object(payload, "payload")?);
+                // One spelling of it only.
+                let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| {
+                    TokenFault::Malformed("its signature is not base64url".to_owned())
+                })?;
+                Ok(Self {
+                    header,
+                    payload,
+                    signature,
+                })
             }
             [_, _, _, _, _] => Err(TokenFault::Encrypted),
             other => Err(TokenFault::Malformed(format!(
@@ -61,11 +65,22 @@ impl Parts {
             .filter(|text| !text.is_empty())
     }
 
+    /// A claim that is a text, if an empty one.
+    pub(super) fn claim_text(&self, name: &str) -> Option<&str> {
+        self.payload.get(name).and_then(Value::as_str)
+    }
+
+    fn header_text(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
+
     fn kid(&self) -> Option<String> {
-        self.header
-            .get("kid")
-            .and_then(Value::as_str)
-            .map(shortened)
+        self.header_text("kid").map(shortened)
+    }
+
+    /// All claims.
+    pub(in crate::oidc) const fn claims(&self) -> &Map<String, Value> {
+        &self.payload
     }
 
     pub(in crate::oidc) fn into_claims(self) -> Map<String, Value> {
@@ -100,9 +115,8 @@ impl Parts {
         self.claim(claim).and_then(numeric_date)
     }
 
-    /// What the verifier leaves alone and would mean something to another reader: a payload that is
-    /// not base64url (RFC 7797 section 3), and dates that are no numbers, which would escape the
-    /// judgement of [`Parts::check_times`].
+    /// What would mean something else to another reader: a payload that is not base64url (RFC 7797 section
+    /// 3), and dates that are no numbers or beyond any calendar.
     pub(in crate::oidc) fn check_form(&self) -> Result<(), TokenFault> {
         if self.header.contains_key("b64") {
             return Err(TokenFault::Header("b64 is not supported".to_owned()));
@@ -112,12 +126,126 @@ impl Parts {
                 .get(*claim)
                 .is_some_and(|value| !value.is_null() && !value.is_number())
         };
-        match ["exp", "iat", "nbf", "auth_time"].into_iter().find(strange) {
-            Some(claim) => Err(TokenFault::Malformed(format!(
+        if let Some(claim) = ["exp", "iat", "nbf", "auth_time"].into_iter().find(strange) {
+            return Err(TokenFault::Malformed(format!(
                 "its claim {claim:?} is not a number of seconds"
+            )));
+        }
+        let beyond = |claim: &&str| {
+            let seconds = self.payload.get(*claim).and_then(Value::as_f64);
+            seconds.is_some_and(|seconds| seconds.abs() > LAST_SECOND)
+        };
+        match ["exp", "iat", "auth_time"].into_iter().find(beyond) {
+            Some(claim) => Err(TokenFault::Malformed(format!(
+                "its claim {claim:?} is no date of a calendar"
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The header of a signed token of one of these types, and the claims that say whose it is, as far as
+    /// their types go.
+    pub(in crate::oidc) fn check_header(&self, types: &[&str]) -> Result<(), TokenFault> {
+        form::algorithm(&self.header)?;
+        form::check_common(&self.payload)?;
+        form::check_header(&self.header, types)
+    }
+
+    /// `iss` and `aud` (steps 2 and 3).
+    pub(in crate::oidc) fn check_origin(&self, trust: &Trust<'_>) -> Result<(), TokenFault> {
+        let issuer = self.claim_text("iss").unwrap_or_default();
+        if issuer != trust.issuer.as_str() {
+            return Err(TokenFault::Issuer {
+                expected: trust.issuer.as_str().to_owned(),
+                found: shortened(issuer),
+            });
+        }
+        if self.audiences().any(|audience| audience == trust.client_id) {
+            return Ok(());
+        }
+        let found = self.claim("aud").map(Value::to_string).unwrap_or_default();
+        Err(TokenFault::Audience {
+            found: shortened(&found),
+        })
+    }
+
+    /// `aud`, which is a text or a list of them (section 2).
+    fn audiences(&self) -> impl Iterator<Item = &str> {
+        let all = match self.claim("aud") {
+            Some(Value::Array(all)) => all.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        };
+        all.iter().filter_map(Value::as_str)
+    }
+
+    /// `azp`, where present, must be our client id; it must be present where the token has other
+    /// audiences (steps 4 and 5).
+    pub(in crate::oidc) fn check_authorized_party(
+        &self,
+        client_id: &str,
+    ) -> Result<(), TokenFault> {
+        match self.claim_text("azp") {
+            Some(party) if party == client_id => Ok(()),
+            None if self.audiences().count() == 1 => Ok(()),
+            found => Err(TokenFault::AuthorizedParty {
+                found: found.map(str::to_owned),
+            }),
+        }
+    }
+
+    /// Whether the provider signed `raw`, of which these are the parts, by an algorithm that is accepted from
+    /// it (steps 6 to 8). The header chooses neither what is accepted nor whose keys count.
+    pub(in crate::oidc) fn check_signature(
+        &self,
+        raw: &str,
+        keys: &KeySet,
+        trust: &Trust<'_>,
+    ) -> Result<Algorithm, TokenFault> {
+        let refused = || TokenFault::Algorithm {
+            found: shortened(self.header_text("alg").unwrap_or_default()),
+        };
+        let algorithm = match form::algorithm(&self.header)? {
+            Named::Accepted(algorithm) if trust.algorithms.contains(&algorithm) => algorithm,
+            Named::Accepted(_) | Named::Other => return Err(refused()),
+            Named::Unsigned => return Err(TokenFault::Unsigned),
+        };
+        let (signed, _) = raw.rsplit_once('.').unwrap_or_default();
+        let signed = signed.as_bytes();
+        let verdict = match (algorithm, trust.hs256_secret) {
+            (Algorithm::Hs256, Some(secret)) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+                hmac::verify(&key, signed, &self.signature).map_err(|_| KeyFault::Wrong)
+            }
+            // The secret of a client that keeps none is anybody's.
+            (Algorithm::Hs256, None) => return Err(refused()),
+            _ => keys.verify(self.header_text("kid"), algorithm, signed, &self.signature),
+        };
+        verdict.map_err(|fault| self.key_fault(fault))?;
+        Ok(algorithm)
+    }
+
+    fn key_fault(&self, fault: KeyFault) -> TokenFault {
+        match fault {
+            KeyFault::Unknown => TokenFault::UnknownKey { kid: self.kid() },
+            KeyFault::Ambiguous => TokenFault::AmbiguousKey,
+            KeyFault::Unusable => TokenFault::UnusableKey(
+                "it has another curve than the token's algorithm".to_owned(),
+            ),
+            KeyFault::Wrong => TokenFault::Signature { kid: self.kid() },
+        }
+    }
+
+    /// `exp` (step 9), with the skew.
+    pub(in crate::oidc) fn check_expiry(&self, now: Timestamp) -> Result<(), TokenFault> {
+        let expires_at = self.date("exp").ok_or(TokenFault::ExpiryMissing)?;
+        let over = now.since(expires_at);
+        if over > SKEW {
+            return Err(TokenFault::Expired {
+                seconds: over.as_secs(),
+            });
+        }
+        Ok(())
     }
 
     pub(in crate::oidc) fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
@@ -136,63 +264,6 @@ impl Parts {
             return Err(TokenFault::AuthTimeInFuture { seconds });
         }
         Ok(())
-    }
-
-    /// Our name for what the verifier said.
-    pub(in crate::oidc) fn fault(
-        &self,
-        error: &ClaimsVerificationError,
-        trust: &Trust<'_>,
-    ) -> TokenFault {
-        match error {
-            ClaimsVerificationError::Expired(_) => {
-                let exp = self.payload.get("exp").and_then(numeric_date);
-                let seconds = exp.map_or(0, |exp| trust.now.since(exp).as_secs());
-                TokenFault::Expired { seconds }
-            }
-            ClaimsVerificationError::InvalidAudience(_) => {
-                let found = self
-                    .payload
-                    .get("aud")
-                    .map(Value::to_string)
-                    .unwrap_or_default();
-                TokenFault::Audience {
-                    found: shortened(&found),
-                }
-            }
-            ClaimsVerificationError::InvalidIssuer(_) => TokenFault::Issuer {
-                expected: trust.issuer.as_str().to_owned(),
-                found: shortened(self.text("iss").unwrap_or_default()),
-            },
-            ClaimsVerificationError::InvalidNonce(_) => TokenFault::Nonce,
-            ClaimsVerificationError::SignatureVerification(error) => self.signature_fault(error),
-            ClaimsVerificationError::Unsupported(text) => TokenFault::Header(shortened(text)),
-            other => TokenFault::Malformed(shortened(&other.to_string())),
-        }
-    }
-
-    pub(in crate::oidc) fn signature_fault(
-        &self,
-        error: &SignatureVerificationError,
-    ) -> TokenFault {
-        match error {
-            SignatureVerificationError::AmbiguousKeyId(_) => TokenFault::AmbiguousKey,
-            SignatureVerificationError::CryptoError(_) => TokenFault::Signature { kid: self.kid() },
-            SignatureVerificationError::DisallowedAlg(_)
-            | SignatureVerificationError::UnsupportedAlg(_) => {
-                let alg = self
-                    .header
-                    .get("alg")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                TokenFault::Algorithm {
-                    found: shortened(alg),
-                }
-            }
-            SignatureVerificationError::NoMatchingKey => TokenFault::UnknownKey { kid: self.kid() },
-            SignatureVerificationError::NoSignature => TokenFault::Unsigned,
-            other => TokenFault::UnusableKey(shortened(&other.to_string())),
-        }
     }
 
     pub(in crate::oidc) fn into_verified(self) -> Result<Verified, TokenFault> {

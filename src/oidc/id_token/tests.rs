@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::*;
 
-const ISSUER: &str = "https://idp.example/application/o/headscale/";
-const NOW: u64 = 1_800_000_000;
+pub(super) const ISSUER: &str = "https://idp.example/application/o/headscale/";
+pub(super) const NOW: u64 = 1_800_000_000;
 
 pub(in crate::oidc) type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
@@ -80,12 +80,35 @@ impl Signer {
     }
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "sub": "subject", "aud": "headwarden", "nonce": "nonce",
         "iat": NOW, "exp": NOW + 300, "auth_time": NOW - 5, "sid": "session",
         "groups": ["headscale"],
     })
+}
+
+/// The RSA key of a provider; made once, since that takes a while.
+pub(super) fn rs256() -> Signer {
+    use rsa::sha2::{Digest as _, Sha256};
+    use rsa::traits::PublicKeyParts as _;
+    static KEY: std::sync::LazyLock<rsa::RsaPrivateKey> = std::sync::LazyLock::new(|| {
+        rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap()
+    });
+    let jwk = json!({
+        "kty": "RSA", "kid": "key", "use": "sig",
+        "n": URL_SAFE_NO_PAD.encode(KEY.n().to_bytes_be()),
+        "e": URL_SAFE_NO_PAD.encode(KEY.e().to_bytes_be()),
+    });
+    let sign = |input: &[u8]| {
+        let padding = rsa::Pkcs1v15Sign::new::<Sha256>();
+        KEY.sign(padding, &Sha256::digest(input)).unwrap()
+    };
+    Signer {
+        alg: "RS256",
+        jwk,
+        sign: Box::new(sign),
+    }
 }
 
 fn with(name: &str, value: Value) -> Value {
@@ -94,7 +117,7 @@ fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
+pub(super) fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
     verify(
         raw,
         keys,
@@ -112,7 +135,7 @@ fn check(raw: &str, keys: &KeySet) -> Result<Verified, TokenFault> {
 
 #[test]
 fn each_accepted_algorithm_verifies_and_gives_the_claims() {
-    for signer in [Signer::es256(), Signer::es384(), Signer::ed25519()] {
+    for signer in [rs256(), Signer::es256(), Signer::es384(), Signer::ed25519()] {
         let verified = check(&signer.token(&claims()), &signer.keys()).unwrap();
         assert_eq!(verified.subject.as_str(), "subject");
         assert_eq!(verified.expires_at, Timestamp::from_unix(NOW + 300));
@@ -139,6 +162,24 @@ fn a_key_of_another_curve_or_use_does_not_verify() {
         matches!(other_curve, TokenFault::UnusableKey(_)),
         "{other_curve}"
     );
+}
+
+/// RFC 7518 section 6.3.1.1 wants no zero before a modulus; there are libraries that write one.
+#[test]
+fn a_zero_before_the_modulus_changes_nothing_and_another_modulus_everything() {
+    let signer = rs256();
+    let token = signer.token(&claims());
+    let n = URL_SAFE_NO_PAD
+        .decode(signer.jwk["n"].as_str().unwrap())
+        .unwrap();
+    let mut other = n.clone();
+    other[5] ^= 1;
+    for (n, accepted) in [([vec![0], n].concat(), true), (other, false)] {
+        let mut jwk = signer.jwk.clone();
+        jwk["n"] = URL_SAFE_NO_PAD.encode(n).into();
+        let keys = KeySet::from_json(json!({ "keys": [jwk] }).as_object().unwrap());
+        assert_eq!(check(&token, &keys).is_ok(), accepted);
+    }
 }
 
 #[test]
@@ -389,8 +430,8 @@ fn a_claim_that_is_missing_or_cannot_be_judged_is_refused_by_its_name() {
 #[test]
 fn an_algorithm_has_the_name_that_tokens_have_for_it() {
     let names: Vec<_> = accepted_algorithms(true)
-        .iter()
-        .map(algorithm_name)
+        .into_iter()
+        .map(Algorithm::name)
         .collect();
     assert_eq!(names, ["RS256", "ES256", "ES384", "EdDSA", "HS256"]);
 }

@@ -287,10 +287,28 @@ fn two_values_share_nothing() {
 }
 
 #[test]
+fn of_addresses_of_web_uis_those_are_told_that_there_are() {
+    let metrics = Metrics::new().unwrap();
+    let at = |name: &str| format!("headwarden_upstream_healthy{{upstream=\"{name}\"}}");
+    let told = |all: &[(&str, bool)]| {
+        let all = all
+            .iter()
+            .map(|(name, healthy)| ((*name).to_owned(), *healthy));
+        metrics.upstreams_are(all.collect());
+        ["a:1", "b:1"].map(|name| value(&metrics, &at(name)))
+    };
+    assert_eq!(told(&[]), [None, None]);
+    assert_eq!(told(&[("a:1", true), ("b:1", false)]), [Some(1), Some(0)]);
+    assert_eq!(told(&[("b:1", true)]), [None, Some(1)]);
+    assert_eq!(told(&[]), [None, None]);
+}
+
+#[test]
 fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
     let metrics = Metrics::new().unwrap();
-    // The one family whose series the configuration names.
+    // The families whose series the configuration names.
     metrics.certificate_expires(Path::new("/tls.crt"), Timestamp::from_unix(0));
+    metrics.upstreams_are([("127.0.0.1:3000".to_owned(), true)].into());
     let text = metrics.render().unwrap();
     let families: BTreeSet<&str> = text
         .lines()
@@ -324,7 +342,7 @@ fn the_documentation_lists_exactly_the_families_and_label_values_there_are() {
         for label in labels
             .split(',')
             .filter(|label| !label.is_empty() && !label.starts_with("version="))
-            .filter(|label| !label.starts_with("path="))
+            .filter(|label| !label.starts_with("path=") && !label.starts_with("upstream="))
             // Of a histogram.
             .filter(|label| !label.starts_with("le="))
         {

@@ -1,6 +1,9 @@
 //! What an operator is called for: tunnels that end, lines and spans that do not arrive, checks that do not
 //! pass.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::label::{Check, KeyRenewed, Spans, TUNNELS, TunnelEnd};
@@ -18,6 +21,8 @@ pub(super) struct WatchFamilies {
     api_key_expiry: IntGauge,
     api_key_renewals: IntCounterVec,
     upstreams: IntGaugeVec,
+    /// Of which addresses there is a gauge.
+    upstreams_told: Mutex<BTreeMap<String, bool>>,
 }
 
 impl WatchFamilies {
@@ -67,6 +72,7 @@ impl WatchFamilies {
                 "upstream_healthy",
                 "Whether an address of a web UI passes its health checks, where it has any.",
             )?,
+            upstreams_told: Mutex::default(),
         })
     }
 }
@@ -95,16 +101,20 @@ impl Metrics {
         self.watched.audit_write_failures.inc();
     }
 
-    /// Notes what health checks say of an address of a web UI. There are as many as the operator configured.
-    pub fn upstream_is_healthy(&self, upstream: &str, healthy: bool) {
-        let gauge = self.watched.upstreams.with_label_values(&[upstream]);
-        gauge.set(i64::from(healthy));
-    }
-
-    /// An address is not configured any more.
-    pub fn upstream_is_gone(&self, upstream: &str) {
-        // It may have been noted never.
-        let _ = self.watched.upstreams.remove_label_values(&[upstream]);
+    /// Notes what health checks say of the addresses of web UIs, of all that there are: others are not told
+    /// of any more. There are as many as the operator configured.
+    pub fn upstreams_are(&self, all: BTreeMap<String, bool>) {
+        let told = self.watched.upstreams_told.lock();
+        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        for (upstream, healthy) in &all {
+            let gauge = self.watched.upstreams.with_label_values(&[upstream]);
+            gauge.set(i64::from(*healthy));
+        }
+        for gone in told.keys().filter(|upstream| !all.contains_key(*upstream)) {
+            // It was told of before.
+            let _ = self.watched.upstreams.remove_label_values(&[gone]);
+        }
+        *told = all;
     }
 
     /// Counts spans that were recorded.

@@ -8,6 +8,7 @@ use http::{Response, StatusCode};
 use qrcode::{Color, EcLevel, QrCode};
 
 use super::super::shell::{Context, Form, Shell, page_with_script};
+use super::super::ways::Place;
 use super::Paths;
 
 /// White space around a QR code, in modules (ISO/IEC 18004 asks for four).
@@ -60,7 +61,7 @@ struct Add<'a> {
 /// Says how to add a device.
 pub fn add_device(context: &Context<'_>, add: &AddDevice<'_>) -> Response<Bytes> {
     let template = Add {
-        shell: Shell::new(context, StatusCode::OK),
+        shell: Shell::at(Place::AddDevice, context, StatusCode::OK),
         server_url: add.server_url,
         by_signing_in: add.by_signing_in,
         qr: Qr::of(add.server_url),

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 
 use super::super::shell::{Context, Form, Shell, page};
 use super::super::text::{Person, tame};
+use super::super::ways::Place;
 use super::super::{DEVICES, DEVICES_REMOVE, DEVICES_SIGN_OUT};
 use super::{Device, Owner};
 
@@ -76,7 +77,7 @@ pub fn ask_device(context: &Context<'_>, asked: &AskDevice<'_>) -> Response<Byte
     let owner = asked.of.flatten();
     let addresses = asked.device.addresses.iter();
     let template = Question {
-        shell: Shell::new(context, StatusCode::OK),
+        shell: Shell::at(Place::BelowDevices, context, StatusCode::OK),
         key: asked.ask.key(),
         action: asked.ask.path(),
         id: asked.device.id,

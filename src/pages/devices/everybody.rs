@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 
 use super::super::shell::{Context, Form, Shell, page};
 use super::super::text::{Person, tame};
+use super::super::ways::Place;
 use super::{Owner, Pager, Paths};
 
 /// One person.
@@ -51,7 +52,7 @@ struct People<'a> {
 
 /// Shows them, each with a way to their devices. Its form GETs itself with `search`.
 pub fn everybody(context: &Context<'_>, everybody: &Everybody<'_>) -> Response<Bytes> {
-    let shell = Shell::new(context, StatusCode::OK);
+    let shell = Shell::at(Place::BelowDevices, context, StatusCode::OK);
     let count =
         |key: &str, count: usize| shell.count(key, u64::try_from(count).unwrap_or(u64::MAX));
     let mut address = url::form_urlencoded::Serializer::new(format!("{}?", Paths::PEOPLE));

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::super::shell::{Context, Form, Shell, page, retry_after};
+use super::super::ways::Place;
 use super::Paths;
 
 /// When a browser may try again while Headscale does not answer.
@@ -90,7 +91,7 @@ pub fn no_devices(
 ) -> Response<Bytes> {
     let status = why.status();
     let template = Nothing {
-        shell: Shell::new(context, status),
+        shell: Shell::at(Place::BelowDevices, context, status),
         key: why.key(),
         again: (why == NoDevices::Away).then_some(again),
         can_add: matches!(why, NoDevices::NoKey | NoDevices::NoSignIn),

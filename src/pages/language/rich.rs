@@ -19,6 +19,22 @@ pub(in super::super) type Markup = Safe<String>;
 pub(in super::super) enum Part<'a> {
     /// What somebody is called, and what tells them apart.
     Person(&'a Person),
+    /// What stands on a screen letter by letter.
+    Code(&'a str),
+    /// A way elsewhere.
+    Link {
+        /// Where it leads.
+        href: &'a str,
+        /// What it says.
+        text: &'a str,
+    },
+    /// A time.
+    Time {
+        /// For programs (RFC 3339).
+        machine: &'a str,
+        /// As it is said.
+        words: &'a str,
+    },
 }
 
 impl Language {
@@ -59,6 +75,14 @@ impl Part<'_> {
                     }
                     None => name,
                 }
+            }
+            Self::Code(text) => format!("<code>{}</code>", escaped(text)),
+            Self::Link { href, text } => {
+                format!("<a href=\"{}\">{}</a>", escaped(href), escaped(text))
+            }
+            Self::Time { machine, words } => {
+                let machine = escaped(machine);
+                format!("<time datetime=\"{machine}\">{}</time>", escaped(words))
             }
         };
         html.push_str(&piece);

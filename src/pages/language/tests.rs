@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fluent_syntax::ast::{
@@ -6,6 +7,43 @@ use fluent_syntax::ast::{
 
 use super::super::text::Person;
 use super::*;
+
+thread_local! {
+    /// Every key that was looked up.
+    pub(in crate::pages) static SAID: RefCell<BTreeSet<String>> = RefCell::default();
+}
+
+/// Every key there is.
+pub(in crate::pages) fn keys() -> BTreeSet<String> {
+    said(ENGLISH.1).into_keys().collect()
+}
+
+/// A language in which no text has a letter, but for what pages put into them.
+pub(in crate::pages) fn without_letters() -> Language {
+    let masked: Vec<String> = ENGLISH.1.lines().map(mask).collect();
+    let text: &str = masked.join("\n").leak();
+    let catalogue = Catalogue::read(("x-none", text));
+    Language(Box::leak(Box::new(catalogue)))
+}
+
+/// A line of a catalogue, its text in dots.
+fn mask(line: &str) -> String {
+    let texts = [" = ", "] "].map(|before| line.find(before).map(|at| at + before.len()));
+    let Some(from) = texts.into_iter().flatten().min() else {
+        return line.to_owned();
+    };
+    let (before, text) = line.split_at(from);
+    let mut depth = 0;
+    let dot = |c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c.is_alphabetic() && depth == 0 {
+            '·'
+        } else {
+            c
+        }
+    };
+    before.chars().chain(text.chars().map(dot)).collect()
+}
 
 /// What a catalogue says: each message and attribute, with the names that are put in.
 type Said = BTreeMap<String, BTreeSet<String>>;
@@ -209,4 +247,50 @@ fn what_no_catalogue_says_is_seen() {
         "⟦devices.whose⟧",
         "a name is missing"
     );
+}
+
+/// The lines that say something: each key with its text; attributes by their message.
+fn lines(text: &str) -> BTreeMap<String, &str> {
+    let mut message = "";
+    let mut lines = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, text)) = line.split_once(" = ") else {
+            continue;
+        };
+        if let Some(attribute) = name.trim_start().strip_prefix('.') {
+            lines.insert(format!("{message}.{attribute}"), text);
+        } else {
+            message = name;
+            lines.insert(name.to_owned(), text);
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_text_that_another_language_has_from_english_is_a_name() {
+    const NAMES: &[&str] = &[
+        "HTTP { $status }",
+        "April",
+        "August",
+        "September",
+        "November",
+        "Online",
+        "Offline",
+        "System",
+        "Tags",
+        "Linux",
+        "macOS",
+        "Windows",
+        "Android",
+    ];
+    let english = lines(ENGLISH.1);
+    assert!(english.len() > 200, "{}", english.len());
+    for (tag, text) in OTHERS {
+        let copied: Vec<_> = lines(text)
+            .into_iter()
+            .filter(|(key, text)| english.get(key) == Some(text) && !NAMES.contains(text))
+            .collect();
+        assert_eq!(copied, vec![], "{tag}");
+    }
 }

@@ -2,6 +2,11 @@
 
 ## The frame
 
+nav = Ihr Konto
+    .devices = Geräte
+    .add = Neues Gerät
+    .sessions = Sitzungen
+    .sign-out = Abmelden
 footer-support = Kennung für Rückfragen
 footer-status = HTTP { $status }
 
@@ -56,6 +61,188 @@ ahead-days =
        *[other] in { $count } Tagen
     }
 
+## Where many pages lead
+
+go-sign-in = Erneut anmelden
+go-switch = Mit anderem Konto anmelden
+go-try-again = Noch einmal versuchen
+go-continue = Weiter
+go-front = Zur Startseite
+go-sign-out = Abmelden
+signed-in-as = Angemeldet als
+
+## Signing in
+
+attempt-expired = Diese Anmeldung hat zu lange gedauert
+    .sentence = Eine Anmeldung muss innerhalb von zehn Minuten abgeschlossen sein.
+    .hint = Mit Ihrem Konto ist alles in Ordnung. Beginnen Sie einfach noch einmal.
+attempt-used = Diese Anmeldung wurde schon verwendet
+    .sentence = Jede Anmeldung gilt nur einmal. Diese Seite erscheint nach dem Neuladen oder nach „Zurück“ im Browser.
+    .hint = Wenn Sie schon angemeldet sind, machen Sie einfach weiter.
+provider-denied = Ihr Identitätsanbieter hat abgelehnt
+    .sentence = Er lässt Ihr Konto bei diesem Dienst nicht zu, oder die Anmeldung wurde abgebrochen.
+    .hint = Wenn Ihnen Zugriff zusteht, wenden Sie sich an Ihre Administration.
+provider-not-finished = Die Anmeldung wurde nicht abgeschlossen
+    .sentence = Ihr Identitätsanbieter braucht noch etwas von Ihnen.
+    .hint = Beginnen Sie noch einmal, und beantworten Sie alle seine Fragen.
+provider-error = Ihr Identitätsanbieter meldet einen Fehler
+    .sentence = Er konnte mit der Anmeldeanfrage dieses Dienstes nichts anfangen.
+    .hint = Ein neuer Versuch hilft selten: Wenden Sie sich an Ihre Administration, mit der Kennung unten.
+sign-in-failed = Die Anmeldung ist fehlgeschlagen
+    .sentence = Die Antwort Ihres Identitätsanbieters konnte nicht angenommen werden.
+    .hint = Versuchen Sie es noch einmal. Wenn es wieder fehlschlägt, wenden Sie sich an Ihre Administration, mit der Kennung unten.
+provider-away = Die Anmeldung ist gerade nicht möglich
+    .sentence = Der Identitätsanbieter ist nicht erreichbar.
+    .hint = Verbundene Geräte bleiben verbunden. Versuchen Sie es in einer Minute noch einmal.
+signed-out-meanwhile = Sie wurden inzwischen abgemeldet
+    .sentence = Ihr Identitätsanbieter hat Ihre Sitzung beendet, während diese Anmeldung noch lief.
+    .hint = Melden Sie sich noch einmal an, um weiterzumachen.
+cookies-needed = Zum Anmelden werden Cookies gebraucht
+    .sentence = Ihr Browser kam ohne das Cookie vom Identitätsanbieter zurück, das er hier bekommen hat.
+    .hint = Erlauben Sie Cookies für diese Website, und schließen Sie die Anmeldung in dem Fenster ab, in dem sie begonnen hat.
+not-a-sign-in = Keine Anmeldung
+    .sentence = Diese Adresse wird nur am Ende einer Anmeldung aufgerufen.
+    .hint = Öffnen Sie die gewünschte Seite, und melden Sie sich von dort aus an.
+
+## When a page asks for a sign-in that is recent, or stronger
+
+nothing-sent = Es wurde nichts gesendet
+    .sentence = Was Sie gerade getan haben, verlangt eine neuere oder stärkere Anmeldung. Es wurde daher nicht weitergegeben.
+    .hint = Melden Sie sich erneut an. Sie kommen hierher zurück und können es noch einmal senden.
+step-up-refused = Eine neue Anmeldung ist nötig
+    .sentence = Sie muss von der Person stammen, die hier angemeldet ist, und gerade eben erfolgt sein.
+    .hint = Öffnen Sie die Seite noch einmal (bei SSH: Führen Sie ssh noch einmal aus, und öffnen Sie den Link), und melden Sie sich mit demselben Konto an, wenn danach gefragt wird.
+step-up-not-done = Eine stärkere Anmeldung ist nötig
+    .sentence = Ihr Identitätsanbieter hat nicht bestätigt, dass Sie sich so angemeldet haben, wie diese Seite es verlangt.
+    .hint = Öffnen Sie die Seite noch einmal, um es erneut zu versuchen. Wenn es so bleibt, wenden Sie sich an Ihre Administration, mit der Kennung unten.
+
+## For people who may not pass
+
+denied = Kein Zugriff
+    .heading = Sie haben keinen Zugriff
+    .ask-for-group = Wenn Sie gerade erst in eine Gruppe aufgenommen wurden, melden Sie sich erneut an. Andernfalls bitten Sie Ihre Administration um Zugriff.
+    .use-another = Wenn Sie ein anderes Konto haben, melden Sie sich mit diesem an. Andernfalls bitten Sie Ihre Administration um Zugriff.
+    .verify = Bestätigen Sie die Adresse bei Ihrem Identitätsanbieter, und melden Sie sich dann erneut an. Wenn das nicht geht, wenden Sie sich an Ihre Administration.
+    .ask-for-name = Bitten Sie Ihre Administration, den Benutzernamen beim Identitätsanbieter zu ändern, und melden Sie sich dann erneut an.
+    .changed = Hat sich inzwischen etwas geändert? { $link }.
+    .changed-link = Melden Sie sich erneut an
+denied-group = Ihr Konto ist in keiner der Gruppen, die diesen Dienst verwenden dürfen.
+denied-domain = Ihre E-Mail-Adresse gehört zu einer Domain, die diesen Dienst nicht verwenden darf.
+denied-user = Ihre E-Mail-Adresse steht nicht auf der Liste der Personen, die diesen Dienst verwenden dürfen.
+denied-no-email = Ihr Identitätsanbieter hat zu Ihrem Konto keine E-Mail-Adresse geschickt, und dieser Dienst braucht eine.
+denied-unverified = Ihr Identitätsanbieter hat Ihre E-Mail-Adresse nicht bestätigt.
+denied-page = Ihr Konto darf diesen Dienst verwenden, aber nicht diese Seite.
+
+username-missing = Headscale kann Ihren Benutzernamen nicht verwenden: Der Identitätsanbieter hat keinen geschickt.
+username-short = Headscale kann Ihren Benutzernamen nicht verwenden: Ein Benutzername braucht mindestens zwei Zeichen.
+username-first = Headscale kann Ihren Benutzernamen nicht verwenden: Ein Benutzername muss mit einem Buchstaben beginnen.
+username-character = Headscale kann Ihren Benutzernamen nicht verwenden: Ein Benutzername darf das Zeichen „{ $character }“ nicht enthalten.
+username-second-at = Headscale kann Ihren Benutzernamen nicht verwenden: Ein Benutzername darf nur ein „@“ enthalten.
+username-final-at = Headscale kann Ihren Benutzernamen nicht verwenden: Ein Benutzername darf nicht mit „@“ enden.
+
+## Questions that only a person may answer
+
+confirm-id = Kennung im Link
+confirm-username = Name bei Headscale
+confirm-register = Gerät hinzufügen?
+    .heading = Dieses Gerät Ihrem Netz hinzufügen?
+    .warning = Fahren Sie nur fort, wenn Sie dieses Gerät gerade selbst hinzufügen und es dieselbe Kennung zeigt.
+    .owner = Es gehört dann
+    .do = Gerät hinzufügen
+    .sent = Wenn Ihnen jemand diesen Link geschickt hat, schließen Sie die Seite: Das Gerät würde im Netz unter Ihrem Namen handeln.
+    .not-you = Das sind nicht Sie? { $link }, und öffnen Sie dann den Link vom Gerät noch einmal.
+    .not-you-link = Melden Sie sich mit einem anderen Konto an
+confirm-ssh = SSH zulassen?
+    .heading = Diese SSH-Verbindung zulassen?
+    .warning = Fahren Sie nur fort, wenn Sie gerade selbst { $code } ausgeführt haben und Ihr Terminal dieselbe Kennung zeigt.
+    .owner = Sie sind angemeldet als
+    .do = Verbindung zulassen
+    .sent = Wenn Ihnen jemand diesen Link geschickt hat, schließen Sie die Seite: Sonst könnte sich diese Person von einem Ihrer Geräte aus anmelden.
+    .not-you = Das sind nicht Sie? { $link }, und öffnen Sie dann den Link aus Ihrem Terminal noch einmal.
+    .not-you-link = Melden Sie sich mit einem anderen Konto an
+start-again = Beginnen Sie noch einmal am Gerät
+    .sentence = Diese Seite gehört zu keiner Geräteanmeldung und keiner SSH-Prüfung, die in diesem Browser begonnen hat.
+    .hint = Führen Sie tailscale up (oder ssh) noch einmal aus, und öffnen Sie den gezeigten Link in diesem Browser.
+newest-link = Dieser Link gilt nicht mehr
+    .sentence = Links von einem Gerät gelten etwa 15 Minuten, und nur bis das Gerät einen neuen zeigt.
+    .hint = Öffnen Sie am Gerät den neuesten Link. Wenn es keinen zeigt, führen Sie tailscale up (oder ssh) noch einmal aus.
+not-passed-on = Nicht weitergegeben
+    .sentence = Ihre Anmeldung kann nicht an das Tailnet weitergegeben werden.
+    .hint = Melden Sie sich ab und wieder an, und beginnen Sie dann noch einmal am Gerät.
+subject = Nicht weitergegeben
+    .sentence = Headscale kann Ihr Konto nicht von anderen unterscheiden.
+    .hint = Wenden Sie sich an Ihre Administration, mit der Kennung unten.
+headscale-too-old = Headscale ist zu alt
+    .sentence = Das Headscale hinter dieser Adresse ist zu alt, um hier Geräte anzumelden.
+    .hint = Sagen Sie Ihrer Administration Bescheid: Es muss 0.26 oder neuer sein.
+
+## Signing out
+
+sign-out = Abmelden
+    .heading = Abmelden?
+    .lead = Damit endet Ihre Sitzung in diesem Browser. Ihre Geräte bleiben verbunden.
+    .stay = Angemeldet bleiben
+    .elsewhere = Auch anderswo angemeldet? { $link }.
+    .elsewhere-link = Sehen Sie Ihre Sitzungen an, und beenden Sie sie
+signed-out = Abgemeldet
+    .heading = Sie sind abgemeldet
+    .lead = Ihre Sitzung hier ist beendet.
+    .answered = Ihr Identitätsanbieter wurde benachrichtigt und hat geantwortet. Bei manchen bleibt man trotzdem angemeldet: Schließen Sie auf einem gemeinsam genutzten Computer auch den Browser.
+    .unknown = Bei Ihrem Identitätsanbieter sind Sie vielleicht noch angemeldet. Melden Sie sich auf einem gemeinsam genutzten Computer auch dort ab, oder schließen Sie den Browser.
+not-the-providers = Niemand wurde abgemeldet
+    .sentence = Diese Adresse ist nur für Seiten des Identitätsanbieters bestimmt.
+    .hint = Um sich abzumelden, verwenden Sie die Seite dieser Website, die danach fragt.
+
+## A person's sessions
+
+sessions = Wo Sie angemeldet sind
+    .stale = Nichts wurde beendet: Die Seite war zu alt oder wurde schon einmal verwendet. So ist der Stand jetzt.
+    .whose = Diese Browser sind hier angemeldet als { $who }.
+    .this = Dieser Browser
+    .since = Angemeldet am { $when }, von { $address }.
+    .used = Zuletzt verwendet: { $ago }.
+    .sign-out = Hier abmelden
+    .end = Diese Sitzung beenden
+    .end-of = Diese Sitzung beenden: { $browser }, angemeldet am { $when }
+    .end-others = Alle anderen Sitzungen beenden
+    .care = Was ein Browser über sich selbst sagt, ist kein Beweis. Wenn Sie einen nicht kennen, beenden Sie seine Sitzung, und ändern Sie Ihr Passwort beim Identitätsanbieter. Ihre Geräte bleiben verbunden.
+browser-on = { $browser } auf { $system }
+browser-some = Ein Browser auf { $system }
+browser-unknown = Ein unbekannter Browser
+
+## When something does not work
+
+upstream-down = Der Dienst ist nicht verfügbar
+    .bad-answer = Der Dienst hinter dieser Adresse hat nicht richtig geantwortet.
+    .unreachable = Der Dienst hinter dieser Adresse ist nicht erreichbar.
+    .unhealthy = Kein Server des Dienstes hinter dieser Adresse ist gerade bereit.
+    .timeout = Der Dienst hinter dieser Adresse hat zu lange gebraucht.
+    .hint = Vielleicht startet er gerade neu: Versuchen Sie es gleich noch einmal. Wenn es so bleibt, wenden Sie sich an Ihre Administration.
+store-away = Einen Augenblick
+    .sentence = Anmeldungen können gerade nicht nachgeschlagen werden.
+    .hint = Versuchen Sie es in ein paar Sekunden noch einmal. Es geht nichts verloren.
+internal = Etwas ist schiefgegangen
+    .sentence = Diese Anfrage wurde nicht bearbeitet.
+not-found = Seite nicht gefunden
+    .sentence = Unter dieser Adresse gibt es nichts.
+misdirected = Falsche Adresse
+    .sentence = Unter dem Namen, den Sie verwendet haben, antwortet dieser Dienst nicht.
+    .hint = Öffnen Sie stattdessen { $site }.
+too-many-requests = Zu viele Anfragen
+    .sentence = Von Ihrer Netzwerkadresse kamen mehr Anfragen, als dieser Dienst auf einmal annimmt.
+    .hint = Warten Sie einen Augenblick, und versuchen Sie es dann noch einmal.
+cross-site = Abgelehnt
+    .sentence = Diese Anfrage kam von einer anderen Website oder hat nicht bewiesen, dass sie von dieser kommt.
+    .hint = Öffnen Sie die Seite noch einmal, und verwenden Sie ihre eigene Schaltfläche.
+method = So geht es nicht
+    .sentence = Diese Adresse nimmt andere Anfragen an.
+too-long = So geht es nicht
+    .sentence = Diese Adresse ist zu lang, um weitergegeben zu werden.
+unreadable = So geht es nicht
+    .sentence = Dieses Formular kann nicht gelesen werden.
+unpassable = So geht es nicht
+    .sentence = Diese Anfrage kann nicht weitergegeben werden.
+
 ## A person's devices
 
 devices = Ihre Geräte
@@ -64,8 +251,6 @@ devices = Ihre Geräte
     .empty-hint = Fügen Sie das erste hinzu: Installieren Sie darauf Tailscale, und geben Sie die Adresse dieses Netzes an.
     .add = Gerät hinzufügen
     .people = Geräte anderer Personen
-    .sessions = Wo Sie angemeldet sind
-    .sign-out = Abmelden
 
 devices-of = Geräte einer anderen Person
     .whose = Sie gehören { $who } und handeln im Netz unter diesem Namen.
@@ -109,7 +294,6 @@ device-signed-out = Abgemeldet
 
 device-addresses = Adressen
 device-last-seen = Zuletzt gesehen
-    .never = nie
 device-expiry = Angemeldet bis
     .never = unbegrenzt
     .over = Abgelaufen
@@ -164,7 +348,6 @@ add-device = Gerät hinzufügen
     .then-administrator = Das Gerät öffnet dann eine Seite, die einen Befehl zeigt. Schicken Sie ihn an Ihre Administration, die das Gerät für Sie hinzufügt.
     .back = Ihre Geräte
     .get = Tailscale herunterladen
-    .more = Mehr dazu
 add-linux = Linux
     .run = Installieren Sie Tailscale, und führen Sie dann aus:
 add-macos = macOS

@@ -10,10 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Backend, Member};
+use super::{Backend, Member, host_field};
 use crate::config::HealthCheck;
 use crate::domain::causes::causes;
-use crate::ops::metrics::Metrics;
 use crate::proxy::house::Houses;
 use crate::proxy::upstream::{ConnectError, Origin};
 
@@ -39,15 +38,15 @@ enum Ill {
 /// not checked.
 pub async fn watch(houses: Houses) {
     let mut checks = JoinSet::new();
-    let mut changes = houses.now().changes();
+    let now = houses.now();
+    let public: Arc<str> = now.settings.server_url.authority.as_str().into();
+    let mut changes = now.changes();
+    drop(now);
     loop {
         let house = houses.now();
         for backend in house.web_uis.iter().flatten() {
             if backend.settings.health.is_some() && !backend.watched.swap(true, Ordering::Relaxed) {
-                checks.spawn(look_after(
-                    Arc::downgrade(backend),
-                    Arc::clone(&house.metrics),
-                ));
+                checks.spawn(look_after(Arc::downgrade(backend), Arc::clone(&public)));
             }
         }
         drop(house);
@@ -59,58 +58,54 @@ pub async fn watch(houses: Houses) {
 }
 
 /// Checks each address of a web UI until nobody has that any more.
-async fn look_after(backend: Weak<Backend>, metrics: Arc<Metrics>) {
+async fn look_after(backend: Weak<Backend>, public: Arc<str>) {
     let count = backend.upgrade().map_or(0, |it| it.members.len());
     let mut each = JoinSet::new();
     for place in 0..count {
         each.spawn(look_after_one(
             Weak::clone(&backend),
             place,
-            Arc::clone(&metrics),
+            Arc::clone(&public),
         ));
     }
     while each.join_next().await.is_some() {}
 }
 
-async fn look_after_one(backend: Weak<Backend>, place: usize, metrics: Arc<Metrics>) {
+async fn look_after_one(backend: Weak<Backend>, place: usize, public: Arc<str>) {
     let mut opinion = Opinion::default();
-    let mut known: Option<Arc<Origin>> = None;
     loop {
-        let (origin, check) = {
+        let (origin, check, request) = {
             let Some(backend) = backend.upgrade() else {
-                break;
+                return;
             };
             let (Some(member), Some(check)) =
                 (backend.members.get(place), &backend.settings.health)
             else {
-                break;
+                return;
             };
-            (Arc::clone(&member.origin), check.clone())
+            let host = host_field(&backend.settings, &member.origin, &public);
+            let request = request(&check.path, &host);
+            (Arc::clone(&member.origin), check.clone(), request)
         };
-        let found = match timeout(check.timeout, ask(&origin, &check)).await {
+        let found = match timeout(check.timeout, ask(&origin, &request)).await {
             Ok(found) => found,
             Err(_) => Err(Ill::Slow(check.timeout)),
         };
-        known = Some(Arc::clone(&origin));
         let Some(backend) = backend.upgrade() else {
-            break;
+            return;
         };
         if let Some(member) = backend.members.get(place) {
             let well = opinion.after(found.is_ok(), member.is_healthy(), &check);
-            note(member, &origin, well, found.err(), &metrics);
+            note(member, &origin, well, found.err());
         }
         drop(backend);
         sleep(check.interval).await;
     }
-    if let Some(origin) = known {
-        metrics.upstream_is_gone(&origin.authority());
-    }
 }
 
-fn note(member: &Member, origin: &Origin, well: bool, why: Option<Ill>, metrics: &Metrics) {
+fn note(member: &Member, origin: &Origin, well: bool, why: Option<Ill>) {
     let before = member.healthy.swap(well, Ordering::Relaxed);
     let upstream = origin.authority();
-    metrics.upstream_is_healthy(&upstream, well);
     match (before, well, why) {
         (true, false, Some(why)) => {
             let deeper = causes(&why).map(ToString::to_string);
@@ -151,15 +146,17 @@ impl Opinion {
     }
 }
 
-/// Asks for the page, and reads the first line of the answer.
-async fn ask(origin: &Origin, check: &HealthCheck) -> Result<(), Ill> {
+/// A request for the page, with the `Host` that people's requests have there, and nobody's identity.
+fn request(path: &str, host: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Headwarden health check\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n"
+    )
+}
+
+/// Asks for the page, and reads the first line of the answer. A redirect is not followed.
+async fn ask(origin: &Origin, request: &str) -> Result<(), Ill> {
     let mut transport = origin.connect().await?;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: Headwarden health check\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n",
-        check.path,
-        origin.authority()
-    );
     transport.write_all(request.as_bytes()).await?;
     transport.flush().await?;
     let mut line = Vec::new();

@@ -73,14 +73,14 @@ fn the_address_with_the_fewest_open_requests_gets_the_next() {
 fn an_address_without_a_connection_is_passed_over_and_each_is_tried_once() {
     let backend = backend(3, Balance::First);
     let first = backend.pick().unwrap();
-    let second = first.next().unwrap();
-    let third = second.next().unwrap();
+    let second = first.next("x").unwrap();
+    let third = second.next("x").unwrap();
     assert_eq!(
         [&first, &second, &third].map(|pick| port(Some(pick))),
         [0, 1, 2].map(Some)
     );
     // The request ends there.
-    assert!(third.next().is_none());
+    assert!(third.next("x").is_none());
     // All are passed over: the one that failed first is tried again.
     backend.members[0]
         .passed_over_until
@@ -107,7 +107,7 @@ fn an_address_that_fails_its_checks_gets_nothing_and_where_all_do_there_is_none(
     let backend = backend(2, Balance::RoundRobin);
     set_healthy(&backend, 0, false);
     assert_eq!(ports(&backend, 3), [Some(1); 3]);
-    assert!(backend.pick().unwrap().next().is_none());
+    assert!(backend.pick().unwrap().next("x").is_none());
     set_healthy(&backend, 1, false);
     assert_eq!(ports(&backend, 2), [None; 2]);
     set_healthy(&backend, 0, true);

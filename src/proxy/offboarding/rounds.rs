@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{LOOK, Offboarding};
 use crate::domain::identity::Subject;
 use crate::domain::offboarding::{Case, Ledger};
+use crate::domain::time::Timestamp;
 use crate::headscale::{ApiError, Node, is_theirs, provider_id};
 use crate::ops::audit::{Act, Actor, DropReason, Entry, Outcome};
 use crate::ops::metrics::{Device, Stage};
@@ -96,6 +97,9 @@ impl Offboarding {
         };
         self.metrics.offboarding_people(ledger.counts());
         let now = self.clock.now();
+        if ledger.is_ahead(now) {
+            return self.set_back(now).await;
+        }
         let Some(next) = ledger.next() else {
             return LOOK;
         };
@@ -111,6 +115,18 @@ impl Offboarding {
         }
         if let Ok(ledger) = self.journal.read().await {
             self.metrics.offboarding_people(ledger.counts());
+        }
+        SECOND
+    }
+
+    async fn set_back(&self, now: Timestamp) -> Duration {
+        tracing::warn!(
+            "the clock was set back: who is to be off-boarded waits for offboarding.after once more"
+        );
+        let set_back = self.journal.change(move |ledger| ledger.set_back(now));
+        if let Err(why) = set_back.await {
+            self.journal_failed(&why);
+            return LOOK;
         }
         SECOND
     }
@@ -158,6 +174,10 @@ impl Offboarding {
             }
         };
         for (subject, case) in gone {
+            // Whoever switches it off means now, and not after this round.
+            if !self.is_on() {
+                return;
+            }
             if self.is_still_gone(&subject).await {
                 self.expire(house, &subject, &case, &nodes).await;
             }
@@ -198,6 +218,9 @@ impl Offboarding {
         let (mut ended, mut failed) = (0_usize, false);
         let theirs = |node: &&Node| is_theirs(node, &id) && node.tags.is_empty();
         for node in nodes.iter().filter(theirs) {
+            if !self.is_on() {
+                return;
+            }
             if node.expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
             }

@@ -68,7 +68,7 @@ pub enum Outcome {
     Written,
     /// It would be written, and was not to be.
     NotWritten,
-    /// Another replica is at it.
+    /// Another replica is at it, or the process that took over from this one.
     Elsewhere,
     /// It is not.
     Failed(Failure),

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::Rechecks;
 use super::errand::without_answer;
 use crate::domain::departure::Departure;
+use crate::domain::identity::Subject;
 use crate::domain::policy::Rules;
 use crate::domain::session::Session;
 use crate::oidc::{Known, RefreshError, Refreshed};
@@ -38,6 +39,8 @@ const MOST_DEPARTING: usize = 1000;
 pub(in crate::proxy) struct Last {
     live: Live,
     _lock: RefreshLock,
+    /// The process waits for whoever has one.
+    _first: Arc<()>,
 }
 
 impl Rechecks {
@@ -47,10 +50,12 @@ impl Rechecks {
     pub(in crate::proxy) async fn before_they_end(&self, departure: &Departure) -> Vec<Last> {
         let is_on = self.offboarding.as_ref().is_some_and(|it| it.is_on())
             || self.roll.as_ref().is_some_and(|it| it.is_on());
+        // Before the look: whoever retires waits for this one then, or it sees that somebody did.
+        let first = Arc::clone(&self.farewells);
         if !is_on || self.is_retired() {
             return Vec::new();
         }
-        let search = timeout(LONGEST_SEARCH, self.search(departure)).await;
+        let search = timeout(LONGEST_SEARCH, self.search(departure, &first)).await;
         search.unwrap_or_else(|_| {
             tracing::warn!(
                 "the sessions that a logout of the provider ends are not asked about: looking them \
@@ -60,7 +65,7 @@ impl Rechecks {
         })
     }
 
-    async fn search(&self, departure: &Departure) -> Vec<Last> {
+    async fn search(&self, departure: &Departure, first: &Arc<()>) -> Vec<Last> {
         let found = match departure.subject() {
             Some(subject) => self.sessions.of_subject(subject).await,
             None => self.sessions.every().await,
@@ -80,7 +85,11 @@ impl Rechecks {
             };
             // Its newest refresh token: with the lock nobody makes another.
             if let Ok(Some(live)) = self.sessions.find_by_key(&live.key).await {
-                last.push(Last { live, _lock: lock });
+                last.push(Last {
+                    live,
+                    _lock: lock,
+                    _first: Arc::clone(first),
+                });
             }
         }
         last
@@ -100,12 +109,11 @@ impl Rechecks {
     pub(in crate::proxy) fn ask_for_the_last_time(self: &Arc<Self>, all: Vec<Last>, request: &str) {
         for last in all {
             let (this, request) = (Arc::clone(self), request.to_owned());
-            // The process does not end before the first answer.
-            let first = Arc::clone(&self.farewells);
             tokio::spawn(async move {
                 let session = Session::clone(&last.live.session);
                 let asked = this.ask_once(session, &request).await;
-                drop((last, first));
+                // The process does not end before the first answer.
+                drop(last);
                 if let Asked::Again(session) = asked {
                     this.ask_again(*session, &request).await;
                 }
@@ -113,19 +121,40 @@ impl Rechecks {
         }
     }
 
-    async fn ask_again(&self, mut session: Session, request: &str) {
+    async fn ask_again(&self, session: Session, request: &str) {
+        let asked = Unheard {
+            subject: session.identity.subject.clone(),
+            request: request.to_owned(),
+        };
+        self.unheard().push(asked.clone());
+        let said = self.ask_for_long(session, request).await;
+        let mut unheard = self.unheard();
+        // Nobody else's: told already where it is not there.
+        if let Some(at) = unheard.iter().position(|it| *it == asked) {
+            unheard.swap_remove(at);
+            drop(unheard);
+            if !said {
+                asked.tell();
+            }
+        }
+    }
+
+    /// Nobody is asked about any more: says of whom it is not known whether they are gone.
+    pub fn give_up(&self) {
+        let unheard = std::mem::take(&mut *self.unheard());
+        unheard.iter().for_each(Unheard::tell);
+    }
+
+    /// Whether the provider said something.
+    async fn ask_for_long(&self, mut session: Session, request: &str) -> bool {
         for pause in TRIES.into_iter().skip(1) {
             sleep(pause).await;
             match self.ask_once(session, request).await {
-                Asked::Said => return,
+                Asked::Said => return true,
                 Asked::Again(same) => session = *same,
             }
         }
-        tracing::warn!(
-            request_id = request, subject = %session.identity.subject,
-            "the provider ended this person's session and did not say for long whether they are gone: \
-             their devices and their groups are left alone"
-        );
+        false
     }
 
     async fn ask_once(&self, session: Session, request: &str) -> Asked {
@@ -204,6 +233,23 @@ impl Rechecks {
                 Err(_) => roll.gone(&now.subject, None).await,
             }
         }
+    }
+}
+
+/// Somebody of whom the provider has not said whether they are gone, and under which request that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unheard {
+    subject: Subject,
+    request: String,
+}
+
+impl Unheard {
+    fn tell(&self) {
+        tracing::warn!(
+            request_id = self.request, subject = %self.subject,
+            "the provider ended this person's session and did not say for long whether they are gone: \
+             their devices and their groups are left alone"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 // Drives Debian's Chromium for the tests: one fresh profile, commands as JSON lines on stdin, one
 // JSON line in answer to each; ends when stdin ends. BROWSER_CONFIG (JSON): cookies, hosts,
-// trust_any_certificate, dark, phone.
+// trust_any_certificate, dark, phone, locale, scripts.
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ const packages = createRequire(new URL('../provider/package.json', import.meta.u
 const { chromium } = packages('playwright-core');
 
 const BLOCK = 2; // Chromium's content setting "block"
-const settings = { cookies: true, hosts: {}, trust_any_certificate: false, dark: false, phone: false, ...JSON.parse(process.env.BROWSER_CONFIG ?? '{}') };
+const settings = { cookies: true, hosts: {}, trust_any_certificate: false, dark: false, phone: false, locale: 'en-US', scripts: true, ...JSON.parse(process.env.BROWSER_CONFIG ?? '{}') };
 
 const profile = mkdtempSync(join(tmpdir(), 'profile-'));
 if (!settings.cookies) {
@@ -40,6 +40,8 @@ const context = await chromium.launchPersistentContext(profile, {
   ignoreHTTPSErrors: settings.trust_any_certificate,
   colorScheme: settings.dark ? 'dark' : 'light',
   viewport: settings.phone ? PHONE : WIDE,
+  locale: settings.locale,
+  javaScriptEnabled: settings.scripts,
 });
 context.setDefaultTimeout(20_000);
 
@@ -133,6 +135,38 @@ async function tabStops() {
   return { stops };
 }
 
+// What whoever hears the page calls what has the focus.
+function focused() {
+  const one = document.activeElement;
+  return one?.getAttribute('aria-label') ?? (one?.labels?.[0] ?? one)?.innerText?.trim() ?? '';
+}
+
+// Presses Tab until what has this name has the focus.
+async function tabTo({ name }) {
+  const passed = [];
+  while (passed.length < MOST_STOPS) {
+    await page.keyboard.press('Tab');
+    const stop = await page.evaluate(focused);
+    if (stop === name) return { passed };
+    passed.push(stop.slice(0, 60));
+  }
+  throw new Error(`Tab never reaches "${name}", but ${[...new Set(passed)].join(', ')}`);
+}
+
+// Presses a key that leads to another page, and waits until that is there.
+async function follow({ key }) {
+  const arrived = page.waitForEvent('framenavigated', { predicate: (frame) => frame === page.mainFrame(), timeout: 20_000 });
+  await page.keyboard.press(key);
+  await arrived;
+  return look();
+}
+
+// Writes over what stands in the field that has the focus.
+async function writeOver({ text }) {
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type(text);
+}
+
 const commands = {
   open,
   fill: async ({ name, value }) => { await page.locator(`[name="${name}"]`).fill(value); },
@@ -147,6 +181,10 @@ const commands = {
   wait_to_see: async ({ at }) => { await page.locator(at).first().waitFor(); return look(); },
   examine: (how) => seen(how, examine),
   tab_stops: tabStops,
+  tab_to: tabTo,
+  key: async ({ key }) => { await page.keyboard.press(key); },
+  follow,
+  write_over: writeOver,
   evaluate: async ({ script, ...how }) => ({ value: await seen(how, () => page.evaluate(script)) }),
   cookies: async ({ url }) => ({ cookies: await context.cookies(url) }),
   requests: () => ({ requests }),

@@ -4,7 +4,7 @@
 // never outlives the test.
 //
 // PROVIDER_CONFIG (JSON): port (0: any free one), host (what the issuer names; the socket is on
-// loopback), clients [..], email_verified, claims_in_id_token, refresh_tokens, id_token_ttl,
+// loopback), clients [..], email_verified, claims_in_id_token, refresh_tokens, grants_offline, id_token_ttl,
 // logout_ends_session, acr_values (what it does when it is asked for it), amr (of every sign-in).
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -31,6 +31,8 @@ const settings = {
   email_verified: true,
   claims_in_id_token: true,
   refresh_tokens: false,
+  // Most providers grant offline_access to whom it is allowed, and ask nobody. The library drops it then.
+  grants_offline: true,
   id_token_ttl: 300,
   logout_ends_session: true,
   // authentik does whatever its flow says, whichever class it is asked for.
@@ -63,7 +65,18 @@ async function answer(request, response) {
   // The library works out where it is mounted from the difference of these two.
   request.originalUrl = MOUNT + inside;
   request.url = inside;
+  if (settings.grants_offline) asksForConsent(request);
   return provider.callback()(request, response);
+}
+
+// Without that the library takes offline_access off what was asked for (OpenID Connect Core section 11).
+function asksForConsent(request) {
+  const url = new URL(request.url, 'http://any');
+  const offline = url.searchParams.get('scope')?.split(' ').includes('offline_access');
+  if (url.pathname !== '/authorize/' || !offline || url.searchParams.has('prompt')) return;
+  url.searchParams.set('prompt', 'consent');
+  request.url = url.pathname + url.search;
+  request.originalUrl = MOUNT + request.url;
 }
 
 // What a provider with front-channel logout shows: a page with somebody else's in a frame.
@@ -81,6 +94,8 @@ async function signIn(request, response) {
     return html(400, pages.problem(error));
   }
   const action = LOGIN + details.uid;
+  // Everybody agrees.
+  if (details.prompt.name === 'consent') return provider.interactionFinished(request, response, { consent: {} });
   if (request.method !== 'POST') return html(200, pages.login(action, details.params.login_hint));
   const form = new URLSearchParams(await text(request));
   if (form.has('deny')) {
@@ -89,6 +104,7 @@ async function signIn(request, response) {
   const username = form.get('username') ?? '';
   if (!people.has(username)) return html(401, pages.login(action, username, 'Nobody here has this user name.'));
   return provider.interactionFinished(request, response, {
+    consent: {},
     login: { accountId: subjectOf(username), amr: settings.amr, acr: wanted(details.params)[0] ?? ACR },
   });
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::Authority;
 use url::Host;
 
 use super::super::super::file::{self, HealthCheck as WrittenCheck, UpstreamKeys};
@@ -16,6 +15,7 @@ use super::super::headscale::path_if;
 use super::super::values::{self, DAY, MINUTE, SECOND, choice, duration, number, texts};
 use super::super::{Checks, Reported};
 use super::pattern::{covers, head};
+use crate::domain::authority::Authority;
 use crate::domain::path::Target;
 use crate::domain::rewrite::{Rewrite, is_prefix};
 
@@ -111,7 +111,7 @@ fn web_ui(
         report,
     );
     let rewrite = rewrite(key, &mut keys, path, report);
-    let host = host_header(&at("host_header"), keys.host_header.take(), report);
+    let host = host_header(&at("host_header"), keys.host_header.as_deref(), report);
     let balance = choice(
         &at("balance"),
         keys.balance.as_deref(),
@@ -255,14 +255,12 @@ fn rewrite(
     good.then(|| Rewrite::new(strip, add)).flatten()
 }
 
-fn host_header(key: &str, text: Option<String>, report: &mut Report) -> Option<HostField> {
-    match text.as_deref() {
+fn host_header(key: &str, text: Option<&str>, report: &mut Report) -> Option<HostField> {
+    match text {
         None | Some("client") => Some(HostField::Public),
         Some("upstream") => Some(HostField::Upstream),
         Some(name) => {
-            let authority = name.parse::<Authority>().ok();
-            let plain =
-                authority.is_some_and(|it| !it.as_str().contains('@') && !it.host().is_empty());
+            let plain = Authority::parse(name.as_bytes()).is_some();
             if !plain {
                 let hint = "client, upstream, or a name like headplane.internal:3000";
                 report.refuse_with(key, "not a host", hint);
@@ -369,10 +367,12 @@ fn is_beside(one: &Access, other: &Access) -> bool {
 
 /// Whether two addresses are one, as far as names tell.
 fn is_same(one: &Upstream, other: &Upstream) -> bool {
+    let bare = |it: &Upstream| it.host.trim_end_matches('.').to_ascii_lowercase();
     let local = |it: &Upstream| {
+        // What is bound to every address is reached by none of them, which means this machine.
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
         let ip = it.host.parse::<IpAddr>();
-        it.host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+        values::is_local_name(&bare(it)) || ip.is_ok_and(|ip| is_here(ip.to_canonical()))
     };
-    one.port == other.port
-        && (one.host.eq_ignore_ascii_case(&other.host) || (local(one) && local(other)))
+    one.port == other.port && (bare(one) == bare(other) || (local(one) && local(other)))
 }

@@ -1,0 +1,1 @@
+"""What the benchmarks of whole processes share. Python's standard library only."""
