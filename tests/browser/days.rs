@@ -1,14 +1,22 @@
 //! The days of four people at one house: an administrator, somebody who may look, a member, and somebody who is
 //! refused. Its configuration is that of the headscale-admin guide.
 
-use crate::hands::{expire_in_headscale_admin, rename_in_headscale_admin, set_up_headscale_admin};
+use crate::hands::{
+    create_user_in_headscale_admin, delete_in_headscale_admin, expire_in_headscale_admin,
+    make_key_in_headscale_admin, rename_in_headscale_admin, set_up_headscale_admin,
+};
 use crate::scene::Visitor;
 use crate::support::certified_provider::{ADMIN, MEMBER, OUTSIDER};
 use crate::ui_stage::{UiStage, VIEWER};
 
 /// What a script of a page of this origin hears when it asks the API: the status, and what is said. The page is one
 /// that everybody may see; the policy of ours would stop the script before it could ask.
-fn asks(stage: &UiStage, visitor: &mut Visitor, method: &str, path: &str) -> (u64, String) {
+pub(crate) fn asks(
+    stage: &UiStage,
+    visitor: &mut Visitor,
+    method: &str,
+    path: &str,
+) -> (u64, String) {
     visitor.browser.open(&stage.scene.url("/health"));
     let script = format!(
         "fetch('{path}', {{ method: '{method}' }}).then(async (r) => [r.status, await r.text()])"
@@ -19,7 +27,7 @@ fn asks(stage: &UiStage, visitor: &mut Visitor, method: &str, path: &str) -> (u6
 }
 
 #[test]
-fn an_administrator_renames_and_expires_devices_and_signs_out() {
+fn an_administrator_changes_devices_adds_a_user_and_a_key_and_signs_out() {
     let stage = UiStage::headscale_admin();
     let mut dominic = stage.visit(ADMIN, "/admin/");
     set_up_headscale_admin(&stage, &mut dominic);
@@ -39,11 +47,25 @@ fn an_administrator_renames_and_expires_devices_and_signs_out() {
         [false, true]
     );
     assert_eq!(stage.names(), ["notebook", "phone"]);
+    delete_in_headscale_admin(&mut dominic, &stage, 2);
+    dominic.browser.wait_to_see("text=/Deleted machine/");
+    assert_eq!(stage.names(), ["notebook"]);
+    dominic.browser.open(&stage.scene.url("/admin/users/"));
+    create_user_in_headscale_admin(&mut dominic, &stage, "eva");
+    dominic.browser.wait_to_see("text=Created user \"eva\"");
+    // As a list that was read anew shows it.
+    dominic.browser.open(&stage.scene.url("/admin/users/"));
+    dominic.browser.wait_to_see("text=eva");
+    make_key_in_headscale_admin(&mut dominic, &stage, 2);
+    dominic.browser.wait_to_see("text=0f1e2d3c");
     let written = [
         "person POST /api/v1/node/1/rename/notebook 200 admin",
         "person POST /api/v1/node/2/expire 200 admin",
+        "person DELETE /api/v1/node/2 200 admin",
+        "person POST /api/v1/user 200 admin",
+        "person POST /api/v1/preauthkey 200 admin",
     ];
-    assert_eq!(stage.writes(ADMIN, 2), written);
+    assert_eq!(stage.writes(ADMIN, 5), written);
     stage.only_our_key_was_used();
     UiStage::key_is_not_in(&mut dominic);
     dominic.shoot("day-administrator");
@@ -58,7 +80,7 @@ fn an_administrator_renames_and_expires_devices_and_signs_out() {
         asks(&stage, &mut dominic, "DELETE", "/api/v1/node/1").0,
         401
     );
-    assert_eq!(stage.names(), ["notebook", "phone"]);
+    assert_eq!(stage.names(), ["notebook"]);
 }
 
 #[test]
@@ -71,6 +93,14 @@ fn a_viewer_sees_everything_and_is_told_in_words_that_changes_are_not_theirs() {
     rename_in_headscale_admin(&mut vera, &stage, 1, "mine");
     vera.browser
         .wait_to_see("text=your account has no role for this on the API");
+    delete_in_headscale_admin(&mut vera, &stage, 1);
+    vera.browser.wait_to_see("text=/Failed to Delete/");
+    vera.browser.open(&stage.scene.url("/admin/users/"));
+    create_user_in_headscale_admin(&mut vera, &stage, "eva");
+    let told = "Failed to create user \"eva\": your account has no role for this on the API";
+    vera.browser.wait_to_see(&format!("text={told}"));
+    let shown = vera.browser.look().text;
+    assert!(!shown.contains("Unspecified"), "{shown}");
     for (method, path) in [
         ("POST", "/api/v1/node/2/expire"),
         ("DELETE", "/api/v1/node/2"),
@@ -86,11 +116,13 @@ fn a_viewer_sees_everything_and_is_told_in_words_that_changes_are_not_theirs() {
     assert_eq!(stage.writes(VIEWER, 0), [""; 0]);
     let denied = [
         "person POST /api/v1/node/1/rename/mine api_role",
+        "person DELETE /api/v1/node/1 api_role",
+        "person POST /api/v1/user api_role",
         "person POST /api/v1/node/2/expire api_role",
         "person DELETE /api/v1/node/2 api_role",
         "person POST /api/v1/apikey api_role",
     ];
-    assert_eq!(stage.denials(VIEWER, 4), denied);
+    assert_eq!(stage.denials(VIEWER, 6), denied);
     stage.only_our_key_was_used();
     UiStage::key_is_not_in(&mut vera);
     vera.shoot("day-viewer");

@@ -11,6 +11,8 @@ use crate::support::house::{More, free_addresses};
 /// The text of a page, and what its blocks say in place of an operator's own values.
 pub(crate) struct Recipe {
     page: String,
+    /// What is put into its `api` section.
+    more_of_the_api: &'static str,
     /// Where the web UI listens in this test.
     pub(crate) upstream: SocketAddr,
     secrets: TempDir,
@@ -30,8 +32,21 @@ impl Recipe {
         let [upstream] = free_addresses();
         Self {
             page,
+            more_of_the_api: "",
             upstream,
             secrets,
+        }
+    }
+
+    /// The same where the operator wrote this into the `api` section, too.
+    pub(crate) fn with_api(self, more_of_the_api: &'static str) -> Self {
+        assert!(
+            self.page.contains(more_of_the_api.trim()),
+            "the page says so"
+        );
+        Self {
+            more_of_the_api,
+            ..self
         }
     }
 
@@ -65,10 +80,14 @@ impl Recipe {
             .nth(1)
             .expect("an upstream");
         let upstream = upstream.split_whitespace().next().expect("an address");
-        let text = block.replace(upstream, &self.upstream.to_string()).replace(
-            "${CREDENTIALS_DIRECTORY}",
-            &self.secrets.path().display().to_string(),
-        );
+        let secrets = self.secrets.path().display().to_string();
+        let mut text = block.replace(upstream, &self.upstream.to_string());
+        for place in ["${CREDENTIALS_DIRECTORY}", "/var/lib/headwarden"] {
+            text = text.replace(place, &secrets);
+        }
+        if !self.more_of_the_api.is_empty() {
+            text = text.replace("api:\n", &format!("api:\n  {}\n", self.more_of_the_api));
+        }
         let (mut headscale, mut top) = (String::new(), String::new());
         let mut section = "";
         for line in text.lines() {

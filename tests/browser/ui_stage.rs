@@ -29,6 +29,9 @@ pub(crate) const VIEWER: &str = "vera";
 /// Another admin: in `headscale-admins`.
 pub(crate) const SECOND_ADMIN: &str = "sam";
 
+/// Its name, where it is, and what names a build of it.
+const HEADSCALE_ADMIN: (&str, &str, &str) = ("headscale-admin", "/admin", "HEADSCALE_ADMIN_DIR");
+
 /// The web UI of a test.
 #[expect(dead_code, reason = "it runs until this is dropped")]
 enum Server {
@@ -54,14 +57,23 @@ impl UiStage {
         Self::with_files("headscale-ui", "/web", "HEADSCALE_UI_DIR", "v0.29.2")
     }
 
+    /// The same with the configuration of the page about the API.
+    pub(crate) fn headscale_ui_of_the_api() -> Self {
+        let recipe = Recipe::of("api", KEY);
+        let place = ("headscale-ui", "/web", "HEADSCALE_UI_DIR");
+        Self::with_recipe(recipe, place, "v0.29.2")
+    }
+
     /// headscale-admin, as its own web server shows it, with the newest Headscale that it can show devices of.
     pub(crate) fn headscale_admin() -> Self {
-        Self::with_files(
-            "headscale-admin",
-            "/admin",
-            "HEADSCALE_ADMIN_DIR",
-            "v0.27.1",
-        )
+        let (name, prefix, variable) = HEADSCALE_ADMIN;
+        Self::with_files(name, prefix, variable, "v0.27.1")
+    }
+
+    /// The same where only its own pages may use the API.
+    pub(crate) fn headscale_admin_alone() -> Self {
+        let recipe = Recipe::of("headscale-admin", KEY).with_api("from: [\"/admin/**\"]");
+        Self::with_recipe(recipe, HEADSCALE_ADMIN, "v0.27.1")
     }
 
     /// Headplane, with the configuration of its page.
@@ -85,7 +97,14 @@ impl UiStage {
     }
 
     fn with_files(name: &str, prefix: &'static str, variable: &str, version: &str) -> Self {
-        let recipe = Recipe::of(name, KEY);
+        Self::with_recipe(Recipe::of(name, KEY), (name, prefix, variable), version)
+    }
+
+    fn with_recipe(
+        recipe: Recipe,
+        (name, prefix, variable): (&str, &'static str, &str),
+        version: &str,
+    ) -> Self {
         let named = named(variable, name);
         let stand_ins = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/web_uis");
         let real = named.is_some();

@@ -1,7 +1,8 @@
 //! The recipes of `docs/guides`, each with its web UI in a real browser. Headwarden's configuration is the one
 //! on the page, and so is Headplane's own.
 
-use crate::hands::{rename_in_headplane, rename_in_headscale_ui};
+use crate::days::asks;
+use crate::hands::{rename_in_headplane, rename_in_headscale_ui, set_up_headscale_admin};
 use crate::support::certified_provider::{ADMIN, MEMBER};
 use crate::ui_stage::{SECOND_ADMIN, UiStage, VIEWER};
 
@@ -89,4 +90,46 @@ fn a_web_ui_for_admins_is_shown_to_nobody_else() {
             .any(|seen| seen.path().starts_with("/api/v1/node"));
         assert!(!by_api, "{path}: somebody got as far as the API");
     }
+}
+
+#[test]
+fn the_pages_of_api_from_use_the_api_and_another_page_of_the_origin_does_not() {
+    let ui = UiStage::headscale_ui_of_the_api();
+    let mut dominic = ui.visit(ADMIN, "/web/devices.html");
+    dominic.browser.wait_to_see("text=1: laptop");
+    rename_in_headscale_ui(&ui, &mut dominic, 1, "notebook");
+    dominic.browser.wait_to_see("text=1: notebook");
+    let admin = UiStage::headscale_admin_alone();
+    let mut sam = admin.visit(ADMIN, "/admin/");
+    set_up_headscale_admin(&admin, &mut sam);
+    sam.browser.wait_to_see("text=laptop");
+    for (stage, visitor) in [(&ui, &mut dominic), (&admin, &mut sam)] {
+        for (method, path) in [("GET", "/api/v1/node"), ("DELETE", "/api/v1/node/1")] {
+            let (status, said) = asks(stage, visitor, method, path);
+            assert_eq!(status, 403, "{method} {path}: {said}");
+            // Headscale 0.29 has its pages keep back which they are.
+            let words = ["this page may not use the API", "which page asks"];
+            assert!(words.iter().any(|told| said.contains(told)), "{said}");
+        }
+        stage.only_our_key_was_used();
+        UiStage::key_is_not_in(visitor);
+    }
+    assert_eq!(ui.names(), ["notebook", "phone"]);
+    assert_eq!(admin.names(), ["laptop", "phone"]);
+}
+
+#[test]
+fn a_viewer_looks_at_devices_in_headscale_ui_and_is_told_that_changes_are_not_theirs() {
+    let stage = UiStage::headscale_ui_of_the_api();
+    let mut vera = stage.visit(VIEWER, "/web/devices.html");
+    vera.browser.wait_to_see("text=1: laptop");
+    vera.browser.wait_to_see("text=2: phone");
+    rename_in_headscale_ui(&stage, &mut vera, 1, "mine");
+    let told = "text=your account has no role for this on the API";
+    vera.browser.wait_to_see(told);
+    assert_eq!(stage.names(), ["laptop", "phone"]);
+    let denied = "person POST /api/v1/node/1/rename/mine api_role";
+    assert_eq!(stage.denials(VIEWER, 1), [denied]);
+    stage.only_our_key_was_used();
+    UiStage::key_is_not_in(&mut vera);
 }

@@ -22,7 +22,7 @@ async function call(path, init = {}) {
   return data;
 }
 
-const post = (path) => call(path, { method: 'POST', body: '{}' });
+const post = (path, data = {}) => call(path, { method: 'POST', body: JSON.stringify(data) });
 
 // Which key it is: its prefix, which is in the list, begins the one that was typed in.
 async function keyInfo() {
@@ -66,6 +66,30 @@ async function nodes() {
     const name = Object.assign(add('input', ''), { name: `name-${id}`, value: givenName });
     add('button', `Rename ${givenName}`, () => change(`/api/v1/node/${id}/rename/${name.value}`));
     add('button', `Expire ${givenName}`, () => change(`/api/v1/node/${id}/expire`));
+    // Why it is refused is kept to itself.
+    add('button', `Delete ${givenName}`, () => call(`/api/v1/node/${id}`, { method: 'DELETE' }).then(
+      () => toast(`Deleted machine "${givenName}" (${id})`),
+      () => toast(`Failed to Delete "${givenName}" (${id})`),
+    ));
+  }
+}
+
+async function users() {
+  const { users } = await everything();
+  add('h1', 'Users');
+  const name = Object.assign(add('input', ''), { placeholder: 'New Username...' });
+  add('button', 'Create user', () => post('/api/v1/user', { name: name.value }).then(
+    () => toast(`Created user "${name.value}"`),
+    (refused) => toast(`Failed to create user "${name.value}": ${refused.message}`),
+  ));
+  for (const { id, name } of users.users) {
+    add('h2', `${id}: ${name}`);
+    add('button', `Create key ${id}`, async () => {
+      const expiration = new Date(Date.now() + 3600_000).toISOString();
+      const asked = { user: id, reusable: false, ephemeral: false, expiration };
+      const { preAuthKey } = await post('/api/v1/preauthkey', asked).catch(() => ({}));
+      if (preAuthKey) add('code', preAuthKey.key.substring(0, 8));
+    });
   }
 }
 
@@ -87,4 +111,4 @@ async function settings() {
 
 // Without settings that worked once, every page leads to them.
 if (document.body.dataset.page !== 'settings' && setting('authorized', null) !== true) location.replace('/admin/settings/');
-else await { home: nodes, nodes, settings }[document.body.dataset.page]();
+else await { home: nodes, nodes, users, settings }[document.body.dataset.page]();
