@@ -46,7 +46,7 @@ use crate::domain::time::Clock;
 use crate::headscale::{Api, ApiKey, Probe, Roster, VersionWatch};
 use crate::issuer::{Issuer, Shelf};
 use crate::ops::clock::SystemClock;
-use crate::ops::entropy::SystemRandom;
+use crate::ops::entropy::{InBulk, SystemRandom};
 use crate::ops::metrics::Metrics;
 use crate::ops::notify;
 use crate::ops::rate::RateLimiter;
@@ -424,7 +424,7 @@ fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
         proxy: Arc::new(http_proxy(&conf, Phases)),
         metrics: Arc::clone(&house.metrics),
-        random: Arc::clone(&house.random),
+        random: Arc::new(InBulk::new(Arc::clone(&house.random))),
         drain: drain.clone(),
     }
 }

@@ -36,6 +36,7 @@ systemd-analyze systemd
 promtool prometheus
 haproxy haproxy
 nginx nginx
+callgrind_control valgrind
 wrk wrk
 pyflakes3 pyflakes3
 sqlite3 sqlite3

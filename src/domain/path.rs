@@ -5,6 +5,7 @@
 //! characters that need none (RFC 3986 section 6.2.2), bytes that are no text. What is left means the
 //! same to Go's net/http, nginx, Tomcat, Node and Python.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -153,12 +154,18 @@ fn check_path(path: &str) -> Result<(), TargetError> {
             return Err(TargetError::Character);
         }
     }
-    let text = percent_decode_str(path)
-        .decode_utf8()
-        .map_err(|_| TargetError::NotText)?;
-    if text.chars().any(|c| !draws(c) || is_look_alike(c)) {
-        return Err(TargetError::NotText);
-    }
+    // Without an escape it is ASCII that draws, and looks like nothing else.
+    let text = if path.contains('%') {
+        let text = percent_decode_str(path)
+            .decode_utf8()
+            .map_err(|_| TargetError::NotText)?;
+        if text.chars().any(|c| !draws(c) || is_look_alike(c)) {
+            return Err(TargetError::NotText);
+        }
+        text
+    } else {
+        Cow::Borrowed(path)
+    };
     // Decoding made no slash and no dot, so these are the segments of the path as received.
     let mut segments = text.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {

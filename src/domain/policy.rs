@@ -66,23 +66,23 @@ impl Rules {
         if self.allowed_domains.is_empty() && self.allowed_users.is_empty() {
             return Ok(());
         }
-        let email = identity
-            .email
-            .as_ref()
-            .map(|email| email.as_str().to_owned());
-        if let Some(email) = &email
-            && !self.trusts_email(identity)
+        let sent = || {
+            identity
+                .email
+                .as_ref()
+                .map(|email| email.as_str().to_owned())
+        };
+        if !self.trusts_email(identity)
+            && let Some(email) = sent()
         {
-            return Err(Denial::UnverifiedEmail {
-                email: email.clone(),
-            });
+            return Err(Denial::UnverifiedEmail { email });
         }
         if !self.allowed_domains.is_empty() && !self.has_any_domain(identity, &self.allowed_domains)
         {
-            return Err(Denial::Domain { email });
+            return Err(Denial::Domain { email: sent() });
         }
         if !self.allowed_users.is_empty() && !self.is_any_user(identity, &self.allowed_users) {
-            return Err(Denial::User { email });
+            return Err(Denial::User { email: sent() });
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! The process's randomness, and the only file that asks the operating system for it. Everything
 //! else takes a [`Random`].
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ring::rand::SecureRandom as _;
 
 use crate::domain::random::Random;
@@ -37,9 +40,53 @@ impl Random for SystemRandom {
     }
 }
 
+/// Bytes that [`InBulk`] draws at a time.
+const BULK: usize = 4096;
+
+/// Another source, asked for many bytes at a time: for what every request needs a little of, and what is
+/// no secret, such as its id. Each byte is given once.
+pub struct InBulk {
+    source: Arc<dyn Random>,
+    left: Mutex<Vec<u8>>,
+}
+
+impl InBulk {
+    /// Nothing is drawn yet.
+    pub fn new(source: Arc<dyn Random>) -> Self {
+        Self {
+            source,
+            left: Mutex::default(),
+        }
+    }
+}
+
+impl Random for InBulk {
+    fn fill(&self, buffer: &mut [u8]) {
+        if buffer.len() > BULK {
+            return self.source.fill(buffer);
+        }
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() < buffer.len() {
+            left.resize(BULK, 0);
+            self.source.fill(&mut left);
+        }
+        let rest = left.len() - buffer.len();
+        for (to, from) in buffer.iter_mut().zip(left.drain(rest..)) {
+            *to = from;
+        }
+    }
+}
+
+impl fmt::Debug for InBulk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InBulk").field(&self.source).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -59,5 +106,36 @@ mod tests {
         }
         assert_eq!(ones, [0xff; 32]);
         assert_eq!(zeros, [0xff; 32]);
+    }
+
+    /// Counts up, and how often it is asked.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize, AtomicUsize);
+
+    impl Random for Counting {
+        fn fill(&self, buffer: &mut [u8]) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            for pair in buffer.chunks_mut(2) {
+                let next = self.0.fetch_add(1, Ordering::Relaxed);
+                let bytes = u16::try_from(next).unwrap().to_be_bytes();
+                pair.copy_from_slice(&bytes[..pair.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_in_bulk_is_given_once_and_the_source_is_asked_seldom() {
+        let source = Arc::new(Counting::default());
+        let bulk = InBulk::new(Arc::<Counting>::clone(&source));
+        let mut seen = HashSet::new();
+        for _ in 0..1000 {
+            let mut bytes = [0_u8; 10];
+            bulk.fill(&mut bytes);
+            assert!(seen.insert(bytes), "{bytes:?} was given before");
+        }
+        assert_eq!(source.1.load(Ordering::Relaxed), 3);
+        bulk.fill(&mut [0; BULK + 1]);
+        assert_eq!(source.1.load(Ordering::Relaxed), 4);
+        assert!(!format!("{bulk:?}").contains("left"));
     }
 }

@@ -14,6 +14,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use self::by_door::{ByClass, ByDoor};
 pub use self::label::{
     Answer, CallbackFailure, ChangeOutcome, Check, DeviceChange, DeviceHand, Direction, Endpoint,
     Handshake, KeyRenewed, Limit, Logout, LogoutOutcome, Order, ProxyHeader, Refresh, Refused,
@@ -30,6 +31,7 @@ use super::clock::SystemClock;
 use crate::domain::door::{Door, Tunnel};
 use crate::domain::time::{Clock as _, Timestamp};
 
+mod by_door;
 mod label;
 mod offboarding;
 mod policy;
@@ -49,7 +51,7 @@ const STORE_BUCKETS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 pub struct Metrics {
     registry: Registry,
     started: Timestamp,
-    requests: IntCounterVec,
+    requests: ByDoor<ByClass<IntCounter>>,
     requests_cut: IntCounterVec,
     requests_refused: IntCounterVec,
     sign_ins: IntCounterVec,
@@ -100,6 +102,19 @@ fn device_changes(families: &Families) -> Result<IntCounterVec, prometheus::Erro
     )
 }
 
+fn requests(families: &Families) -> Result<ByDoor<ByClass<IntCounter>>, prometheus::Error> {
+    let family = families.counters(
+        (
+            "requests_total",
+            "Requests answered, by door and status class.",
+        ),
+        &[("door", DOORS), ("status", CLASSES)],
+    )?;
+    Ok(ByDoor::of(|door| {
+        ByClass::of(|class| family.with_label_values(&[door, class]))
+    }))
+}
+
 impl Metrics {
     /// A registry of its own with every series at zero.
     ///
@@ -117,13 +132,7 @@ impl Metrics {
         )?;
         families.build_info()?;
         Ok(Self {
-            requests: families.counters(
-                (
-                    "requests_total",
-                    "Requests answered, by door and status class.",
-                ),
-                &[("door", DOORS), ("status", CLASSES)],
-            )?,
+            requests: requests(&families)?,
             requests_cut: families.counters(
                 (
                     "requests_cut_total",
@@ -228,16 +237,7 @@ impl Metrics {
 
     /// Counts an answered request.
     pub fn request(&self, door: &Door, status: StatusCode) {
-        let class = match status.as_u16() {
-            ..200 => "1xx",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            500.. => "5xx",
-        };
-        self.requests
-            .with_label_values(&[door.label(), class])
-            .inc();
+        self.requests.at(door).at(status.as_u16()).inc();
     }
 
     /// Counts a request that ended with its session.

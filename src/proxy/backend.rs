@@ -126,6 +126,22 @@ impl Backend {
 
     /// One that is not in `tried`, a bit for each.
     fn pick_another(self: &Arc<Self>, tried: u32) -> Option<Pick> {
+        let place = match self.members.as_slice() {
+            // Rather the only one than none, however it was a moment ago.
+            [only] => (tried == 0 && only.is_healthy()).then_some(0)?,
+            _ => self.best_but(tried)?,
+        };
+        let member = self.members.get(place)?;
+        member.open.fetch_add(1, Ordering::Relaxed);
+        Some(Pick {
+            backend: Arc::clone(self),
+            place,
+            tried: tried | bit(place),
+        })
+    }
+
+    /// Of several, the place of one that is not in `tried`.
+    fn best_but(&self, tried: u32) -> Option<usize> {
         let now = self.now();
         let left =
             |(place, member): &(usize, &Member)| member.is_healthy() && tried & bit(*place) == 0;
@@ -136,21 +152,13 @@ impl Backend {
             .copied()
             .filter(|(_, member)| !member.is_passed_over(now))
             .collect();
-        let place = if at_hand.is_empty() {
+        if at_hand.is_empty() {
             // Rather one that did not answer a moment ago than none: the longest ago first.
             let since =
                 |(_, member): &&(usize, &Member)| member.passed_over_until.load(Ordering::Relaxed);
-            candidates.iter().min_by_key(since)?.0
-        } else {
-            self.choose(&at_hand)?
-        };
-        let member = self.members.get(place)?;
-        member.open.fetch_add(1, Ordering::Relaxed);
-        Some(Pick {
-            backend: Arc::clone(self),
-            place,
-            tried: tried | bit(place),
-        })
+            return Some(candidates.iter().min_by_key(since)?.0);
+        }
+        self.choose(&at_hand)
     }
 
     fn choose(&self, among: &[(usize, &Member)]) -> Option<usize> {

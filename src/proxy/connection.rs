@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -140,6 +140,7 @@ impl Connection {
         let lent = Lent {
             connection: Some(self),
             home: Some(home),
+            held: Held::Nothing,
         };
         (lent, back)
     }
@@ -272,7 +273,25 @@ pub struct Lent {
     /// Always there until dropped.
     connection: Option<Connection>,
     home: Option<oneshot::Sender<Connection>>,
+    held: Held,
 }
+
+/// The head of an answer waits for the beginning of its body, so that both leave together: in one segment
+/// of TCP, and one call of the kernel. pingora flushes what must not wait, and before it lets go.
+///
+/// What is still held when the connection goes home was never said: nobody would have known whether it
+/// was all of it.
+#[derive(Debug)]
+enum Held {
+    /// Nothing was written yet.
+    Nothing,
+    Head(Vec<u8>),
+    /// Everything is passed on at once.
+    Over,
+}
+
+/// Longest write that is held back: what a head may be.
+const LONGEST_HELD: usize = 8 * 1024;
 
 impl Lent {
     fn with<T>(
@@ -283,6 +302,41 @@ impl Lent {
             Some(connection) => poll(Pin::new(connection)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
+    }
+
+    /// Says what was held back, and `more` with it. How much of `more` was taken is told once all of what was
+    /// held is out.
+    fn say_with(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        more: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let Held::Head(head) = std::mem::replace(&mut self.held, Held::Over) else {
+                return Poll::Ready(Ok(0));
+            };
+            let both = [io::IoSlice::new(&head), io::IoSlice::new(more)];
+            let written = self
+                .as_mut()
+                .with(|connection| connection.poll_write_vectored(cx, &both));
+            let count = match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.held = Held::Head(head);
+                    return Poll::Pending;
+                }
+            };
+            match head.get(count..) {
+                Some([]) | None => return Poll::Ready(Ok(count.saturating_sub(head.len()))),
+                Some(rest) => self.held = Held::Head(rest.to_vec()),
+            }
+        }
+    }
+
+    fn say_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.say_with(cx, &[]).map_ok(|_| ())
     }
 }
 
@@ -307,26 +361,36 @@ impl AsyncRead for Lent {
 
 impl AsyncWrite for Lent {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.with(|connection| connection.poll_write(cx, buf))
+        if matches!(self.held, Held::Nothing) && (1..=LONGEST_HELD).contains(&buf.len()) {
+            self.held = Held::Head(buf.to_vec());
+            return Poll::Ready(Ok(buf.len()));
+        }
+        match ready!(self.as_mut().say_with(cx, buf))? {
+            0 => self.with(|connection| connection.poll_write(cx, buf)),
+            taken => Poll::Ready(Ok(taken)),
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().say_held(cx))?;
         self.with(|connection| connection.poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().say_held(cx))?;
         self.with(|connection| connection.poll_shutdown(cx))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.as_mut().say_held(cx))?;
         self.with(|connection| connection.poll_write_vectored(cx, bufs))
     }
 

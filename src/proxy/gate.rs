@@ -41,10 +41,10 @@ impl Verdict {
     /// What goes on by it ends with the session `live`.
     pub(super) fn while_alive(self, live: Live) -> Self {
         match self {
-            Self::Forward(route) => Self::Forward(Box::new(Route {
-                session: Some(live),
-                ..*route
-            })),
+            Self::Forward(mut route) => {
+                route.session = Some(live);
+                Self::Forward(route)
+            }
             answer @ Self::Answer(_) => answer,
         }
     }

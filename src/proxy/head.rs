@@ -8,10 +8,12 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
@@ -126,6 +128,11 @@ impl Head {
     /// # Errors
     /// Whatever is ambiguous, see the module's words.
     pub fn parse(raw: &[u8]) -> Result<Self, HeadError> {
+        Self::within(&Bytes::copy_from_slice(raw))
+    }
+
+    /// The same, and the values of its fields stay where they are.
+    fn within(raw: &Bytes) -> Result<Self, HeadError> {
         check_line_ends(raw)?;
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut fields);
@@ -147,7 +154,7 @@ impl Head {
         let mut headers = HeaderMap::with_capacity(request.headers.len());
         for field in request.headers.iter() {
             let name = HeaderName::from_bytes(field.name.as_bytes());
-            let value = HeaderValue::from_bytes(field.value);
+            let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value));
             let (Ok(name), Ok(value)) = (name, value) else {
                 return Err(HeadError::Malformed("an unusable field"));
             };
@@ -169,26 +176,31 @@ impl Head {
 
 /// Every line ends with CR LF, no line is folded, no byte is NUL.
 fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
-    let mut before = b'\n';
-    for (&byte, &after) in raw
-        .iter()
-        .zip(raw.iter().skip(1).chain(std::iter::once(&0)))
-    {
+    for (at, &byte) in raw.iter().enumerate() {
+        // None of those looked for, as nearly all are.
+        if byte > b'\r' {
+            continue;
+        }
+        let before = at.checked_sub(1).and_then(|at| raw.get(at));
+        let after = raw.get(at + 1);
         match byte {
-            b'\n' if before != b'\r' => return Err(HeadError::Malformed("a bare line feed")),
-            b'\r' if after != b'\n' => return Err(HeadError::Malformed("a bare carriage return")),
-            b'\n' if after == b' ' || after == b'\t' => {
+            b'\n' if before != Some(&b'\r') => {
+                return Err(HeadError::Malformed("a bare line feed"));
+            }
+            b'\r' if after != Some(&b'\n') => {
+                return Err(HeadError::Malformed("a bare carriage return"));
+            }
+            b'\n' if matches!(after, Some(b' ' | b'\t')) => {
                 return Err(HeadError::Malformed("a folded line"));
             }
             0 => return Err(HeadError::Malformed("a NUL byte")),
             _ => {}
         }
-        before = byte;
     }
     Ok(())
 }
 
-fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     headers
         .get_all(name)
         .iter()
@@ -197,36 +209,35 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
 }
 
 fn the_host(headers: &HeaderMap, http11: bool) -> Result<Option<Authority>, HeadError> {
-    match values(headers, "host").as_slice() {
-        [] if http11 => Err(HeadError::Malformed("no Host")),
-        [] => Ok(None),
-        [host] => match Authority::parse(host) {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if http11 => Err(HeadError::Malformed("no Host")),
+        (None, _) => Ok(None),
+        (Some(host), None) => match Authority::parse(host.as_bytes()) {
             Some(host) => Ok(Some(host)),
             None => Err(HeadError::Malformed("an unusable Host")),
         },
-        _ => Err(HeadError::Malformed("more than one Host")),
+        (Some(_), Some(_)) => Err(HeadError::Malformed("more than one Host")),
     }
 }
 
 fn the_upgrade(headers: &HeaderMap, http11: bool) -> Option<String> {
-    let nominated = values(headers, "connection").iter().any(|value| {
-        value
-            .split(|&b| b == b',')
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    let mut tokens = headers.get_all(UPGRADE).iter();
+    let (Some(token), None) = (tokens.next(), tokens.next()) else {
+        return None;
+    };
+    let nominated = headers.get_all(CONNECTION).iter().any(|value| {
+        let mut named = value.as_bytes().split(|&b| b == b',');
+        named.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
-    match values(headers, "upgrade").as_slice() {
-        [token] if nominated && http11 => {
-            let token = std::str::from_utf8(token).ok()?.trim();
-            let one = !token.is_empty() && !token.contains([',', ' ', '\t']);
-            one.then(|| token.to_owned())
-        }
-        _ => None,
-    }
+    let token = std::str::from_utf8(token.as_bytes()).ok()?.trim();
+    let one = !token.is_empty() && !token.contains([',', ' ', '\t']);
+    (nominated && http11 && one).then(|| token.to_owned())
 }
 
 fn the_framing(headers: &HeaderMap, http11: bool) -> Result<Framing, HeadError> {
-    let lengths = values(headers, "content-length");
-    let codings = values(headers, "transfer-encoding");
+    let lengths = values(headers, &CONTENT_LENGTH);
+    let codings = values(headers, &TRANSFER_ENCODING);
     match (lengths.as_slice(), codings.as_slice()) {
         ([], []) => Ok(Framing::None),
         ([length], []) => {
@@ -274,8 +285,9 @@ where
             if length > MAX_HEAD {
                 return Err(HeadError::TooLarge);
             }
-            let head = Head::parse(raw.get(..length).unwrap_or_default())?;
-            return Ok((head, length, raw.freeze()));
+            let raw = raw.freeze();
+            let head = Head::within(&raw.slice(..length))?;
+            return Ok((head, length, raw));
         }
         searched = raw.len();
         if searched > MAX_HEAD {
@@ -310,8 +322,8 @@ where
     S: AsyncRead + Unpin,
 {
     poll_fn(|cx| {
-        let mut chunk = [0_u8; CHUNK];
-        let mut buffer = ReadBuf::new(&mut chunk);
+        let mut chunk = [const { MaybeUninit::uninit() }; CHUNK];
+        let mut buffer = ReadBuf::uninit(&mut chunk);
         std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
         into.extend_from_slice(buffer.filled());
         std::task::Poll::Ready(Ok(buffer.filled().len()))

@@ -5,7 +5,7 @@
 //! `Host` and the fields that say who is there are the phases' business; they are ours altogether.
 
 use http::Method;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, HeaderName, UPGRADE};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
@@ -32,14 +32,13 @@ pub fn restate(
     request
         .set_raw_path(target.as_str().as_bytes())
         .map_err(|_| unsendable("the target cannot be sent"))?;
-    let dropped: Vec<String> = request
-        .headers
-        .keys()
-        .map(|name| name.as_str().to_owned())
-        .filter(|name| reserved.drops(name))
+    let names = request.headers.keys();
+    let dropped: Vec<HeaderName> = names
+        .filter(|name| reserved.drops(name.as_str()))
+        .cloned()
         .collect();
-    for name in dropped {
-        request.remove_header(name.as_str());
+    for name in &dropped {
+        request.remove_header(name);
     }
     if is_websocket(visit) {
         request.insert_header(CONNECTION, "Upgrade")?;

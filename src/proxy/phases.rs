@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -94,6 +95,9 @@ impl ProxyHttp for Phases {
     fn new_ctx(&self) -> Context {
         Context::default()
     }
+
+    /// None: by default there would be one for compression, which does nothing for every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     /// Fires right after pingora parsed the head: takes over what the porch knows of the request.
     fn on_connection_reuse(
@@ -502,6 +506,9 @@ impl Phases {
 
     fn pass_cookies(house: &House, request: &mut RequestHeader, rule: CookieRule) -> Result<()> {
         let all: Vec<HeaderValue> = request.headers.get_all(COOKIE).iter().cloned().collect();
+        if all.is_empty() {
+            return Ok(());
+        }
         request.remove_header(&COOKIE);
         for cookies in all {
             let kept = match rule {
@@ -512,7 +519,7 @@ impl Phases {
                 }
             };
             if let Some(kept) = kept
-                && let Ok(kept) = HeaderValue::from_bytes(&kept)
+                && let Ok(kept) = HeaderValue::from_maybe_shared(Bytes::from(kept))
             {
                 request.append_header(COOKIE, kept)?;
             }

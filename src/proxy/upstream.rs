@@ -94,6 +94,8 @@ pub enum TrustError {
 /// An upstream, ready to be connected to.
 pub struct Origin {
     upstream: Upstream,
+    /// Where it is, if its host is an address.
+    fixed: Option<SocketAddr>,
     /// What its certificate must hold.
     name: String,
     connect_timeout: Duration,
@@ -168,7 +170,9 @@ impl Origin {
         } else {
             (None, None)
         };
+        let ip = upstream.host.parse::<IpAddr>().ok();
         Ok(Self {
+            fixed: ip.map(|ip| SocketAddr::new(ip, upstream.port)),
             upstream,
             name: proven,
             connect_timeout,
@@ -216,8 +220,8 @@ impl Origin {
 
     /// Every address of the upstream, the one to try first in front.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
-        if let Ok(ip) = self.upstream.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.upstream.port)]);
+        if let Some(fixed) = self.fixed {
+            return Ok(vec![fixed]);
         }
         let known = match self.names.get(&()) {
             Some(known) => known,
@@ -304,15 +308,18 @@ impl Origin {
     /// # Errors
     /// When the name has no address, or none within the time for a connection.
     pub async fn peer(&self, silence: Option<Duration>) -> Result<HttpPeer, ConnectError> {
-        let address = tokio::time::timeout(self.connect_timeout, self.addresses())
-            .await
-            .map_err(|_| ConnectError::Slow(self.connect_timeout))??
-            .into_iter()
-            .next()
-            .ok_or(ConnectError::Name {
-                host: self.upstream.host.clone(),
-                source: io::ErrorKind::NotFound.into(),
-            })?;
+        let address = match self.fixed {
+            Some(fixed) => Some(fixed),
+            None => {
+                let found = tokio::time::timeout(self.connect_timeout, self.addresses()).await;
+                let found = found.map_err(|_| ConnectError::Slow(self.connect_timeout))?;
+                found?.into_iter().next()
+            }
+        };
+        let address = address.ok_or_else(|| ConnectError::Name {
+            host: self.upstream.host.clone(),
+            source: io::ErrorKind::NotFound.into(),
+        })?;
         let mut peer = HttpPeer::new(address, self.upstream.tls, self.name.clone());
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);

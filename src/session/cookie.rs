@@ -201,18 +201,27 @@ pub fn only_named(header: &[u8], names: &[&str]) -> Option<Vec<u8>> {
 /// The parts of `header` whose cookie name is `wanted`. A header that is wanted whole is returned
 /// unchanged, so that oddities of other people's cookies survive.
 fn keep(header: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let parts = || header.split(|byte| *byte == b';');
-    if parts().all(|part| wanted(split(part).0)) {
-        return Some(header.to_vec()).filter(|header| !header.is_empty());
+    let mut kept = Vec::with_capacity(header.len());
+    let (mut whole, mut first) = (true, true);
+    for part in header.split(|byte| *byte == b';') {
+        if !wanted(split(part).0) {
+            whole = false;
+            continue;
+        }
+        if !std::mem::take(&mut first) {
+            kept.push(b';');
+        }
+        kept.extend_from_slice(part);
     }
-    let kept = parts()
-        .filter(|part| wanted(split(part).0))
-        .collect::<Vec<_>>()
-        .join(&b';');
+    if whole {
+        return Some(kept).filter(|header| !header.is_empty());
+    }
     // The first one left may have stood behind another: its blank belonged to the separator.
-    let kept = kept.strip_prefix(b" ").unwrap_or(&kept);
+    if kept.first() == Some(&b' ') {
+        kept.remove(0);
+    }
     let empty = kept.iter().all(|byte| matches!(byte, b';' | b' ' | b'\t'));
-    (!empty).then(|| kept.to_vec())
+    (!empty).then_some(kept)
 }
 
 /// The value of the cookie `name`, if it occurs exactly once.

@@ -474,6 +474,24 @@ fn it_goes_to_the_upstream_of_its_rule_with_every_kind_of_request_and_to_nobody_
 }
 
 #[test]
+fn an_address_that_nobody_verified_is_told_neither_under_our_signature_nor_in_a_field() {
+    let place = Place::start();
+    for verified in [true, false] {
+        let claim = ("email_verified".to_owned(), serde_json::json!(verified));
+        place
+            .stage
+            .faulty
+            .provider
+            .set(|knobs| knobs.extra_claims.extend([claim]));
+        let row = format!("verified-{verified}");
+        let assertion = place.assertion(&place.session(), &row);
+        let email = part(&assertion, 1).get("email").is_some();
+        let fields = seen(&place.ui, &row)[0].fields.values("remote-email").len();
+        assert_eq!((email, fields), (verified, usize::from(verified)));
+    }
+}
+
+#[test]
 fn the_public_keys_are_everybodys_for_five_minutes_and_hold_nothing_else() {
     let place = Place::start();
     let house = &place.stage.house;

@@ -414,3 +414,112 @@ async fn a_key_that_has_ended_is_told_and_one_that_an_operator_puts_in_is_taken(
     let new = ground.in_file();
     assert!(new != KEY && ground.in_use() == new && ground.works(&new));
 }
+
+/// What a Headscale says it made, and what is listed of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_that_is_not_what_was_asked_for_takes_no_place() {
+    const MADE: &str = "hskey-api-madeanewmade-0123456789";
+    let until = |ground: &Ground| {
+        let until = ground.hands.now().plus(DAY * 90).unix();
+        i64::try_from(until).expect("a time")
+    };
+    for (said, end) in [
+        // Another end, another secret, none that anybody knows.
+        (MADE, Some(-1)),
+        ("hskey-api-madeanewmade-another", Some(0)),
+        ("hskey-api-madeanewmade-another", None),
+    ] {
+        let ground = Ground::new("v0.29.2", 1);
+        if let Some(off) = end {
+            ground
+                .headscale
+                .add_api_key(MADE, Some(until(&ground) + off));
+        }
+        let first = ground.headscale.gate(KEYS);
+        let mut renewal = ground.renewal();
+        let running = tokio::spawn(async move { renewal.look().await });
+        ground.until(1).await;
+        let body = format!("{{\"apiKey\":\"{said}\"}}");
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        ground
+            .headscale
+            .script(KEYS, Script::Bytes(answer.into_bytes()));
+        drop(first);
+        running.await.expect("it ends");
+        assert_eq!(
+            (ground.in_file().as_str(), ground.in_use().as_str()),
+            (KEY, KEY),
+            "{said} {end:?}"
+        );
+        let failed = "headwarden_api_key_renewals_total{outcome=\"failed\"}";
+        assert_eq!(ground.counted(failed), "1", "{said} {end:?}");
+        assert!(!ground.works(said), "{said} {end:?}: not left behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_an_operator_went_back_to_is_not_ended() {
+    let ground = Ground::new("v0.29.2", 1);
+    let mut renewal = ground.renewal();
+    renewal.look().await;
+    assert_ne!(ground.in_use(), KEY);
+    let key = Secret::new(KEY.to_owned());
+    ground.api.key().replace(Some(key));
+    ground.later(Duration::from_mins(11));
+    renewal.look().await;
+    assert!(ground.works(KEY));
+}
+
+/// Each may have the old key in a file of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_with_a_store_in_common_leave_the_old_key_good() {
+    let mut ground = Ground::new("v0.29.2", 1);
+    let shared = "session: { store: redis, redis: { url: \"redis://127.0.0.1:6379/0\" } }\n";
+    let store = settings(&ground.headscale.url(), shared).session.store;
+    ground.settings.session.store = store;
+    let mut renewal = ground.renewal();
+    renewal.look().await;
+    assert_ne!(ground.in_file(), KEY);
+    ground.later(Duration::from_mins(11));
+    renewal.look().await;
+    assert!(ground.works(KEY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_emptied_takes_no_key_away_and_gets_the_next_one() {
+    let ground = Ground::new("v0.29.2", 1);
+    std::fs::write(&ground.path, "\n").expect("a file");
+    ground.renewal().look().await;
+    let new = ground.in_file();
+    assert!(new != KEY && ground.works(&new), "{new:?}");
+    assert_eq!(ground.in_use(), new);
+}
+
+/// Where root may do everything, a name that is too long still cannot be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_made_where_nothing_can_be_written_beside_the_file() {
+    const LONGEST_PATH: usize = 4095;
+    let mut ground = Ground::new("v0.29.2", 1);
+    let mut directory =
+        std::fs::canonicalize(ground.path.parent().expect("a directory")).expect("it is there");
+    loop {
+        let left = LONGEST_PATH.saturating_sub(directory.as_os_str().len() + "//key".len());
+        if left < 2 {
+            break;
+        }
+        directory.push("d".repeat(left.min(200)));
+        std::fs::create_dir(&directory).expect("ours");
+    }
+    let path = directory.join("key");
+    std::fs::write(&path, KEY).expect("a file");
+    ground.path.clone_from(&path);
+    let renewal = ground.settings.headscale.renewal.as_mut();
+    renewal.expect("it is on").path = path;
+    ground.renewal().look().await;
+    assert_eq!((ground.made(), ground.in_file().as_str()), (2, KEY));
+    let failed = "headwarden_api_key_renewals_total{outcome=\"failed\"}";
+    assert_eq!(ground.counted(failed), "1");
+}

@@ -37,6 +37,10 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
 impl<W: Write> Write for OneLine<W> {
     /// The formatter writes each event whole.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        if is_a_plain_line(event) {
+            self.writer.write_all(event)?;
+            return Ok(event.len());
+        }
         let text = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
         let mut line = match self.format {
             Format::Human => for_people(&text),
@@ -50,6 +54,17 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
+}
+
+/// Whether `event` can be written as it is: visible ASCII and blanks, one line feed behind them, and not
+/// too long. Most are.
+fn is_a_plain_line(event: &[u8]) -> bool {
+    let Some(line) = event.strip_suffix(b"\n") else {
+        return false;
+    };
+    // All of them are looked at: that is what a processor does many at a time.
+    let plain = |all: bool, byte: &u8| all & matches!(byte, b' '..=b'~');
+    line.len() < LONGEST_LINE && line.iter().fold(true, plain)
 }
 
 /// The text with Rust's escapes, cut where it is too long.

@@ -365,11 +365,11 @@ label! {
 }
 
 /// The values of `Door::label`.
-pub(super) const DOORS: &[&str] = &["machine", "open", "own", "api", "guarded", "closed"];
+pub(super) const DOORS: &[&str; 6] = &["machine", "open", "own", "api", "guarded", "closed"];
 /// The values of `Tunnel::label`.
 pub(super) const TUNNELS: &[&str] = &["control", "control_websocket", "derp", "derp_websocket"];
 /// The classes of status codes.
-pub(super) const CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub(super) const CLASSES: &[&str; 5] = &["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 label! {
     /// Why a TLS handshake came to nothing.

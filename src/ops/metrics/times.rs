@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{Histogram, HistogramVec, IntCounterVec};
 
+use super::by_door::ByDoor;
 use super::label::{Answer, DOORS, Endpoint};
 use super::{Families, Metrics};
 use crate::domain::door::Door;
@@ -19,9 +20,9 @@ const REQUEST_BUCKETS: &[f64] = &[
 
 #[derive(Debug)]
 pub(super) struct TimeFamilies {
-    request_seconds: HistogramVec,
-    added_seconds: HistogramVec,
-    upstream_seconds: HistogramVec,
+    request_seconds: ByDoor<Histogram>,
+    added_seconds: ByDoor<Histogram>,
+    upstream_seconds: ByDoor<Histogram>,
     provider_requests: IntCounterVec,
     provider_seconds: HistogramVec,
 }
@@ -29,30 +30,30 @@ pub(super) struct TimeFamilies {
 impl TimeFamilies {
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            request_seconds: families.histograms(
+            request_seconds: by_door(families.histograms(
                 (
                     "request_seconds",
                     "Time from the whole head of a request to the end of its answer, by door.",
                 ),
                 REQUEST_BUCKETS,
                 &[("door", DOORS)],
-            )?,
-            added_seconds: families.histograms(
+            )?),
+            added_seconds: by_door(families.histograms(
                 (
                     "added_seconds",
                     "Time from the whole head of a request to our answer, or to the upstream's turn, by door.",
                 ),
                 ADDED_BUCKETS,
                 &[("door", DOORS)],
-            )?,
-            upstream_seconds: families.histograms(
+            )?),
+            upstream_seconds: by_door(families.histograms(
                 (
                     "upstream_seconds",
                     "Time from an upstream's turn to the head of its answer, by door.",
                 ),
                 REQUEST_BUCKETS,
                 &[("door", DOORS)],
-            )?,
+            )?),
             provider_requests: families.counters(
                 (
                     "provider_requests_total",
@@ -72,28 +73,26 @@ impl TimeFamilies {
     }
 }
 
+fn by_door(family: HistogramVec) -> ByDoor<Histogram> {
+    ByDoor::of(|door| family.with_label_values(&[door]))
+}
+
 impl Metrics {
     /// Notes how long a request took, to the end of its answer.
     pub fn request_took(&self, door: &Door, took: Duration) {
-        let seconds = self
-            .times
-            .request_seconds
-            .with_label_values(&[door.label()]);
+        let seconds = self.times.request_seconds.at(door);
         seconds.observe(took.as_secs_f64());
     }
 
     /// Notes how long we needed to answer a request ourselves, or to let it go on.
     pub fn added(&self, door: &Door, took: Duration) {
-        let seconds = self.times.added_seconds.with_label_values(&[door.label()]);
+        let seconds = self.times.added_seconds.at(door);
         seconds.observe(took.as_secs_f64());
     }
 
     /// Notes how long an upstream took until the head of its answer.
     pub fn upstream_answered(&self, door: &Door, took: Duration) {
-        let seconds = self
-            .times
-            .upstream_seconds
-            .with_label_values(&[door.label()]);
+        let seconds = self.times.upstream_seconds.at(door);
         seconds.observe(took.as_secs_f64());
     }
 

@@ -95,3 +95,35 @@ async fn a_lent_connection_comes_home_with_what_was_not_read() {
     client.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"");
 }
+
+#[tokio::test]
+async fn an_answers_head_waits_for_what_follows_and_is_never_said_without_it_unless_it_may() {
+    let head = b"HTTP/1.1 200 OK\r\n\r\n";
+    for (body, flushed, said) in [
+        // Nothing follows, and nobody asks for it: whether that is all of it, nobody could tell.
+        (0, false, false),
+        (0, true, true),
+        (1, false, true),
+        // More than the kernel takes at once.
+        (8 * 1024 * 1024, false, true),
+        (8 * 1024 * 1024, true, true),
+    ] {
+        let (mut client, ours) = pair().await;
+        let (mut lent, home) = ours.lend();
+        let body = vec![b'x'; body];
+        let write = async {
+            lent.write_all(head).await.unwrap();
+            if flushed {
+                lent.flush().await.unwrap();
+            }
+            lent.write_all(&body).await.unwrap();
+            drop(lent);
+            home.await.unwrap().has_spoken()
+        };
+        let mut read = Vec::new();
+        let (spoken, _) = tokio::join!(write, client.read_to_end(&mut read));
+        assert_eq!(spoken, said, "{} {flushed}", body.len());
+        let all = [&head[..], &body].concat();
+        assert!(read == if said { &all[..] } else { b"" });
+    }
+}

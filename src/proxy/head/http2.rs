@@ -4,7 +4,7 @@
 //! that are missing, repeated, unknown or behind others, names in upper case, a body that is not as long
 //! as it says. What remains is what a request for an HTTP/1.1 upstream must not bring along.
 
-use http::header::{CONNECTION, COOKIE, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::{Framing, Head, HeadError, MAX_FIELDS, MAX_HEAD, the_framing, values};
@@ -59,7 +59,7 @@ impl Head {
             target,
             http11: true,
             http2: true,
-            host: Some(the_authority(named, &values(fields, "host"))?),
+            host: Some(the_authority(named, &values(fields, &HOST))?),
             upgrade: None,
             body,
             headers: with_one_cookie_field(fields)?,
@@ -81,10 +81,7 @@ fn check_fields(fields: &HeaderMap) -> Result<(), HeadError> {
     if OF_CONNECTIONS.iter().any(|name| fields.contains_key(name)) {
         return Err(HeadError::Malformed("a field of HTTP/1.1's connections"));
     }
-    if values(fields, TE.as_str())
-        .iter()
-        .any(|te| *te != b"trailers")
-    {
+    if values(fields, &TE).iter().any(|te| *te != b"trailers") {
         return Err(HeadError::Malformed("an unusable TE"));
     }
     // Whoever reads them as HTTP/1.1 does not see the space (RFC 9113 section 8.2.1).
@@ -117,7 +114,7 @@ fn the_authority(named: Option<&[u8]>, hosts: &[&[u8]]) -> Result<Authority, Hea
 /// Cookies may come in crumbs (RFC 9113 section 8.2.3); elsewhere they are one field.
 fn with_one_cookie_field(fields: &HeaderMap) -> Result<HeaderMap, HeadError> {
     let mut fields = fields.clone();
-    let crumbs = values(&fields, COOKIE.as_str());
+    let crumbs = values(&fields, &COOKIE);
     if crumbs.len() > 1 {
         let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
             .map_err(|_| HeadError::Malformed("an unusable field"))?;
