@@ -25,6 +25,10 @@ const ROWS: &[Row] = &[
         says: &[" 1,000 ", "CPU µs/request"],
     },
     Row {
+        command: "start --rounds 1 --requests 20",
+        says: &["| start to ready: ", "| resident after 20 requests"],
+    },
+    Row {
         command: "storms tunnels --tunnels 20 --calm 1",
         says: &["| after the restart |", "| while they come back |"],
     },
