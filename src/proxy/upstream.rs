@@ -308,13 +308,12 @@ impl Origin {
     /// # Errors
     /// When the name has no address, or none within the time for a connection.
     pub async fn peer(&self, silence: Option<Duration>) -> Result<HttpPeer, ConnectError> {
-        let address = match self.fixed {
-            Some(fixed) => Some(fixed),
-            None => {
-                let found = tokio::time::timeout(self.connect_timeout, self.addresses()).await;
-                let found = found.map_err(|_| ConnectError::Slow(self.connect_timeout))?;
-                found?.into_iter().next()
-            }
+        let address = if self.fixed.is_some() {
+            self.fixed
+        } else {
+            let found = tokio::time::timeout(self.connect_timeout, self.addresses()).await;
+            let found = found.map_err(|_| ConnectError::Slow(self.connect_timeout))?;
+            found?.into_iter().next()
         };
         let address = address.ok_or_else(|| ConnectError::Name {
             host: self.upstream.host.clone(),

@@ -30,7 +30,7 @@ pub(super) struct TimeFamilies {
 impl TimeFamilies {
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            request_seconds: by_door(families.histograms(
+            request_seconds: by_door(&families.histograms(
                 (
                     "request_seconds",
                     "Time from the whole head of a request to the end of its answer, by door.",
@@ -38,7 +38,7 @@ impl TimeFamilies {
                 REQUEST_BUCKETS,
                 &[("door", DOORS)],
             )?),
-            added_seconds: by_door(families.histograms(
+            added_seconds: by_door(&families.histograms(
                 (
                     "added_seconds",
                     "Time from the whole head of a request to our answer, or to the upstream's turn, by door.",
@@ -46,7 +46,7 @@ impl TimeFamilies {
                 ADDED_BUCKETS,
                 &[("door", DOORS)],
             )?),
-            upstream_seconds: by_door(families.histograms(
+            upstream_seconds: by_door(&families.histograms(
                 (
                     "upstream_seconds",
                     "Time from an upstream's turn to the head of its answer, by door.",
@@ -73,7 +73,7 @@ impl TimeFamilies {
     }
 }
 
-fn by_door(family: HistogramVec) -> ByDoor<Histogram> {
+fn by_door(family: &HistogramVec) -> ByDoor<Histogram> {
     ByDoor::of(|door| family.with_label_values(&[door]))
 }
 
