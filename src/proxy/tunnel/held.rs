@@ -36,8 +36,10 @@ impl Held {
     }
 
     /// Carries bytes until both sides have ended or the process must. `guards` are dropped then.
-    ///
-    /// Not an async function: that would have room for the tunnel twice, where it was given and where it is.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function has room for the tunnel twice: where it was given, and where it is"
+    )]
     pub fn carry<G: Send>(mut self, guards: G) -> impl Future<Output = ()> + Send {
         async move {
             let ended = tokio::select! {
