@@ -16,6 +16,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
+    clippy::unwrap_used,
     reason = "a benchmark that cannot be run has nothing to say, and what it says is its result"
 )]
 
@@ -23,7 +24,7 @@ use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::faulty_provider::{FaultyProvider, Person as Account};
@@ -69,13 +70,13 @@ struct Row {
     count: u64,
 }
 
-fn main() {
+fn main() -> ExitCode {
     for name in ["headwarden", "examples/bare_proxy"] {
         let program = program(name);
         if !program.is_file() {
             // Not so grave that other benchmarks should not run.
             eprintln!("{} is missing: build it first", program.display());
-            std::process::exit(i32::from(is_judging()));
+            return ExitCode::from(u8::from(is_judging()));
         }
     }
     let kept = tempfile::tempdir().expect("a directory");
@@ -302,10 +303,10 @@ fn allocations(text: &str) -> u64 {
     let mut count = 0;
     for line in text.lines() {
         let named = line.strip_prefix("cfn=").or(line.strip_prefix("fn="));
-        if let Some((number, name)) = named.and_then(|named| named.split_once(' ')) {
-            if ALLOCATES.iter().any(|what| name.contains(what)) {
-                asking.insert(number);
-            }
+        if let Some((number, name)) = named.and_then(|named| named.split_once(' '))
+            && ALLOCATES.iter().any(|what| name.contains(what))
+        {
+            asking.insert(number);
         }
         if let Some(callee) = line.strip_prefix("cfn=") {
             called = callee.split(' ').next().unwrap_or_default();

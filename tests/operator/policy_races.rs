@@ -49,7 +49,9 @@ fn what_an_administrator_writes_in_the_middle_of_ours_stays() {
     let scene = scene(Some(POLICY), "");
     let (ada, ben) = (Account::Admin, Account::Member);
     let headscale = &scene.stage.headscale;
-    [ada, ben].map(|account| has_a_device(&scene, account));
+    for account in [ada, ben] {
+        has_a_device(&scene, account);
+    }
     // Before it is written.
     let check = headscale.gate(CHECK);
     scene.sign_in(ada);

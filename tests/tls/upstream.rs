@@ -216,9 +216,8 @@ fn a_web_ui_is_believed_by_the_name_that_was_written_and_another_address_stands_
         );
         for (row, (_, upstream, _)) in rows.iter().enumerate() {
             let upstream = upstream.replace("CA", &bundle);
-            access.push_str(&format!(
-                "  - {{ path: \"/row{row}/**\", upstream: {{ {upstream} }} }}\n"
-            ));
+            let rule = format!("  - {{ path: \"/row{row}/**\", upstream: {{ {upstream} }} }}\n");
+            access += &rule;
         }
         let more = More {
             sign_in: "none",

@@ -36,11 +36,9 @@ impl Held {
     }
 
     /// Carries bytes until both sides have ended or the process must. `guards` are dropped then.
-    ///
-    /// Not an async function: that would have room for the tunnel twice, where it was given and where it is.
     #[expect(
         clippy::manual_async_fn,
-        reason = "an async function keeps its arguments beside what it takes out of them"
+        reason = "an async function has room for the tunnel twice: where it was given, and where it is"
     )]
     pub fn carry<G: Send>(mut self, guards: G) -> impl Future<Output = ()> + Send {
         async move {
