@@ -11,7 +11,6 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "a benchmark that cannot be set up has to stop, and the table is what it is run for"
 )]
 
