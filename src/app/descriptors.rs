@@ -1,4 +1,4 @@
-//! File descriptors: a connection takes one, a tunnel two.
+//! File descriptors: a connection takes one, its way to an upstream another.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

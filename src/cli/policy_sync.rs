@@ -74,13 +74,14 @@ fn in_words(report: &Value) -> String {
         shown(text.unwrap_or_default())
     };
     let mut out = String::new();
-    for line in report
-        .get("diff")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .lines()
-    {
-        let _ = writeln!(out, "{}", shown(line));
+    let diff = report.get("diff").and_then(Value::as_str);
+    for line in diff.unwrap_or_default().split_inclusive('\n') {
+        // The end of a line is part of what `patch` compares.
+        let (text, end) = match line.strip_suffix("\r\n") {
+            Some(text) => (text, "\r\n"),
+            None => (line.strip_suffix('\n').unwrap_or(line), "\n"),
+        };
+        let _ = write!(out, "{}{end}", shown(text));
     }
     let sentence = match text(report, "outcome").as_str() {
         "off" => "policy_sync.groups is empty: nothing is written into the policy".to_owned(),

@@ -26,6 +26,8 @@ pub const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// The shortest RSA modulus that counts, in bits (RFC 7518 section 3.3). Shorter ones can be factored,
 /// and then anybody signs.
 const SHORTEST_RSA: usize = 2048;
+/// What ring verifies with, exponents of at most 33 bits.
+const LONGEST_RSA: usize = 8192;
 
 /// The usable keys of one key set.
 #[derive(Clone, Debug, Default)]
@@ -240,7 +242,10 @@ fn is_strong_rsa(n: &[u8], e: &[u8]) -> bool {
         (number.len() * 8).saturating_sub(usize::try_from(leading).unwrap_or(0))
     };
     let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-    bits(n) >= SHORTEST_RSA && odd(n) && bits(e) > 1 && odd(e)
+    (SHORTEST_RSA..=LONGEST_RSA).contains(&bits(n))
+        && odd(n)
+        && (2..=33).contains(&bits(e))
+        && odd(e)
 }
 
 /// Whether another fetch has to wait: `last` is when the previous one was, and how long it holds. A
@@ -298,19 +303,19 @@ mod tests {
 
     #[test]
     fn a_weak_rsa_key_is_no_key() {
-        // 3, 65537, 2^32 + 1; then 0, 1, 2, 65536, 1 behind zeros.
+        // 3, 65537, 2^32 + 1; then 0, 1, 2, 65536, 1 behind zeros, 2^33 + 1.
         let (good, bad) = (
             ["Aw", "AQAB", "AQAAAAE"],
-            ["AA", "AQ", "Ag", "AQAA", "AAAB"],
+            ["AA", "AQ", "Ag", "AQAA", "AAAB", "AgAAAAE"],
         );
         let taken = |n: &str, e: &str| {
             let set = set(&json!({ "keys": [{ "kty": "RSA", "n": n, "e": e }] }));
             set.len() == 1
         };
-        for bits in [512, 1024, 2040, 2047] {
+        for bits in [512, 1024, 2040, 2047, 8200] {
             assert!(!taken(&n(bits), "AQAB"), "{bits}");
         }
-        for bits in [2048, 3072, 4096] {
+        for bits in [2048, 3072, 4096, 8192] {
             assert!(taken(&n(bits), "AQAB"), "{bits}");
         }
         for e in good {

@@ -67,8 +67,10 @@ impl Random for InBulk {
         }
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.len() < buffer.len() {
-            left.resize(BULK, 0);
-            self.source.fill(&mut left);
+            // Not in its place: a source that panics leaves nothing behind that looks drawn.
+            let mut drawn = vec![0; BULK];
+            self.source.fill(&mut drawn);
+            *left = drawn;
         }
         let rest = left.len() - buffer.len();
         for (to, from) in buffer.iter_mut().zip(left.drain(rest..)) {

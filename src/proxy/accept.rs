@@ -146,6 +146,15 @@ impl Front {
     /// A connection's places, while it lasts.
     pub(super) fn places(&self, peer: SocketAddr) -> Result<Guards, Full> {
         let slot = self.slot(peer)?;
+        self.guards(slot)
+    }
+
+    /// A place of the house's alone: none of the address's is taken.
+    pub(super) fn place(&self) -> Result<Guards, Full> {
+        self.guards(None)
+    }
+
+    fn guards(&self, slot: Option<Slot>) -> Result<Guards, Full> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         Ok(Guards {
             slot,

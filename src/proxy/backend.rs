@@ -2,8 +2,9 @@
 //! be connected to is passed over for a while; where there are health checks ([`health`]), one that fails
 //! them is not used at all.
 //!
-//! Another address is tried only when there was no connection: then nothing of the request was sent, so
-//! that any request may be sent again.
+//! Another address is tried when there was no connection: then nothing of the request was sent, so that any
+//! request may be sent again. What was sent over a connection that was kept, and had closed, goes elsewhere
+//! only where it is a GET or a HEAD.
 
 pub mod health;
 

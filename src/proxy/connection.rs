@@ -351,11 +351,21 @@ impl Drop for Lent {
 
 impl AsyncRead for Lent {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.with(|connection| connection.poll_read(cx, buf))
+        let read = self
+            .as_mut()
+            .with(|connection| connection.poll_read(cx, buf));
+        // Nothing follows at once: whoever waits for the head of an answer gets it now.
+        if read.is_pending()
+            && matches!(self.held, Held::Head(_))
+            && let Poll::Ready(Err(error)) = self.poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        read
     }
 }
 

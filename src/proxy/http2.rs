@@ -206,16 +206,21 @@ impl Client<'_> {
         }
     }
 
-    /// A request takes a place, as a connection of its own would. Two at a time have that of their connection,
-    /// so that one that ends is not in the way of the next. Without one, and when nothing new may begin, it was not begun, and the client
-    /// may ask again.
+    /// A request takes a place, as a connection of its own would. Two at a time have that of their connection
+    /// among the places of its address, so that one that ends is not in the way of the next; the second takes one of
+    /// the house's, since its way to an upstream takes a descriptor. Without one, and when nothing new may begin, it was
+    /// not begun, and the client may ask again.
     fn take(&self, mut request: HttpSession, requests: &mut JoinSet<()>) {
         if *self.front.drain.stopping().borrow() {
             request.shutdown_with_reason(Reason::REFUSED_STREAM);
             return;
         }
-        let places = (requests.len() > 1).then(|| self.front.places(self.peer));
-        let Ok(places) = places.transpose() else {
+        let places = match requests.len() {
+            0 => Ok(None),
+            1 => self.front.place().map(Some),
+            _ => self.front.places(self.peer).map(Some),
+        };
+        let Ok(places) = places else {
             self.front.metrics.limit_hit(Limit::Connections);
             request.shutdown_with_reason(Reason::REFUSED_STREAM);
             return;

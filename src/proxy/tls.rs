@@ -67,6 +67,8 @@ enum Heard {
     Farewell,
     /// Nothing: it closed the connection.
     Gone,
+    /// Something that no peer may say: rustls is not asked again.
+    Broken,
 }
 
 impl<S> fmt::Debug for Tls<S> {
@@ -139,7 +141,11 @@ impl<S: Session> Tls<S> {
         if !opened.is_empty() {
             self.opened = [self.opened.as_ref(), &opened].concat().into();
         }
-        self.keep(came.get(worked?..).unwrap_or_default());
+        match worked? {
+            // Nothing was whole yet: it stays where it is.
+            0 => self.incoming = came,
+            done => self.keep(came.get(done..).unwrap_or_default()),
+        }
         Ok(())
     }
 
@@ -152,7 +158,14 @@ impl<S: Session> Tls<S> {
         traffic: OnTraffic<'_, S>,
     ) -> io::Result<usize> {
         let worked = work_off(&mut self.session, came, &mut self.outgoing, opened, traffic);
-        let worked = worked.map_err(invalid)?;
+        let worked = match worked {
+            Ok(worked) => worked,
+            Err(error) => {
+                // rustls counts on bytes that are gone now, and nothing may be believed behind them.
+                (self.heard, self.finished) = (Heard::Broken, true);
+                return Err(invalid(error));
+            }
+        };
         if worked.farewell {
             self.heard = Heard::Farewell;
         }
@@ -211,11 +224,9 @@ impl<S: Session> Tls<S> {
             let worked = self.work_off(came, &mut take, &mut |_| ());
             // An answer of rustls's own: an alert, or new keys. What the socket does not take now goes with
             // the next write.
-            let said = self.poll_outgoing(cx);
+            // That it takes nothing at all, the next write finds out.
+            let _ = self.poll_outgoing(cx);
             let done = worked?;
-            if let Poll::Ready(said) = said {
-                said?;
-            }
             self.keep(came.get(done..).unwrap_or_default());
             self.opened = beyond.into();
             Poll::Ready(Ok(()))
@@ -291,6 +302,7 @@ impl<S: Session + Unpin> AsyncRead for Tls<S> {
                 Heard::Open => ready!(this.poll_incoming(cx, buf))?,
                 Heard::Farewell => break,
                 Heard::Gone => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Heard::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
         }
         Poll::Ready(Ok(()))

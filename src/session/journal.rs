@@ -63,6 +63,11 @@ impl Journal {
         Self(Place::Shared(sessions))
     }
 
+    /// Whether processes with clocks of their own write into it.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.0, Place::Shared(_))
+    }
+
     /// What is written down.
     ///
     /// # Errors

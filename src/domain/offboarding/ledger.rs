@@ -45,6 +45,20 @@ pub struct Case {
     /// Nobody tries before: somebody does, or did in vain.
     #[serde(default = "long_ago")]
     pub next_at: Timestamp,
+    /// `noticed_at` was moved with the clock: what was checked after it may have been checked before.
+    #[serde(default)]
+    pub moved: bool,
+}
+
+impl Case {
+    /// Whom was seen at the provider later than this is no more refused; nobody, where the order is not known.
+    pub const fn refused_since(&self) -> Timestamp {
+        if self.moved {
+            Timestamp::from_unix(u64::MAX)
+        } else {
+            self.noticed_at
+        }
+    }
 }
 
 const fn long_ago() -> Timestamp {
@@ -127,6 +141,7 @@ impl Ledger {
             confirmed: false,
             failures: 0,
             next_at: long_ago(),
+            moved: false,
         };
         self.cases.insert(subject.as_str().to_owned(), case);
         let held = self.guard(now, most);
@@ -222,6 +237,7 @@ impl Ledger {
             let delay = case.due_at.since(case.noticed_at);
             (case.noticed_at, case.due_at) = (now, now.plus(delay));
             case.next_at = case.next_at.min(now);
+            case.moved = true;
         }
         for at in &mut self.done {
             *at = (*at).min(now.plus(APART));

@@ -341,6 +341,9 @@ fn a_clock_that_is_set_back_makes_nobody_wait_for_it() {
     assert!(!ledger.is_ahead(at(0)));
     // The whole delay from now on, neither less nor more.
     assert_eq!(ledger.next(), Some(at(900)));
+    // Nobody knows what was checked since.
+    let case = ledger.case(&subject("ann")).unwrap();
+    assert!(case.moved && case.refused_since() > at(day * 10_000));
     assert_eq!(due(&mut ledger, 899), Vec::<String>::new());
     assert_eq!(due(&mut ledger, 900), ["ann"]);
     // What nobody noticed in the future stays as it is.

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -16,8 +18,8 @@ use crate::domain::causes::causes;
 use crate::proxy::house::Houses;
 use crate::proxy::upstream::{ConnectError, Origin};
 
-/// The longest first line of an answer that is read.
-const LONGEST_LINE: u64 = 256;
+/// As much of an answer is read, to find its status.
+const LONGEST_ANSWER: u64 = 8 * 1024;
 
 /// Why an address is not well.
 #[derive(Debug, thiserror::Error)]
@@ -154,21 +156,31 @@ fn request(path: &str, host: &str) -> String {
     )
 }
 
-/// Asks for the page, and reads the first line of the answer. A redirect is not followed.
+/// Asks for the page, and reads the status of the answer. A redirect is not followed.
 async fn ask(origin: &Origin, request: &str) -> Result<(), Ill> {
     let mut transport = origin.connect().await?;
     transport.write_all(request.as_bytes()).await?;
     transport.flush().await?;
-    let mut line = Vec::new();
-    let mut limited = transport.take(LONGEST_LINE);
-    let mut byte = [0];
-    while !line.ends_with(b"\n") && limited.read(&mut byte).await? > 0 {
-        line.extend_from_slice(&byte);
-    }
-    match status(&line) {
-        Some(200..=399) => Ok(()),
-        Some(status) => Err(Ill::Status(status)),
-        None => Err(Ill::Nonsense),
+    judge(&mut BufReader::new(transport.take(LONGEST_ANSWER))).await
+}
+
+/// What the status of an answer says.
+async fn judge(answer: &mut (impl AsyncBufRead + Unpin)) -> Result<(), Ill> {
+    loop {
+        let mut line = Vec::new();
+        answer.read_until(b'\n', &mut line).await?;
+        match status(&line) {
+            // Interim, and not the answer yet (RFC 9110 section 15.2): it ends with an empty line.
+            Some(100 | 102..=199) => {
+                while !matches!(line.as_slice(), b"\r\n" | b"\n" | b"") {
+                    line.clear();
+                    answer.read_until(b'\n', &mut line).await?;
+                }
+            }
+            Some(200..=399) => return Ok(()),
+            Some(status) => return Err(Ill::Status(status)),
+            None => return Err(Ill::Nonsense),
+        }
     }
 }
 
@@ -214,6 +226,30 @@ mod tests {
                 found.push(if healthy { '+' } else { '-' });
             }
             assert_eq!(found, expected, "{answers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_the_one_behind_those_that_are_interim() {
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+        for (answer, expected) in [
+            (format!("{hints}HTTP/1.1 200 OK\r\n"), "fine"),
+            (format!("{hints}{hints}HTTP/1.1 302 Found\r\n"), "fine"),
+            (format!("{hints}HTTP/1.1 500 No\r\n"), "500"),
+            (hints.to_owned(), "nonsense"),
+            (hints.trim_end().to_owned(), "nonsense"),
+            (
+                "HTTP/1.1 101 Switching\r\n\r\nHTTP/1.1 200 OK\r\n".to_owned(),
+                "101",
+            ),
+        ] {
+            let told = match judge(&mut answer.as_bytes()).await {
+                Ok(()) => "fine".to_owned(),
+                Err(Ill::Status(status)) => status.to_string(),
+                Err(Ill::Nonsense) => "nonsense".to_owned(),
+                Err(other) => format!("{other:?}"),
+            };
+            assert_eq!(told, expected, "{answer}");
         }
     }
 

@@ -1,3 +1,5 @@
+use std::future::poll_fn;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -94,6 +96,22 @@ async fn a_lent_connection_comes_home_with_what_was_not_read() {
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn an_answers_head_waits_no_longer_than_there_is_something_to_follow() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+    let (mut client, ours) = pair().await;
+    let (mut lent, _home) = ours.lend();
+    lent.write_all(head).await.unwrap();
+    // Whoever serves it listens to the client meanwhile, and hears nothing.
+    let mut byte = [0];
+    let mut read = ReadBuf::new(&mut byte);
+    let heard = poll_fn(|cx| Poll::Ready(Pin::new(&mut lent).poll_read(cx, &mut read).is_ready()));
+    assert!(!heard.await);
+    let mut said = vec![0; head.len()];
+    client.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, head);
 }
 
 #[tokio::test]

@@ -253,6 +253,27 @@ async fn a_record_that_was_tampered_with_is_an_error_and_its_sender_is_told() {
 }
 
 #[tokio::test]
+async fn behind_a_record_that_no_peer_may_send_nothing_is_read_or_written_and_nothing_panics() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (mut ours, mut theirs) = our_server(version).await;
+        // Of the right length, and of no key: alone, with another behind it, and later.
+        let record = [&[23, 3, 3, 0, 32][..], &[7; 32]].concat();
+        let twice = [record.as_slice(), &record].concat();
+        theirs.get_mut().0.write_all(&twice).await.unwrap();
+        for _ in 0..2 {
+            let error = ours.read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        theirs.get_mut().0.write_all(&record).await.unwrap();
+        let error = ours.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let error = ours.write(b"x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        ours.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_during_the_handshake_is_gone() {
     let (server, _) = configurations(&rustls::version::TLS13);
     let (near, far) = sockets().await;

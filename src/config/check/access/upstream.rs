@@ -367,7 +367,10 @@ fn is_beside(one: &Access, other: &Access) -> bool {
 
 /// Whether two addresses are one, as far as names tell.
 fn is_same(one: &Upstream, other: &Upstream) -> bool {
-    let bare = |it: &Upstream| it.host.trim_end_matches('.').to_ascii_lowercase();
+    let bare = |it: &Upstream| match it.host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().to_string(),
+        Err(_) => it.host.trim_end_matches('.').to_ascii_lowercase(),
+    };
     let local = |it: &Upstream| {
         // What is bound to every address is reached by none of them, which means this machine.
         let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
