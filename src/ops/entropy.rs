@@ -88,6 +88,7 @@ impl fmt::Debug for InBulk {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::panic::AssertUnwindSafe;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -122,6 +123,33 @@ mod tests {
                 let bytes = u16::try_from(next).unwrap().to_be_bytes();
                 pair.copy_from_slice(&bytes[..pair.len()]);
             }
+        }
+    }
+
+    /// Fails at its first use.
+    #[derive(Debug, Default)]
+    struct Faltering(Counting, AtomicUsize);
+
+    impl Random for Faltering {
+        fn fill(&self, buffer: &mut [u8]) {
+            assert_ne!(
+                self.1.fetch_add(1, Ordering::Relaxed),
+                0,
+                "as the test asked for"
+            );
+            self.0.fill(buffer);
+        }
+    }
+
+    #[test]
+    fn a_draw_that_fails_leaves_nothing_that_looks_drawn() {
+        let bulk = InBulk::new(Arc::new(Faltering::default()));
+        let mut bytes = [0_u8; 10];
+        let failed = std::panic::catch_unwind(AssertUnwindSafe(|| bulk.fill(&mut bytes)));
+        assert!(failed.is_err());
+        for _ in 0..100 {
+            bulk.fill(&mut bytes);
+            assert_ne!(bytes, [0; 10]);
         }
     }
 
