@@ -67,7 +67,9 @@ fn assert_guarded(what: &str, answer: &Response) {
             "text/plain; charset=utf-8",
             "application/json",
         ];
-        assert!(known.contains(&kind), "{what}: {kind}");
+        // RFC 9457, where clients of Headscale's API look for it.
+        let of_the_api = kind == "application/problem+json" && what.contains(" /api/");
+        assert!(known.contains(&kind) || of_the_api, "{what}: {kind}");
     }
 }
 
