@@ -153,7 +153,8 @@ fn a_refresh_rotates_shows_new_groups_and_ends_with_the_account() {
 
 #[test]
 fn prompt_login_asks_again_and_the_session_answers_otherwise() {
-    let provider = provider(&json!({}));
+    // Granting it takes a step more, in which nobody is asked.
+    let provider = provider(&json!({ "grants_offline": false }));
     let mut person = Person::new();
     sign_in(&mut person, &provider, MEMBER);
     let silent = person
@@ -177,7 +178,7 @@ fn prompt_login_asks_again_and_the_session_answers_otherwise() {
 #[test]
 fn logout_by_the_relying_party_ends_the_session_only_if_the_provider_is_set_so() {
     for ends in [true, false] {
-        let provider = provider(&json!({ "logout_ends_session": ends }));
+        let provider = provider(&json!({ "logout_ends_session": ends, "grants_offline": false }));
         let mut person = Person::new();
         let callback = sign_in(&mut person, &provider, MEMBER);
         let tokens = redeem(&mut person, &provider, &callback);
