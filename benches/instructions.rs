@@ -200,7 +200,7 @@ fn signed_in(kept: &Path, name: &str, upstream: SocketAddr, log: &str) -> Cost {
     };
     let words = counting(kept, name);
     let measured = program("headwarden");
-    let mut house = House::launch_in(
+    let house = House::launch_in(
         |plan| plan.config(&headscale.url(), &provider.issuer(), &more),
         &[],
         |_, command| {
@@ -210,7 +210,10 @@ fn signed_in(kept: &Path, name: &str, upstream: SocketAddr, log: &str) -> Cost {
             command.args(["sh", "-c", &run]);
         },
     );
-    house.wait_for_log("serving");
+    // No line says so at every level; the listener opens when everything is there.
+    house.wait_until("it serves", || {
+        TcpStream::connect(house.plan.public).is_ok()
+    });
     provider.set(|knobs| knobs.person = Account::Member);
     let mut person = Person::new();
     let page = person.open(&house.url("/admin/machines"));

@@ -43,7 +43,7 @@ const context = await chromium.launchPersistentContext(profile, {
   locale: settings.locale,
   javaScriptEnabled: settings.scripts,
 });
-context.setDefaultTimeout(20_000);
+context.setDefaultTimeout(120_000);
 
 const requests = [];
 const messages = [];
@@ -155,7 +155,7 @@ async function tabTo({ name }) {
 
 // Presses a key that leads to another page, and waits until that is there.
 async function follow({ key }) {
-  const arrived = page.waitForEvent('framenavigated', { predicate: (frame) => frame === page.mainFrame(), timeout: 20_000 });
+  const arrived = page.waitForEvent('framenavigated', { predicate: (frame) => frame === page.mainFrame(), timeout: 120_000 });
   await page.keyboard.press(key);
   await arrived;
   return look();
