@@ -15,6 +15,7 @@ pub mod backend;
 mod chunks;
 mod confirm;
 pub mod connection;
+mod context;
 mod devices;
 pub mod doorkeeper;
 pub mod drain;
