@@ -64,7 +64,6 @@ use crate::proxy::shelf::SessionShelf;
 use crate::proxy::slots::Slots;
 use crate::proxy::standing::Standings;
 use crate::proxy::turned_away::TurnedAway;
-use crate::proxy::upstream::check_system_roots;
 use crate::session::{
     Attempts, Cookies, KeyRing, Rotation, Sessions, SignOuts, SigningKeys, Snapshot, keyring,
 };
@@ -246,7 +245,6 @@ impl App {
             random: Arc::clone(&random),
             settings: Arc::clone(&settings),
         });
-        check_system_roots()?;
         let front = Arc::new(front(&houses, &tls, &drain));
         let replicas = shared.map(|shared| replicas::Replicas {
             shared,
@@ -414,7 +412,11 @@ impl App {
 fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
     let house = houses.now();
     let limits = house.settings.limits;
-    let conf = Arc::new(ServerConf::default());
+    let conf = Arc::new(ServerConf {
+        // It would read all of the system's certificates, twice. Each peer brings its own.
+        ca_file: Some("/dev/null".to_owned()),
+        ..ServerConf::default()
+    });
     Front {
         houses: houses.clone(),
         challenges: tls.acme().map(|acme| acme.challenges()),

@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) {
         subject: Subject::new("s"),
         email: None,
         email_verified: false,
-        username: Some(claim.to_owned()),
+        username: Some(claim.into()),
         name: None,
         picture: None,
         groups: Vec::new().into(),

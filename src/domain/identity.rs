@@ -106,11 +106,11 @@ pub struct Identity {
     /// `email_verified`: true only for JSON `true` or the string `"true"`.
     pub email_verified: bool,
     /// The value of `oidc.username_claim` (`preferred_username` by default), untouched.
-    pub username: Option<String>,
+    pub username: Option<Box<str>>,
     /// `name`: how the person is called.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// `picture`: passed on, never fetched.
-    pub picture: Option<String>,
+    pub picture: Option<Box<str>>,
     /// The value of `oidc.groups_claim`, in the provider's order; empty when the claim is missing.
     pub groups: Texts,
     /// Claims that rules name.

@@ -106,7 +106,7 @@ mod tests {
             subject: Subject::new("7"),
             email: None,
             email_verified: false,
-            username: username.map(str::to_owned),
+            username: username.map(Into::into),
             name: None,
             picture: None,
             groups: Vec::new().into(),

@@ -44,9 +44,11 @@ pub fn identity(claims: &Claims, issuer: &Issuer, subject: Subject, names: Names
         subject,
         email: text(claims, "email").map(Email::new),
         email_verified: is_true(claims.get("email_verified")),
-        username: find(claims, names.username).and_then(plain_text),
-        name: text(claims, "name"),
-        picture: text(claims, "picture"),
+        username: find(claims, names.username)
+            .and_then(plain_text)
+            .map(Into::into),
+        name: text(claims, "name").map(Into::into),
+        picture: text(claims, "picture").map(Into::into),
         groups: find(claims, names.groups)
             .map(texts)
             .unwrap_or_default()
@@ -256,8 +258,8 @@ mod tests {
                 let email = found.email.map(|email| email.as_str().to_owned());
                 let all = [
                     ("email", email),
-                    ("name", found.name),
-                    ("picture", found.picture),
+                    ("name", found.name.map(String::from)),
+                    ("picture", found.picture.map(String::from)),
                 ];
                 for (name, found) in all {
                     let expected = expected.filter(|_| name == claim);

@@ -32,9 +32,9 @@ fn person(text: &str) -> Identity {
         subject: Subject::new(text),
         email: Some(Email::new(format!("{text}@acmecorp.net"))),
         email_verified: true,
-        username: Some(text.to_owned()),
-        name: Some(text.to_owned()),
-        picture: Some(text.to_owned()),
+        username: Some(text.into()),
+        name: Some(text.into()),
+        picture: Some(text.into()),
         groups: vec![text.to_owned()].into(),
         claims: NamedClaims::default(),
     }
@@ -332,7 +332,7 @@ fn a_person_without_name_or_address_is_shown_by_subject() {
     };
     let bare = Identity {
         subject: Subject::new("sub-8e1f"),
-        name: Some("  ".to_owned()),
+        name: Some("  ".into()),
         email: None,
         username: None,
         ..person("x")

@@ -19,6 +19,7 @@ use super::announcement::{self, Unannounced};
 use super::connection::Connection;
 use super::doorkeeper::Doorkeeper;
 use super::drain::{Drain, Open};
+use super::fetch;
 use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
 use super::house::{House, Houses};
@@ -309,6 +310,7 @@ impl Front {
         manner: Manner,
     ) -> Option<ToBeCarried> {
         let mut stopping = self.drain.stopping();
+        let leaving = self.drain.leaving();
         let mut patience = Patience {
             first_byte: self.houses.now().settings.limits.header_timeout,
             head: None,
@@ -343,6 +345,13 @@ impl Front {
                 connection.give_back(bytes.slice(length..));
                 return self.admit_tunnel(&house, kind, visit, connection).await;
             }
+            if fetch::is_plain(&visit.head) {
+                connection.give_back(bytes.slice(length..));
+                let is_leaving = *leaving.borrow();
+                connection = self.fetched(house, connection, visit, is_leaving).await?;
+                patience = self.keep_alive_patience();
+                continue;
+            }
             connection.give_back(bytes);
             if visit.head.body == Framing::Chunked
                 && let Err(why) = connection.expect_chunks(length)
@@ -351,11 +360,16 @@ impl Front {
                 return None;
             }
             connection = self.proxied(house, connection, visit).await?;
-            let limits = self.houses.now().settings.limits;
-            patience = Patience {
-                first_byte: limits.keepalive_timeout,
-                head: Some(limits.header_timeout),
-            };
+            patience = self.keep_alive_patience();
+        }
+    }
+
+    /// How long a connection waits for another request.
+    fn keep_alive_patience(&self) -> Patience {
+        let limits = self.houses.now().settings.limits;
+        Patience {
+            first_byte: limits.keepalive_timeout,
+            head: Some(limits.header_timeout),
         }
     }
 
@@ -385,15 +399,13 @@ impl Front {
         let forwarded: &[&str] = if vouched { &forwarded } else { &[] };
         let client = client_ip(peer.ip(), forwarded, proxies);
         let trusted = vouched && is_trusted(peer.ip(), proxies);
-        let mut id = self.random.token();
-        id.truncate(12);
         Visit {
             head,
             door,
             client,
             peer,
             trusted,
-            id,
+            id: self.random.short_token(),
             started: Instant::now(),
         }
     }
@@ -481,7 +493,7 @@ impl Front {
 
     /// Ends a request whose session has ended. What was said of the answer must not pass for the whole;
     /// where nothing was, and asking again changes nothing, the client hears why.
-    async fn cut(&self, mut connection: Connection, visit: &Visit) {
+    pub(super) async fn cut(&self, mut connection: Connection, visit: &Visit) {
         self.note_cut(visit);
         if connection.has_spoken() || !visit.is_safe() {
             connection.cut();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use moka::sync::Cache;
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,7 @@ use crate::pages::{self, Fault};
 use crate::session::{SigningError, SigningKeys};
 
 /// The field that carries it.
-pub const FIELD: &str = "X-Headwarden-Assertion";
+pub const FIELD: HeaderName = HeaderName::from_static("x-headwarden-assertion");
 /// Its `typ`.
 const TYPE: &str = "headwarden-assertion+jwt";
 /// From `iat` to `exp`.
@@ -136,7 +136,10 @@ fn claims(issuer: &str, audience: &str, told: Told<'_>, now: Timestamp) -> Value
     say("sub", who.subject.as_str().into());
     say("iat", now.unix().into());
     say("exp", now.plus(LIFE).unix().into());
-    let named = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+    let named = |text: &Option<Box<str>>| {
+        let text = text.as_deref().filter(|text| !text.trim().is_empty());
+        text.map(str::to_owned)
+    };
     if let Some(username) = named(&who.username) {
         say("preferred_username", username.into());
     }
@@ -255,8 +258,8 @@ mod tests {
             subject: Subject::new("7b2f"),
             email: Some(Email::new("ann@company.example")),
             email_verified: true,
-            username: Some("ann".to_owned()),
-            name: Some("Ann".to_owned()),
+            username: Some("ann".into()),
+            name: Some("Ann".into()),
             picture: None,
             groups: vec!["staff".to_owned()].into(),
             claims: crate::domain::claims::NamedClaims::default(),
@@ -283,7 +286,7 @@ mod tests {
         });
         assert_eq!(part(&text, 1), full);
         let nobody = Identity {
-            username: Some(" ".to_owned()),
+            username: Some(" ".into()),
             name: None,
             groups: Vec::new().into(),
             ..ann()

@@ -6,6 +6,7 @@
 //! pingora, come home after a request, and become a tunnel, without a byte lost.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
@@ -31,6 +32,9 @@ use super::stream::Transport;
 /// Longest time that a client may take nothing of what we say. A slow one takes something now and
 /// then; pingora has no such limit for heads, nor by default for bodies.
 const STALL: Duration = Duration::from_mins(1);
+
+/// How much of a next request is read while the one before is answered.
+const AHEAD: usize = 1024;
 
 /// One accepted client connection.
 #[derive(Debug)]
@@ -115,6 +119,28 @@ impl Connection {
     pub fn abandon_body(&mut self) {
         self.body = None;
         self.frames = None;
+    }
+
+    /// Nothing was said yet of the answer to the request that came.
+    pub const fn await_answer(&mut self) {
+        self.spoken = false;
+    }
+
+    /// Ready when the client has gone, or will say nothing more. What it says meanwhile is kept for
+    /// whoever reads next; then no more is read, so that it cannot make us keep much.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ahead.has_remaining() {
+            return Poll::Pending;
+        }
+        let mut chunk = [const { MaybeUninit::uninit() }; AHEAD];
+        let mut buffer = ReadBuf::uninit(&mut chunk);
+        match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => {
+                self.ahead = Bytes::copy_from_slice(buffer.filled());
+                Poll::Pending
+            }
+            Ok(()) | Err(_) => Poll::Ready(()),
+        }
     }
 
     /// Whether the client was told anything since the connection was lent.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 use tracing::field::display;
@@ -18,7 +18,7 @@ use tracing::field::display;
 use super::backend::{self, Pick};
 use super::gate::{Authorization, CookieRule, Route, Verdict};
 use super::house::House;
-use super::outgoing::{is_the_same, is_websocket, restate};
+use super::outgoing::{Fields, anew, is_the_same, is_websocket, passed_on, restate};
 use super::reply;
 use super::upload::{Progress, Upload};
 use super::visit::{Follow, Porch, Visit};
@@ -56,11 +56,23 @@ pub struct Context {
 /// The cookies of Headscale's own sign-in: with a suffix since 0.27.1, without one before.
 const HEADSCALES_COOKIES: &[&str] = &["state", "nonce"];
 
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
 /// A request that pingora brings without having passed our porch. Cannot happen; ends here if it
 /// does.
 #[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
 pub(super) fn unseen() -> Box<Error> {
     Error::explain(ErrorType::HTTPStatus(500), "a request came past the porch")
+}
+
+/// What we say of a request cannot be written: it does not go on without it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's errors are boxed")]
+fn unsayable() -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(500), "a field cannot be written")
+}
+
+fn said(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| unsayable())
 }
 
 impl Context {
@@ -112,7 +124,28 @@ impl Context {
         Ok(verdict)
     }
 
-    /// States `request`, which has the client's fields, as it goes on to the upstream.
+    /// The request as it goes on to the upstream; it has no body.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing was sent then.
+    pub(super) fn request(&mut self) -> Result<RequestHeader> {
+        self.was_sent = true;
+        let (Some(route), Some(visit), Some(house)) = (&self.route, &self.visit, &self.house)
+        else {
+            return Err(unseen());
+        };
+        let target = route.target.as_ref().unwrap_or(&visit.head.target);
+        let mut fields = passed_on(&visit.head, &house.reserved);
+        self.tell(&mut fields, house, visit, route)?;
+        let request = anew(&visit.head.method, target, fields)?;
+        if is_the_same(&visit.head.method, target, &request) {
+            Ok(request)
+        } else {
+            Err(unseen())
+        }
+    }
+
+    /// States `request`, as pingora read it, as it goes on to the upstream.
     ///
     /// # Errors
     /// When it is not the one that was decided about, or cannot be written; nothing was sent then.
@@ -127,15 +160,78 @@ impl Context {
         if grpc::is_grpc(visit) {
             grpc::restate(request)?;
         }
-        if let Some(trace) = &self.trace {
-            traced::tell_upstream(request, trace)?;
-        }
-        Self::say_who(house, request, visit, route)?;
+        request.remove_header(&COOKIE);
+        self.tell(request, house, visit, route)?;
         if is_the_same(&visit.head.method, target, request) {
             Ok(())
         } else {
             Err(unseen())
         }
+    }
+
+    /// Says what is true of the request, and of the person where a rule wants it said. `to` has no cookies.
+    ///
+    /// # Errors
+    /// When something of that cannot be written in a field.
+    fn tell(
+        &self,
+        to: &mut impl Fields,
+        house: &House,
+        visit: &Visit,
+        route: &Route,
+    ) -> Result<()> {
+        if let Some(trace) = &self.trace {
+            traced::tell_upstream(to, trace);
+        }
+        let settings = &house.settings;
+        let (authority, secure) = (
+            settings.server_url.authority.as_str(),
+            settings.server_url.secure,
+        );
+        let web_ui = route.pick.as_ref().map(Pick::settings);
+        let host = match web_ui {
+            Some(web_ui) => backend::host_field(web_ui, &route.origin, authority),
+            None => Cow::Borrowed(authority),
+        };
+        to.set(HOST, said(&host)?);
+        if let Some(prefix) = web_ui.and_then(|web_ui| web_ui.rewrite.stripped()) {
+            to.set(X_FORWARDED_PREFIX, said(prefix)?);
+        }
+        for (name, value) in headers::truth(visit.client, authority, secure, &visit.id) {
+            to.set(name, value);
+        }
+        for (name, value) in &route.identity {
+            let name = HeaderName::from_bytes(name.as_str().as_bytes());
+            to.set(name.map_err(|_| unsayable())?, said(value)?);
+        }
+        if let Some(assertion) = &route.assertion {
+            to.set(assertion::FIELD, said(assertion.text())?);
+        }
+        match route.authorization {
+            Authorization::Keep => {}
+            Authorization::Drop => to.take_out(&AUTHORIZATION),
+            Authorization::ApiKey => {
+                to.take_out(&AUTHORIZATION);
+                if let Some(key) = house.api.key().now() {
+                    to.set(AUTHORIZATION, said(&format!("Bearer {}", key.expose()))?);
+                }
+            }
+        }
+        for cookies in &visit.head.headers.get_all(COOKIE) {
+            let kept = match route.cookies {
+                CookieRule::None => None,
+                CookieRule::Others => house.cookies.strip_ours(cookies.as_bytes()),
+                CookieRule::HeadscaleSignIn => {
+                    crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
+                }
+            };
+            if let Some(kept) = kept
+                && let Ok(kept) = HeaderValue::from_maybe_shared(Bytes::from(kept))
+            {
+                to.add(COOKIE, kept);
+            }
+        }
+        Ok(())
     }
 
     /// Judges the head of an upstream's answer: what of it the client gets, or that it gets something else.
@@ -230,79 +326,6 @@ impl Context {
             let secure = house.settings.server_url.secure;
             traced::over(*trace, visit, secure, status);
         }
-    }
-
-    /// Says what is true of the request, and of the person where a rule wants it said.
-    fn say_who(
-        house: &House,
-        request: &mut RequestHeader,
-        visit: &Visit,
-        route: &Route,
-    ) -> Result<()> {
-        let settings = &house.settings;
-        let (authority, secure) = (
-            settings.server_url.authority.as_str(),
-            settings.server_url.secure,
-        );
-        let web_ui = route.pick.as_ref().map(Pick::settings);
-        match web_ui {
-            Some(web_ui) => {
-                let host = backend::host_field(web_ui, &route.origin, authority);
-                request.insert_header(HOST, host.as_ref())?;
-            }
-            None => request.insert_header(HOST, authority)?,
-        }
-        if let Some(prefix) = web_ui.and_then(|web_ui| web_ui.rewrite.stripped()) {
-            request.insert_header("X-Forwarded-Prefix", prefix)?;
-        }
-        for (name, value) in headers::truth(visit.client, authority, secure, &visit.id) {
-            request.insert_header(name, value)?;
-        }
-        for (name, value) in &route.identity {
-            match name.clone().into_cow() {
-                Cow::Borrowed(name) => request.insert_header(name, value)?,
-                Cow::Owned(name) => request.insert_header(name, value)?,
-            }
-        }
-        if let Some(assertion) = &route.assertion {
-            request.insert_header(assertion::FIELD, assertion.text())?;
-        }
-        match route.authorization {
-            Authorization::Keep => {}
-            Authorization::Drop => {
-                request.remove_header(&AUTHORIZATION);
-            }
-            Authorization::ApiKey => {
-                request.remove_header(&AUTHORIZATION);
-                if let Some(key) = house.api.key().now() {
-                    request.insert_header(AUTHORIZATION, format!("Bearer {}", key.expose()))?;
-                }
-            }
-        }
-        Self::pass_cookies(house, request, route.cookies)
-    }
-
-    fn pass_cookies(house: &House, request: &mut RequestHeader, rule: CookieRule) -> Result<()> {
-        let all: Vec<HeaderValue> = request.headers.get_all(COOKIE).iter().cloned().collect();
-        if all.is_empty() {
-            return Ok(());
-        }
-        request.remove_header(&COOKIE);
-        for cookies in all {
-            let kept = match rule {
-                CookieRule::None => None,
-                CookieRule::Others => house.cookies.strip_ours(cookies.as_bytes()),
-                CookieRule::HeadscaleSignIn => {
-                    crate::session::cookie::only_named(cookies.as_bytes(), HEADSCALES_COOKIES)
-                }
-            };
-            if let Some(kept) = kept
-                && let Ok(kept) = HeaderValue::from_maybe_shared(Bytes::from(kept))
-            {
-                request.append_header(COOKIE, kept)?;
-            }
-        }
-        Ok(())
     }
 
     /// Our cookies are never set by an upstream, and Headscale's own only by Headscale.

@@ -122,10 +122,11 @@ impl House {
             Door::Open => self.open(visit),
             Door::NoContent => Verdict::Answer(no_content(visit)),
             Door::Verify => self.verify(visit),
-            Door::Own(own) => self.own(visit, *own, body).await,
+            // Boxed, so that a request behind a session does not carry the room that these take.
+            Door::Own(own) => Box::pin(self.own(visit, *own, body)).await,
             Door::Api(ApiKind::Grpc) => self.grpc(visit),
-            Door::Api(kind) => self.api(visit, *kind).await,
-            Door::ApiDocs => self.api_docs(visit).await,
+            Door::Api(kind) => Box::pin(self.api(visit, *kind)).await,
+            Door::ApiDocs => Box::pin(self.api_docs(visit)).await,
             Door::Guarded(guarded) => self.guarded(visit, guarded).await,
             // A tunnel never comes this far; if one does, something is wrong, and it ends here.
             Door::Closed | Door::Machine(_) => Verdict::Answer(self.not_found(visit)),
@@ -227,8 +228,10 @@ impl House {
             return Verdict::Answer(answer);
         }
         let verdict = match guarded {
-            Guarded::Register(id) => self.register(visit, id, permit, live.clone()).await,
-            Guarded::SshCheck(id) => self.ssh_check(visit, id, permit, live.clone()).await,
+            Guarded::Register(id) => Box::pin(self.register(visit, id, permit, live.clone())).await,
+            Guarded::SshCheck(id) => {
+                Box::pin(self.ssh_check(visit, id, permit, live.clone())).await
+            }
             Guarded::RegisterConfirm(_) if visit.only("sec-fetch-site") == Some("cross-site") => {
                 Verdict::Answer(self.cross_site(visit))
             }

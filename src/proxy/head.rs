@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::{memchr_iter, memchr3_iter};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
@@ -176,11 +177,8 @@ impl Head {
 
 /// Every line ends with CR LF, no line is folded, no byte is NUL.
 fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
-    for (at, &byte) in raw.iter().enumerate() {
-        // None of those looked for, as nearly all are.
-        if byte > b'\r' {
-            continue;
-        }
+    for at in memchr3_iter(b'\r', b'\n', 0, raw) {
+        let byte = raw.get(at).copied().unwrap_or_default();
         let before = at.checked_sub(1).and_then(|at| raw.get(at));
         let after = raw.get(at + 1);
         match byte {
@@ -304,14 +302,13 @@ where
 /// The offset just behind the first empty line. A bare line feed ends lines here too, so that such a
 /// head is found, and refused, at once.
 fn find_end(raw: &[u8]) -> Option<usize> {
-    let mut line_is_empty = false;
-    for (at, &byte) in raw.iter().enumerate() {
-        match byte {
-            b'\n' if line_is_empty => return Some(at + 1),
-            b'\n' => line_is_empty = true,
-            b'\r' => {}
-            _ => line_is_empty = false,
+    let mut line = None;
+    for end in memchr_iter(b'\n', raw) {
+        let inside = line.and_then(|start| raw.get(start..end));
+        if inside.is_some_and(|inside| inside.iter().all(|byte| *byte == b'\r')) {
+            return Some(end + 1);
         }
+        line = Some(end + 1);
     }
     None
 }

@@ -249,20 +249,27 @@ pub fn truth(
     authority: &str,
     secure: bool,
     request_id: &str,
-) -> [(&'static str, String); 6] {
-    let client = client.to_canonical().to_string();
+) -> [(HeaderName, HeaderValue); 6] {
+    // An address, a host of the configuration and an id of ours are fit for a field.
+    let said = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    let client = said(&client.to_canonical().to_string());
+    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
     [
-        ("X-Forwarded-For", client.clone()),
-        ("X-Real-IP", client.clone()),
-        ("True-Client-IP", client),
-        (
-            "X-Forwarded-Proto",
-            if secure { "https" } else { "http" }.to_owned(),
-        ),
-        ("X-Forwarded-Host", authority.to_owned()),
-        ("X-Request-Id", request_id.to_owned()),
+        (X_FORWARDED_FOR, client.clone()),
+        (X_REAL_IP, client.clone()),
+        (TRUE_CLIENT_IP, client),
+        (X_FORWARDED_PROTO, scheme),
+        (X_FORWARDED_HOST, said(authority)),
+        (X_REQUEST_ID, said(request_id)),
     ]
 }
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const TRUE_CLIENT_IP: HeaderName = HeaderName::from_static("true-client-ip");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The fields of a client's request that may go on, as sent. `Host`, framing, `Cookie` and
 /// `Authorization` are the caller's business and left out.
@@ -424,7 +431,7 @@ mod tests {
         }
         for (name, _) in truth(IpAddr::from([127, 0, 0, 1]), "a", true, "id") {
             assert!(
-                is_dropped(name) && FieldName::parse(name).is_err(),
+                is_dropped(name.as_str()) && FieldName::parse(name.as_str()).is_err(),
                 "{name}"
             );
         }

@@ -4,15 +4,89 @@
 //!
 //! `Host` and the fields that say who is there are the phases' business; they are ours altogether.
 
-use http::Method;
-use http::header::{CONNECTION, HeaderName, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
+use super::head::Head;
 use super::headers::Reserved;
 use super::visit::Visit;
 use crate::domain::door::{Door, Guarded};
 use crate::domain::path::Target;
+
+/// Fields of a request that is said again.
+pub trait Fields {
+    /// Sets a field to one value.
+    fn set(&mut self, name: HeaderName, value: HeaderValue);
+    /// Adds a value to a field.
+    fn add(&mut self, name: HeaderName, value: HeaderValue);
+    /// Takes a field out.
+    fn take_out(&mut self, name: &HeaderName);
+}
+
+impl Fields for HeaderMap {
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.insert(name, value);
+    }
+
+    fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.append(name, value);
+    }
+
+    fn take_out(&mut self, name: &HeaderName) {
+        self.remove(name);
+    }
+}
+
+/// pingora refuses names and values that are none; these are.
+impl Fields for RequestHeader {
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        let _ = self.insert_header(name, value);
+    }
+
+    fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        let _ = self.append_header(name, value);
+    }
+
+    fn take_out(&mut self, name: &HeaderName) {
+        self.remove_header(name);
+    }
+}
+
+/// Room for what we add to the fields of a client.
+const OURS: usize = 20;
+
+/// The fields of a request without a body that an upstream may see; `Host` and `Cookie` are the caller's
+/// business.
+pub fn passed_on(head: &Head, reserved: &Reserved) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(head.headers.len() + OURS);
+    for (name, value) in &head.headers {
+        let is_ours = [HOST, COOKIE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name);
+        if !is_ours && !reserved.drops(name.as_str()) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    fields
+}
+
+/// A request for `target` with these fields.
+///
+/// # Errors
+/// When the porch let something pass that cannot be written.
+pub fn anew(method: &str, target: &Target, fields: HeaderMap) -> Result<RequestHeader> {
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| Error::explain(ErrorType::HTTPStatus(500), "the method cannot be sent"))?;
+    let request = RequestHeader::build_no_case(method, target.as_str().as_bytes(), Some(0))?;
+    let mut parts: Parts = request.into();
+    parts.version = Version::HTTP_11;
+    parts.headers = fields;
+    Ok(parts.into())
+}
 
 /// Drops what an upstream must not see, and states method, `target` and upgrade anew. pingora has taken
 /// hop-by-hop fields off already.
@@ -73,7 +147,6 @@ mod tests {
 
     use super::*;
     use crate::domain::door::{Asked, decide};
-    use crate::proxy::head::Head;
 
     const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

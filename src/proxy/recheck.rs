@@ -198,7 +198,7 @@ impl Rechecks {
             return Checked::Good(live);
         }
         if let Some(flight) = self.take_off(&live, request, None) {
-            match flight.outcome(LONGEST_WAIT).await {
+            match Box::pin(flight.outcome(LONGEST_WAIT)).await {
                 Some(Landed::Confirmed(live)) => return Checked::Good(live),
                 Some(Landed::Over) => return Checked::Over,
                 Some(Landed::Away) | None => {}

@@ -100,7 +100,8 @@ impl House {
 
 fn person(live: &Live) -> (Subject, Option<String>) {
     let who = &live.session.identity;
-    (who.subject.clone(), who.username.clone())
+    let username = who.username.as_deref().map(str::to_owned);
+    (who.subject.clone(), username)
 }
 
 fn about(kind: &LegKind) -> (Act, &AuthId) {

@@ -48,6 +48,9 @@ pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Res
 /// The `Cache-Control` that keeps an answer out of shared caches (RFC 9111 section 5.2.2.7): what the
 /// upstream wrote, without what speaks to shared caches, and `private`. `None` where it is right.
 fn private(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(CACHE_CONTROL) {
+        return Some(HeaderValue::from_static("private"));
+    }
     let all: Vec<&str> = headers
         .get_all(CACHE_CONTROL)
         .iter()

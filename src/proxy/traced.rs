@@ -3,11 +3,10 @@
 
 use std::time::Instant;
 
-use http::StatusCode;
-use pingora::Result;
-use pingora::http::RequestHeader;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::house::House;
+use super::outgoing::Fields;
 use super::reason;
 use super::upstream::Origin;
 use super::visit::Visit;
@@ -32,15 +31,13 @@ pub fn begin(tracer: &Tracer, visit: &Visit) -> Option<Box<Trace>> {
 }
 
 /// Tells an upstream where its spans hang, in place of what the client said.
-///
-/// # Errors
-/// None: both fields can be written.
-pub fn tell_upstream(request: &mut RequestHeader, trace: &Trace) -> Result<()> {
-    request.insert_header(TRACEPARENT, trace.for_upstream().to_string())?;
-    if !trace.is_continued() {
-        request.remove_header(TRACESTATE);
+pub fn tell_upstream(request: &mut impl Fields, trace: &Trace) {
+    if let Ok(parent) = HeaderValue::from_str(&trace.for_upstream().to_string()) {
+        request.set(HeaderName::from_static(TRACEPARENT), parent);
     }
-    Ok(())
+    if !trace.is_continued() {
+        request.take_out(&HeaderName::from_static(TRACESTATE));
+    }
 }
 
 /// Whether a client's field goes on to the upstream of a tunnel beside what [`Parent`] says: what is not

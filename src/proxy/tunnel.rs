@@ -239,7 +239,7 @@ impl Tunnels {
             line("Content-Length", b"0");
         }
         for (name, value) in headers::truth(visit.client, &self.authority, self.secure, &visit.id) {
-            line(name, value.as_bytes());
+            line(name.as_str(), value.as_bytes());
         }
         line("Connection", b"Upgrade");
         line("Upgrade", kind.upgrade_token().as_bytes());

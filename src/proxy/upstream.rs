@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
+use pingora::protocols::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use super::pool::{Pool, Reached};
 use super::stream::Transport;
 use super::tls::Tls;
 use crate::config::Upstream;
@@ -25,7 +27,7 @@ const NAME_TTL: Duration = Duration::from_secs(30);
 /// Silence after which the kernel probes a tunnel's peer, and the time between probes. There is no
 /// other idle limit on a tunnel.
 const KEEPALIVE: Duration = Duration::from_mins(1);
-/// How long pingora keeps an idle connection to an upstream. Headscale closes its own after 30 s,
+/// How long an idle connection to an upstream is kept. Headscale closes its own after 30 s,
 /// and a request that meets the closing end is lost unless it may be repeated.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
@@ -80,12 +82,6 @@ pub enum TrustError {
         "the system's certificate store has no usable certificate; install ca-certificates or set ca_path"
     )]
     NoRoots,
-    /// One certificate of the system's store is no certificate. pingora reads the store whether or
-    /// not an upstream needs it, and ends the process where it cannot.
-    #[error(
-        "the system's certificate store holds something that is no certificate: {0}; remove it"
-    )]
-    BadRoot(rustls::Error),
     /// The host is no name that a certificate could hold.
     #[error("{0} cannot be a certificate's name")]
     Name(String),
@@ -107,6 +103,8 @@ pub struct Origin {
     names: Cache<(), Arc<[SocketAddr]>>,
     /// Which of the addresses is tried first: the next one after each failure.
     first: AtomicUsize,
+    /// Connections that wait for their next request.
+    pool: Arc<Pool>,
 }
 
 impl std::fmt::Debug for Origin {
@@ -154,18 +152,12 @@ impl Origin {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             let name = ServerName::try_from(proven.clone())
                 .map_err(|_| TrustError::Name(proven.clone()))?;
-            let ca = upstream.ca_path.is_some().then(|| {
-                certificates
-                    .iter()
-                    .map(|der| {
-                        pingora::utils::tls::WrappedX509::new(
-                            der.to_vec(),
-                            pingora::utils::tls::parse_x509,
-                        )
-                    })
-                    .collect::<Vec<_>>()
-                    .into()
+            // pingora reads no store of its own: each peer brings what it is believed by.
+            let usable = certificates.iter().filter(|der| is_usable(der));
+            let wrapped = usable.map(|der| {
+                pingora::utils::tls::WrappedX509::new(der.to_vec(), pingora::utils::tls::parse_x509)
             });
+            let ca = Some(wrapped.collect());
             (Some((Arc::new(config), name)), ca)
         } else {
             (None, None)
@@ -184,6 +176,7 @@ impl Origin {
                 .time_to_live(NAME_TTL)
                 .build(),
             first: AtomicUsize::new(0),
+            pool: Pool::new(POOL_IDLE),
         })
     }
 
@@ -254,6 +247,32 @@ impl Origin {
         let known = self.names.get(&()).map_or(1, |known| known.len());
         self.first.fetch_add(1, Ordering::Relaxed);
         known > 1
+    }
+
+    /// A connection for a request, in HTTP/1.1: one that was used before, or a new one; true where it was
+    /// used before. To be given back with [`Self::keep`].
+    ///
+    /// # Errors
+    /// Those of [`Self::connect`].
+    pub async fn stream(&self) -> Result<(Stream, bool), ConnectError> {
+        match self.pool.take() {
+            Some(stream) => Ok((stream, true)),
+            None => Ok((self.new_stream().await?, false)),
+        }
+    }
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// Those of [`Self::connect`].
+    pub async fn new_stream(&self) -> Result<Stream, ConnectError> {
+        let transport = self.connect().await?;
+        Ok(Box::new(Reached::from(transport)))
+    }
+
+    /// Keeps a connection whose last answer was read to its end.
+    pub fn keep(&self, stream: Stream) {
+        self.pool.put(stream);
     }
 
     /// Opens a connection of its own, for a tunnel.
@@ -333,16 +352,10 @@ impl Origin {
     }
 }
 
-/// Checks that every certificate of the system's store can be used.
-///
-/// # Errors
-/// [`TrustError::BadRoot`].
-pub fn check_system_roots() -> Result<(), TrustError> {
-    let mut store = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs().certs;
-    found
-        .into_iter()
-        .try_for_each(|root| store.add(root).map_err(TrustError::BadRoot))
+/// Whether pingora takes it for one to believe: where it does not, no connection would come to be.
+fn is_usable(der: &CertificateDer<'_>) -> bool {
+    RootCertStore::empty().add(der.clone()).is_ok()
+        && x509_parser::parse_x509_certificate(der).is_ok()
 }
 
 fn roots(upstream: &Upstream) -> Result<Vec<CertificateDer<'static>>, TrustError> {

@@ -96,9 +96,6 @@ impl Commons {
         session.amr = tables.list(&session.amr);
         session.browser.agent = tables.text(&session.browser.agent);
         drop(tables);
-        for text in [&mut who.username, &mut who.name, &mut who.picture] {
-            text.iter_mut().for_each(String::shrink_to_fit);
-        }
         session
     }
 }

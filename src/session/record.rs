@@ -24,9 +24,9 @@ struct Record {
     subject: String,
     email: Option<String>,
     email_verified: bool,
-    username: Option<String>,
-    name: Option<String>,
-    picture: Option<String>,
+    username: Option<Box<str>>,
+    name: Option<Box<str>>,
+    picture: Option<Box<str>>,
     groups: Vec<String>,
     /// Not there in what was written before rules could name claims: then no claim satisfies a rule
     /// until the person is checked again.
@@ -138,8 +138,8 @@ mod tests {
     fn a_session_is_read_back_as_it_was() {
         let at = |seconds| Timestamp::from_unix(START + seconds);
         let mut full = session("ann\u{202e}\"\\\n", Some("sid"));
-        full.identity.name = Some("Änn".to_owned());
-        full.identity.picture = Some("https://a.example/p".to_owned());
+        full.identity.name = Some("Änn".into());
+        full.identity.picture = Some("https://a.example/p".into());
         full.identity.groups = vec!["/a".to_owned(), String::new()].into();
         full.identity.email_verified = false;
         full.identity.claims = BTreeMap::from([

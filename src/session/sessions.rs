@@ -138,7 +138,8 @@ impl Sessions {
     pub async fn find(&self, id: &SessionId) -> Result<Option<Live>, StoreAway> {
         match &self.place {
             Place::Memory(memory) => Ok(memory.find(id)),
-            Place::Shared(shared) => shared.find(id).await,
+            // Boxed: a request whose session is at hand does not carry the room for a question.
+            Place::Shared(shared) => Box::pin(shared.find(id)).await,
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn session(subject: &str, sid: Option<&str>) -> Session {
             subject: Subject::new(subject),
             email: Some(Email::new(format!("{subject}@example.net"))),
             email_verified: true,
-            username: Some(subject.to_owned()),
+            username: Some(subject.into()),
             name: None,
             picture: None,
             groups: Vec::new().into(),

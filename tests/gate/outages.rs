@@ -219,6 +219,10 @@ fn an_answer_that_breaks_off_is_never_made_to_look_whole() {
         raw.send(&request(&stage.house, "GET", "/windows", &[&session]))
             .unwrap();
         let head = raw.read_head().unwrap();
+        // Where nothing of it was sent yet, the client hears what happened.
+        if head.status == 502 {
+            continue;
+        }
         assert_eq!(head.status, 200);
         let body = raw.read_body("GET", &head);
         assert!(

@@ -9,6 +9,7 @@ use crate::support::house::{free_addresses, headwarden};
 
 mod health;
 mod once;
+mod passed_on;
 mod patient;
 
 fn web_ui() -> HeadscaleStandin {

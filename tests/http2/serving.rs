@@ -253,7 +253,7 @@ fn a_hundred_requests_at_once_are_answered_each_with_its_own() {
     // Each has its own line, and its own id.
     stage.house.wait_until("a hundred lines", || {
         let log = stage.house.log();
-        let lines = log.lines().filter(|line| line.contains("phases: request"));
+        let lines = log.lines().filter(|line| line.contains("context: request"));
         let ids: BTreeSet<&str> = lines
             .filter_map(|line| line.split("request_id=").nth(1)?.split(' ').next())
             .collect();

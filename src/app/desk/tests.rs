@@ -59,7 +59,7 @@ fn session(subject: &str, email: &str) -> Session {
             subject: Subject::new(subject),
             email: Some(Email::new(email)),
             email_verified: true,
-            username: Some(subject.to_owned()),
+            username: Some(subject.into()),
             name: None,
             picture: None,
             groups: vec!["\u{202e}staff\u{1b}[2J".to_owned()].into(),

@@ -254,13 +254,18 @@ fn encode(claim: &str, apart: &[u8], value: &mut String) {
             .copied()
             .map_or('0', char::from)
     };
+    let is_plain =
+        |byte: u8| byte.is_ascii_graphic() && !b"%,|;\"".contains(&byte) && !apart.contains(&byte);
+    value.reserve(claim.len());
+    if claim.bytes().all(is_plain) {
+        return value.push_str(claim);
+    }
     let rest = claim.trim_start_matches(' ');
     let inner =
         claim.len() - rest.len()..claim.len() - rest.len() + rest.trim_end_matches(' ').len();
     for (at, byte) in claim.bytes().enumerate() {
         let blank = byte == b' ' && inner.contains(&at);
-        let plain = byte.is_ascii_graphic() && !b"%,|;\"".contains(&byte);
-        if (plain || blank) && !apart.contains(&byte) {
+        if is_plain(byte) || (blank && !apart.contains(&byte)) {
             value.push(char::from(byte));
         } else {
             value.extend(['%', digit(byte >> 4), digit(byte & 15)]);

@@ -10,8 +10,8 @@ fn ann() -> Identity {
         subject: Subject::new("7b2f"),
         email: Some(Email::new("ann@company.example")),
         email_verified: true,
-        username: Some("ann".to_owned()),
-        name: Some("Ann A.".to_owned()),
+        username: Some("ann".into()),
+        name: Some("Ann A.".into()),
         picture: None,
         groups: vec!["staff".to_owned(), "admins".to_owned()].into(),
         claims: NamedClaims::default(),
@@ -68,7 +68,7 @@ fn a_preset_sends_what_its_namesake_does() {
 fn what_is_missing_or_unverified_is_left_out_and_an_empty_list_is_not_a_name() {
     let nobody = Identity {
         email_verified: false,
-        username: Some(" ".to_owned()),
+        username: Some(" ".into()),
         name: None,
         groups: Vec::new().into(),
         ..ann()
@@ -94,8 +94,8 @@ fn what_is_missing_or_unverified_is_left_out_and_an_empty_list_is_not_a_name() {
 #[test]
 fn a_template_is_filled_and_no_claim_forges_what_stands_beside_it() {
     let sly = Identity {
-        username: Some("ann/admin".to_owned()),
-        name: Some("Ann <root@company.example>".to_owned()),
+        username: Some("ann/admin".into()),
+        name: Some("Ann <root@company.example>".into()),
         groups: [
             "a,admins",
             "b|admins",
@@ -281,8 +281,8 @@ proptest! {
     ) {
         let template = TEMPLATES[which];
         let person = |(username, rest, groups): (String, String, Vec<String>)| Identity {
-            username: Some(username.clone()),
-            name: Some(username),
+            username: Some(username.as_str().into()),
+            name: Some(username.into()),
             email: Some(Email::new(rest.clone())),
             subject: Subject::new(rest),
             groups: groups.into(),

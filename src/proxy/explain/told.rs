@@ -216,10 +216,10 @@ pub struct ApiTold {
 pub(super) fn person(who: &Identity) -> PersonTold {
     PersonTold {
         subject: who.subject.as_str().to_owned(),
-        username: who.username.clone(),
+        username: who.username.as_deref().map(str::to_owned),
         email: who.email.as_ref().map(|email| email.as_str().to_owned()),
         email_verified: who.email_verified,
-        name: who.name.clone(),
+        name: who.name.as_deref().map(str::to_owned),
         groups: who.groups.to_strings(),
     }
 }

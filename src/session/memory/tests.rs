@@ -775,6 +775,6 @@ fn what_a_session_remembered_takes_no_room_when_it_is_used_up() {
 /// measure (`session_memory`).
 #[test]
 fn a_session_is_no_larger_than_it_has_to_be() {
-    assert!(size_of::<Session>() <= 328, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 304, "{}", size_of::<Session>());
     assert!(size_of::<Entry>() <= 112, "{}", size_of::<Entry>());
 }
