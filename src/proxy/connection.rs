@@ -127,20 +127,19 @@ impl Connection {
     }
 
     /// Ready when the client has gone, or will say nothing more. What it says meanwhile is kept for
-    /// whoever reads next; then no more is read, so that it cannot make us keep much.
+    /// whoever reads next; once that is much, no more is read, and nobody hears of its end.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ahead.has_remaining() {
-            return Poll::Pending;
-        }
-        let mut chunk = [const { MaybeUninit::uninit() }; AHEAD];
-        let mut buffer = ReadBuf::uninit(&mut chunk);
-        match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer)) {
-            Ok(()) if !buffer.filled().is_empty() => {
-                self.ahead = Bytes::copy_from_slice(buffer.filled());
-                Poll::Pending
+        while self.ahead.len() < AHEAD {
+            let mut chunk = [const { MaybeUninit::uninit() }; AHEAD];
+            let mut buffer = ReadBuf::uninit(&mut chunk);
+            match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.ahead = [&self.ahead, buffer.filled()].concat().into();
+                }
+                Ok(()) | Err(_) => return Poll::Ready(()),
             }
-            Ok(()) | Err(_) => Poll::Ready(()),
         }
+        Poll::Pending
     }
 
     /// Whether the client was told anything since the connection was lent.

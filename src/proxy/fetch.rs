@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{HeaderName, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::io::AsyncWriteExt as _;
 
 use super::accept::Front;
@@ -36,12 +36,19 @@ use super::visit::Visit;
 /// Up to this, a piece of a body is sent in one call with what stands before it.
 const SMALL: usize = 16 * 1024;
 
-/// Fields of an answer that are about the connection to the upstream (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 3] = [
+/// Fields of an answer that are about the connection to the upstream (RFC 9110 section 7.6.1), beside those
+/// that its `Connection` nominates.
+const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    UPGRADE,
 ];
+
+/// Fields of an answer of ours that are written by whoever sends it.
+const SAID_HERE: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 /// Whether a request is as plain as it must be for this way.
 pub fn is_plain(head: &Head) -> bool {
@@ -103,7 +110,8 @@ impl Front {
                 tokio::select! {
                     biased;
                     served = fetch.pass_on() => Some(served),
-                    () = over => None,
+                    // Looked at also where the answer comes so fast that nothing else has its turn.
+                    () = tokio::task::unconstrained(over) => None,
                 }
             }
             Err(error) => Some(Err(error)),
@@ -126,18 +134,15 @@ impl Front {
 
 /// Ready when what `route` lets through may not go on any longer; see [`Hold::over`].
 fn over(route: &Route, visit: &Arc<Visit>, house: &Arc<House>) -> impl Future<Output = ()> + use<> {
-    let live = route.session.clone();
-    let is_held = live.is_some() || route.public;
-    let (visit, house) = (Arc::clone(visit), Arc::clone(house));
+    let hold = match &route.session {
+        Some(live) => Some(Hold::new(live, visit, house)),
+        None => route.public.then(|| Hold::public(visit, house)),
+    };
     async move {
-        if !is_held {
-            return std::future::pending().await;
+        match hold {
+            Some(hold) => hold.over().await,
+            None => std::future::pending().await,
         }
-        let hold = match &live {
-            Some(live) => Hold::new(live, &visit, &house),
-            None => Hold::public(&visit, &house),
-        };
-        hold.over().await;
     }
 }
 
@@ -165,7 +170,8 @@ impl Fetch<'_> {
         let status = parts.status;
         let mut out = BytesMut::with_capacity(1024 + body.len());
         begin_head(&mut out, status, status.canonical_reason());
-        for (name, value) in &parts.headers {
+        let fields = parts.headers.iter();
+        for (name, value) in fields.filter(|(name, _)| !SAID_HERE.contains(name)) {
             put_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
         }
         if status != StatusCode::NO_CONTENT {
@@ -211,6 +217,7 @@ impl Fetch<'_> {
     /// it was used before; `anew` asks for one that was not.
     async fn reach(&mut self, anew: bool) -> Result<(HttpSession, bool)> {
         let may_go_elsewhere = self.context.may_go_elsewhere();
+        let mut again = true;
         let Some(route) = &mut self.context.route else {
             return Err(unseen());
         };
@@ -229,6 +236,8 @@ impl Fetch<'_> {
                     return Ok((session, was_used));
                 }
                 Err(why) if may_go_elsewhere && route.goes_elsewhere(&why.to_string()) => {}
+                // Of a name with several addresses, the next one is first by now.
+                Err(_) if again && route.origin.has_several() => again = false,
                 Err(why) => return Err(unreachable(why)),
             }
         }
@@ -273,7 +282,7 @@ impl Fetch<'_> {
         if is_chunked {
             response.remove_header(&TRANSFER_ENCODING);
         }
-        for name in &HOP_BY_HOP {
+        for name in nominated(&response.headers).iter().chain(&HOP_BY_HOP) {
             response.remove_header(name);
         }
         Ok(if self.is_head || has_no_body(response.status) {
@@ -407,6 +416,16 @@ fn has_no_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
+/// What an answer's `Connection` nominates, but for what frames its body.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let fields = headers.get_all(CONNECTION).iter();
+    let tokens = fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
+        .collect()
+}
+
 fn begin_head(out: &mut BytesMut, status: StatusCode, reason: Option<&str>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -422,12 +441,11 @@ fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether the upstream may have closed a connection before it heard what was sent.
+/// Whether the upstream had closed the connection, as far as can be told: it could not be written to, or
+/// ended before an answer's head (which pingora marks so).
 fn is_closed(error: &Error) -> bool {
-    let is_of_connection = matches!(
-        error.etype,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
-    );
+    let is_marked = matches!(error.retry, RetryType::ReusedOnly);
+    let is_of_connection = is_marked || error.etype == ErrorType::WriteError;
     is_of_connection && error.esource == ErrorSource::Upstream
 }
 

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -51,11 +52,12 @@ impl Pool {
         })
     }
 
-    /// One that may be used, as far as can be known before it is.
-    pub fn take(&self) -> Option<Stream> {
+    /// One that may be used, as far as can be known before it is, and that leads to an address which is `good`.
+    pub fn take(&self, good: impl Fn(SocketAddr) -> bool) -> Option<Stream> {
         loop {
             let (since, mut stream) = self.with(|kept| kept.connections.pop())?;
-            if since.elapsed() < self.idle && is_silent(&mut stream) {
+            let is_good = address(&stream).is_some_and(&good);
+            if is_good && since.elapsed() < self.idle && is_silent(&mut stream) {
                 return Some(stream);
             }
         }
@@ -100,23 +102,33 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// Whether the upstream has neither closed it nor said anything.
+/// Whether the upstream has neither closed it nor said anything. Looked at in any case: tokio lets a task
+/// read no more in this turn once it has read much, and that would look like silence.
 fn is_silent(stream: &mut Stream) -> bool {
-    let mut byte = [0];
-    let mut buffer = ReadBuf::new(&mut byte);
+    let look = tokio::task::unconstrained(std::future::poll_fn(|cx| {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        Poll::Ready(read.is_pending())
+    }));
     let mut nobody = Context::from_waker(Waker::noop());
-    Pin::new(stream)
-        .poll_read(&mut nobody, &mut buffer)
-        .is_pending()
+    matches!(std::pin::pin!(look).poll(&mut nobody), Poll::Ready(true))
 }
 
-/// A connection of ours to an upstream, as pingora's reader of answers wants it.
-#[derive(Debug)]
-pub struct Reached(Transport);
+/// Where a connection leads.
+fn address(stream: &Stream) -> Option<SocketAddr> {
+    let reached = stream.as_any().downcast_ref::<Reached>();
+    reached.map(|reached| reached.1)
+}
 
-impl From<Transport> for Reached {
-    fn from(transport: Transport) -> Self {
-        Self(transport)
+/// A connection of ours to an upstream's address, as pingora's reader of answers wants it.
+#[derive(Debug)]
+pub struct Reached(Transport, SocketAddr);
+
+impl Reached {
+    /// Wraps one to `address`.
+    pub const fn new(transport: Transport, address: SocketAddr) -> Self {
+        Self(transport, address)
     }
 }
 
@@ -203,7 +215,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap());
         let (ours, theirs) = tokio::join!(ours, listener.accept());
-        let ours = Reached::from(Transport::Plain(ours.unwrap()));
+        let ours = ours.unwrap();
+        let address = ours.peer_addr().unwrap();
+        let ours = Reached::new(Transport::Plain(ours), address);
         (Box::new(ours), theirs.unwrap().0)
     }
 
@@ -223,9 +237,9 @@ mod tests {
         let ids = (first.id(), second.id());
         pool.put(first);
         pool.put(second);
-        assert_eq!(pool.take().map(|one| one.id()), Some(ids.1));
-        assert_eq!(pool.take().map(|one| one.id()), Some(ids.0));
-        assert!(pool.take().is_none());
+        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(ids.1));
+        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(ids.0));
+        assert!(pool.take(|_| true).is_none());
     }
 
     #[tokio::test]
@@ -242,8 +256,8 @@ mod tests {
         theirs.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
         heard(&spoken_on).await;
         pool.put(spoken_on);
-        assert_eq!(pool.take().map(|one| one.id()), Some(id));
-        assert!(pool.take().is_none());
+        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(id));
+        assert!(pool.take(|_| true).is_none());
     }
 
     #[tokio::test]
@@ -251,7 +265,19 @@ mod tests {
         let pool = Pool::new(Duration::ZERO);
         let (ours, _theirs) = pair().await;
         pool.put(ours);
-        assert!(pool.take().is_none());
+        assert!(pool.take(|_| true).is_none());
+    }
+
+    #[tokio::test]
+    async fn one_to_an_address_that_the_name_means_no_more_is_not_taken() {
+        let pool = Pool::new(Duration::from_secs(20));
+        let ((first, _first), (second, _second)) = (pair().await, pair().await);
+        let (id, present) = (first.id(), address(&first).unwrap());
+        pool.put(first);
+        pool.put(second);
+        let taken = pool.take(|to| to == present);
+        assert_eq!(taken.map(|one| one.id()), Some(id));
+        assert!(pool.take(|_| true).is_none());
     }
 
     #[tokio::test]
@@ -263,7 +289,7 @@ mod tests {
             pool.put(ours);
             ends.push(theirs);
         }
-        let taken = std::iter::from_fn(|| pool.take()).count();
+        let taken = std::iter::from_fn(|| pool.take(|_| true)).count();
         assert_eq!(taken, MOST);
     }
 

@@ -241,12 +241,16 @@ impl Origin {
         Ok(addresses)
     }
 
+    /// Whether the name had more than one address when it was last looked up.
+    pub fn has_several(&self) -> bool {
+        self.names.get(&()).is_some_and(|known| known.len() > 1)
+    }
+
     /// The first address did not answer: the next one goes first from now on. True when there is
     /// one, so that trying once more makes sense.
     pub fn failed(&self) -> bool {
-        let known = self.names.get(&()).map_or(1, |known| known.len());
         self.first.fetch_add(1, Ordering::Relaxed);
-        known > 1
+        self.has_several()
     }
 
     /// A connection for a request, in HTTP/1.1: one that was used before, or a new one; true where it was
@@ -255,7 +259,14 @@ impl Origin {
     /// # Errors
     /// Those of [`Self::connect`].
     pub async fn stream(&self) -> Result<(Stream, bool), ConnectError> {
-        match self.pool.take() {
+        let kept = if self.fixed.is_some() {
+            self.pool.take(|_| true)
+        } else {
+            let found = tokio::time::timeout(self.connect_timeout, self.addresses()).await;
+            let present = found.map_err(|_| ConnectError::Slow(self.connect_timeout))??;
+            self.pool.take(|address| present.contains(&address))
+        };
+        match kept {
             Some(stream) => Ok((stream, true)),
             None => Ok((self.new_stream().await?, false)),
         }
@@ -266,8 +277,8 @@ impl Origin {
     /// # Errors
     /// Those of [`Self::connect`].
     pub async fn new_stream(&self) -> Result<Stream, ConnectError> {
-        let transport = self.connect().await?;
-        Ok(Box::new(Reached::from(transport)))
+        let (transport, address) = self.reach().await?;
+        Ok(Box::new(Reached::new(transport, address)))
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -280,17 +291,25 @@ impl Origin {
     /// # Errors
     /// Whatever keeps it from being reached within the configured time.
     pub async fn connect(&self) -> Result<Transport, ConnectError> {
-        match tokio::time::timeout(self.connect_timeout, self.connect_without_limit()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::Slow(self.connect_timeout)),
-        }
+        Ok(self.reach().await?.0)
     }
 
-    async fn connect_without_limit(&self) -> Result<Transport, ConnectError> {
-        let tcp = self.connect_tcp().await?;
+    /// The same, and where it leads. An address that takes too long, or speaks no TLS that we believe, is not
+    /// the first one the next time.
+    async fn reach(&self) -> Result<(Transport, SocketAddr), ConnectError> {
+        let reached = tokio::time::timeout(self.connect_timeout, self.reach_without_limit()).await;
+        let reached = reached.unwrap_or(Err(ConnectError::Slow(self.connect_timeout)));
+        if let Err(ConnectError::Slow(_) | ConnectError::Tls { .. }) = &reached {
+            self.failed();
+        }
+        reached
+    }
+
+    async fn reach_without_limit(&self) -> Result<(Transport, SocketAddr), ConnectError> {
+        let (tcp, address) = self.connect_tcp().await?;
         keep_alive(&tcp);
         match &self.tls {
-            None => Ok(Transport::Plain(tcp)),
+            None => Ok((Transport::Plain(tcp), address)),
             Some((config, name)) => {
                 let session = UnbufferedClientConnection::new(Arc::clone(config), name.clone());
                 let begun = match session {
@@ -301,16 +320,16 @@ impl Origin {
                     host: self.name.clone(),
                     source,
                 })?;
-                Ok(Transport::Opened(Box::new(tls)))
+                Ok((Transport::Opened(Box::new(tls)), address))
             }
         }
     }
 
-    async fn connect_tcp(&self) -> Result<TcpStream, ConnectError> {
+    async fn connect_tcp(&self) -> Result<(TcpStream, SocketAddr), ConnectError> {
         let mut last = None;
         for address in self.addresses().await? {
             match TcpStream::connect(address).await {
-                Ok(tcp) => return Ok(tcp),
+                Ok(tcp) => return Ok((tcp, address)),
                 Err(source) => last = Some(ConnectError::Tcp { address, source }),
             }
             self.failed();
@@ -392,6 +411,30 @@ pub fn keep_alive(tcp: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_takes_too_long_is_not_the_first_one_the_next_time() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = (silent.local_addr().unwrap(), silent);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let made = rcgen::generate_simple_self_signed(["hs.internal".to_owned()]);
+        std::fs::write(&path, made.unwrap().cert.pem()).unwrap();
+        let upstream = Upstream {
+            tls: true,
+            host: "hs.internal".to_owned(),
+            port: 443,
+            ca_path: Some(path),
+        };
+        let origin = Origin::new(upstream, Duration::from_millis(20)).unwrap();
+        let other = SocketAddr::from(([127, 0, 0, 1], 1));
+        origin.names.insert((), [silent.0, other].into());
+        assert!(origin.has_several());
+        // It is there, and says nothing.
+        let reached = origin.connect().await;
+        assert!(matches!(reached, Err(ConnectError::Slow(_))), "{reached:?}");
+        assert_eq!(origin.addresses().await.unwrap(), [other, silent.0]);
+    }
 
     #[test]
     fn connections_under_one_bundle_are_not_used_under_another_also_where_it_has_the_same_path() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::patient::read_head;
 use super::start;
-use crate::stage::{SAME_ORIGIN, Stage, ask, request};
+use crate::stage::{HTML, SAME_ORIGIN, Stage, ask, request};
 use crate::support::raw::{PATIENCE, Raw};
 
 /// What is answered to each path, byte for byte.
@@ -23,6 +23,11 @@ const ANSWERS: &[(&str, &str)] = &[
          2;a=b\r\nok\r\n0\r\nX-Trailer: 1\r\n\r\n",
     ),
     ("/ui/old", "HTTP/1.0 200 Fine\r\n\r\nok"),
+    (
+        "/ui/nominates",
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Ours, content-length\r\nX-Ours: 1\r\nUpgrade: h2c\r\n\
+         Trailer: X-Trailer\r\nContent-Length: 2\r\n\r\nok",
+    ),
     (
         "/ui/until-end",
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
@@ -155,6 +160,7 @@ fn each_answer_is_framed_for_the_client_and_its_connection_is_kept() {
         ("GET", "/ui/interim", 200, "ok", Some("2")),
         ("GET", "/ui/chunks", 200, "ok", None),
         ("GET", "/ui/old", 200, "ok", None),
+        ("GET", "/ui/nominates", 200, "ok", Some("2")),
         ("GET", "/ui/until-end", 200, "ok", None),
         ("GET", "/ui/none", 204, "", None),
         ("GET", "/ui/unchanged", 304, "", Some("5")),
@@ -171,12 +177,15 @@ fn each_answer_is_framed_for_the_client_and_its_connection_is_kept() {
         let is_chunked = head.fields.value("transfer-encoding") == Some("chunked");
         assert_eq!(is_chunked, !body.is_empty() && length.is_none(), "{target}");
         assert_eq!(head.fields.values("date").len(), 1, "{target}");
+        let connection = head.fields.values("connection");
+        assert_eq!(connection, ["keep-alive"], "{target}");
         for name in [
             "set-cookie",
-            "connection",
             "keep-alive",
             "x-trailer",
             "trailer",
+            "x-ours",
+            "upgrade",
         ] {
             assert_eq!(head.fields.value(name), None, "{target}: {name}");
         }
@@ -258,14 +267,40 @@ fn requests_that_are_sent_at_once_are_answered_in_their_order() {
 }
 
 #[test]
-fn an_upstream_hears_that_the_client_has_gone() {
+fn an_upstream_hears_that_the_client_has_gone_also_behind_another_request() {
     let (ui, stage, session) = stage();
-    let mut raw = Raw::connect(stage.house.plan.public).expect("it listens");
-    let bytes = request(&stage.house, "GET", "/ui/silent", &[SAME_ORIGIN, &session]);
-    raw.send(&bytes).expect("it is sent");
-    stage.house.wait_until("the upstream was asked", || {
-        !ui.connections("/ui/silent").is_empty()
-    });
-    drop(raw);
-    ui.gone.recv_timeout(PATIENCE).expect("it hears of that");
+    let lines = [SAME_ORIGIN, &session];
+    let first = request(&stage.house, "GET", "/ui/silent", &lines);
+    let second = request(&stage.house, "GET", "/ui/chunks", &lines);
+    for (asked, bytes) in [first.clone(), [first, second].concat()].iter().enumerate() {
+        let mut raw = Raw::connect(stage.house.plan.public).expect("it listens");
+        raw.send(bytes).expect("it is sent");
+        stage.house.wait_until("the upstream was asked", || {
+            ui.connections("/ui/silent").len() > asked
+        });
+        drop(raw);
+        ui.gone.recv_timeout(PATIENCE).expect("it hears of that");
+    }
+    assert!(ui.connections("/ui/chunks").is_empty());
+}
+
+#[test]
+fn an_answer_of_ours_is_framed_once() {
+    let (_ui, stage, session) = stage();
+    for (method, target, lines) in [
+        ("GET", "/nowhere", vec![HTML]),
+        ("HEAD", "/nowhere", vec![HTML]),
+        ("GET", "/nowhere", vec![]),
+        ("GET", "/.headwarden/nothing", vec![HTML, &session]),
+        ("GET", "/ui/coding", vec![HTML, &session]),
+        ("GET", "/api/v1/node", vec![]),
+    ] {
+        let mut raw = Raw::connect(stage.house.plan.public).expect("it listens");
+        let bytes = request(&stage.house, method, target, &lines);
+        let fields = raw.exchange(&bytes).expect("an answer").head.fields;
+        for name in ["content-length", "connection", "date"] {
+            assert_eq!(fields.values(name).len(), 1, "{method} {target}: {name}");
+        }
+        assert_eq!(fields.value("transfer-encoding"), None, "{target}");
+    }
 }
