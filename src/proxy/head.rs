@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
@@ -177,25 +177,39 @@ impl Head {
 
 /// Every line ends with CR LF, no line is folded, no byte is NUL.
 fn check_line_ends(raw: &[u8]) -> Result<(), HeadError> {
-    for at in memchr3_iter(b'\r', b'\n', 0, raw) {
-        let byte = raw.get(at).copied().unwrap_or_default();
+    if is_clean(raw) {
+        return Ok(());
+    }
+    what_is_wrong(raw).map_or(Ok(()), |what| Err(HeadError::Malformed(what)))
+}
+
+/// The first thing that is.
+fn what_is_wrong(raw: &[u8]) -> Option<&'static str> {
+    raw.iter().enumerate().find_map(|(at, &byte)| {
         let before = at.checked_sub(1).and_then(|at| raw.get(at));
         let after = raw.get(at + 1);
         match byte {
-            b'\n' if before != Some(&b'\r') => {
-                return Err(HeadError::Malformed("a bare line feed"));
-            }
-            b'\r' if after != Some(&b'\n') => {
-                return Err(HeadError::Malformed("a bare carriage return"));
-            }
-            b'\n' if matches!(after, Some(b' ' | b'\t')) => {
-                return Err(HeadError::Malformed("a folded line"));
-            }
-            0 => return Err(HeadError::Malformed("a NUL byte")),
-            _ => {}
+            b'\n' if before != Some(&b'\r') => Some("a bare line feed"),
+            b'\r' if after != Some(&b'\n') => Some("a bare carriage return"),
+            b'\n' if matches!(after, Some(b' ' | b'\t')) => Some("a folded line"),
+            0 => Some("a NUL byte"),
+            _ => None,
+        }
+    })
+}
+
+/// Whether nothing is, in a few looks at all of it: as many carriage returns as line feeds, and one before
+/// each.
+fn is_clean(raw: &[u8]) -> bool {
+    let mut lines = 0;
+    for at in memchr_iter(b'\n', raw) {
+        lines += 1;
+        let before = at.checked_sub(1).and_then(|at| raw.get(at));
+        if before != Some(&b'\r') || matches!(raw.get(at + 1), Some(b' ' | b'\t')) {
+            return false;
         }
     }
-    Ok(())
+    memchr_iter(b'\r', raw).count() == lines && memchr(0, raw).is_none()
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {

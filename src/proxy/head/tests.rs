@@ -239,3 +239,12 @@ fn what_is_printed_of_a_request_is_neither_its_fields_nor_its_query() {
         "{printed}"
     );
 }
+
+proptest::proptest! {
+    /// The quick look and the one that says what is wrong are of one opinion.
+    #[test]
+    fn what_looks_clean_has_nothing_wrong(raw in "([ab\\r\\n \\t\0]|\\r\\n){0,12}") {
+        let raw = raw.as_bytes();
+        proptest::prop_assert_eq!(is_clean(raw), what_is_wrong(raw).is_none());
+    }
+}
