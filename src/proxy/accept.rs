@@ -348,7 +348,9 @@ impl Front {
             if fetch::is_plain(&visit.head) {
                 connection.give_back(bytes.slice(length..));
                 let is_leaving = *leaving.borrow();
-                connection = self.fetched(house, connection, visit, is_leaving).await?;
+                // Boxed: a connection that waits, or becomes a tunnel, does not carry the room for it.
+                let fetched = Box::pin(self.fetched(house, connection, visit, is_leaving));
+                connection = fetched.await?;
                 patience = self.keep_alive_patience();
                 continue;
             }

@@ -47,6 +47,14 @@ const ROWS: &[Row] = &[
         says: &["| devices ", "| 400 ", "| 80,000 MB "],
     },
     Row {
+        command: "flame tests/rig_selftest/sample.callgrind --requests 1 --root asks",
+        says: &[
+            "100 instructions a request",
+            "| `headwarden::asks` | 90 | 30 |",
+            "| `http::reads` | 60 | 60 |",
+        ],
+    },
+    Row {
         command: "soak --minutes 1 --cycle 9",
         says: &[
             "| minute | MB ",
