@@ -116,15 +116,12 @@ impl Front {
             }
             Err(error) => Some(Err(error)),
         };
-        let is_kept = match served {
-            Some(served) => fetch.finish(served).await,
-            None => {
-                drop(fetch);
-                self.cut(connection, &visit).await;
-                return None;
-            }
+        let Some(served) = served else {
+            drop(fetch);
+            self.cut(connection, &visit).await;
+            return None;
         };
-        if is_kept {
+        if fetch.finish(served).await {
             return Some(connection);
         }
         plain::end(&mut connection).await;
@@ -332,7 +329,7 @@ impl Fetch<'_> {
                     self.while_here(read).await?
                 }
             };
-            let Some(piece) = piece.map_err(|error| error.into_up())? else {
+            let Some(piece) = piece.map_err(Error::into_up)? else {
                 break;
             };
             if body == Body::Chunked && !piece.is_empty() {
