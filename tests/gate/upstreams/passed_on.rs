@@ -46,6 +46,10 @@ const ANSWERS: &[(&str, &str)] = &[
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
     ),
     (
+        "/ui/same-lengths",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
         "/ui/coding",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     ),
@@ -201,6 +205,7 @@ fn an_answer_that_two_readers_could_frame_differently_is_a_502() {
     let (_ui, stage, session) = stage();
     for target in [
         "/ui/two-lengths",
+        "/ui/same-lengths",
         "/ui/coding",
         "/ui/codings",
         "/ui/nonsense",
