@@ -100,8 +100,7 @@ impl Context {
         !self.was_sent || self.visit.as_ref().is_some_and(is_safe)
     }
 
-    /// Decides about the request, whose body is `body` where it is for us, and which was whole at `began`. A
-    /// route is kept, and its place in what is returned empty.
+    /// Decides about the request, whose body is `body` where it is for us, and which was whole at `began`.
     ///
     /// # Errors
     /// When nothing is known of the request.

@@ -8,13 +8,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -26,9 +26,9 @@ use super::connection::Connection;
 use super::context::{Context, unseen};
 use super::gate::{Route, Verdict};
 use super::head::{Framing, Head};
+use super::headers;
 use super::house::House;
 use super::plain;
-use super::pool::once;
 use super::still::Hold;
 use super::upstream::ConnectError;
 use super::visit::Visit;
@@ -279,8 +279,12 @@ impl Fetch<'_> {
         if is_chunked {
             response.remove_header(&TRANSFER_ENCODING);
         }
-        for name in nominated(&response.headers).iter().chain(&HOP_BY_HOP) {
-            response.remove_header(name);
+        let nominated = headers::nominated(&response.headers);
+        for name in nominated.iter().chain(&HOP_BY_HOP) {
+            // Whatever an upstream nominates, the end of its body stays known.
+            if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
+                response.remove_header(name);
+            }
         }
         Ok(if self.is_head || has_no_body(response.status) {
             Body::None
@@ -413,16 +417,6 @@ fn has_no_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// What an answer's `Connection` nominates, but for what frames its body.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    let fields = headers.get_all(CONNECTION).iter();
-    let tokens = fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .filter(|name| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
-        .collect()
-}
-
 fn begin_head(out: &mut BytesMut, status: StatusCode, reason: Option<&str>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -436,6 +430,11 @@ fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What a future says when it is asked once; it may be asked again later.
+async fn once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Whether the upstream had closed the connection, as far as can be told: it could not be written to, or

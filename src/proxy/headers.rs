@@ -231,14 +231,13 @@ impl Reserved {
     }
 }
 
-/// The names that `Connection` nominates (RFC 9110 section 7.6.1), in lower case; they end here too.
-fn nominated(headers: &HeaderMap) -> Vec<String> {
+/// The names that `Connection` nominates (RFC 9110 section 7.6.1); they end here too.
+pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(http::header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|&b| b == b','))
-        .filter_map(|token| std::str::from_utf8(token.trim_ascii()).ok())
-        .map(str::to_ascii_lowercase)
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
         .collect()
 }
 
@@ -288,7 +287,7 @@ pub fn passed<'a>(
     headers.iter().filter(move |(name, _)| {
         !reserved.drops(name.as_str())
             && !OURS.contains(&name.as_str())
-            && !nominated.iter().any(|gone| gone == name.as_str())
+            && !nominated.contains(name)
     })
 }
 

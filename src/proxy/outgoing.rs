@@ -4,17 +4,14 @@
 //!
 //! `Host` and the fields that say who is there are the phases' business; they are ours altogether.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{Method, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
 use super::head::Head;
-use super::headers::Reserved;
+use super::headers::{self, Reserved};
 use super::visit::Visit;
 use crate::domain::door::{Door, Guarded};
 use crate::domain::path::Target;
@@ -61,15 +58,15 @@ impl Fields for RequestHeader {
 /// Room for what we add to the fields of a client.
 const OURS: usize = 20;
 
-/// The fields of a request without a body that an upstream may see; `Host` and `Cookie` are the caller's
-/// business.
+/// The fields of a request without a body that an upstream may see, `Authorization` among them; `Host` and
+/// `Cookie` are the caller's business.
 pub fn passed_on(head: &Head, reserved: &Reserved) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(head.headers.len() + OURS);
-    for (name, value) in &head.headers {
-        let is_ours = [HOST, COOKIE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name);
-        if !is_ours && !reserved.drops(name.as_str()) {
-            fields.append(name.clone(), value.clone());
-        }
+    for (name, value) in headers::passed(&head.headers, reserved) {
+        fields.append(name.clone(), value.clone());
+    }
+    for credentials in head.headers.get_all(AUTHORIZATION) {
+        fields.append(AUTHORIZATION, credentials.clone());
     }
     fields
 }

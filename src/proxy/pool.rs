@@ -195,14 +195,6 @@ impl GetSocketDigest for Reached {
     }
 }
 
-/// What a future says when it is asked once; it may be asked again later.
-pub async fn once<F>(mut future: Pin<&mut F>) -> Poll<F::Output>
-where
-    F: Future,
-{
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt as _;
