@@ -154,8 +154,11 @@ function register(client) {
 }
 
 function build() {
+  // Not by `export` of the pair it returns: a collection of garbage in the midst of that can wait for
+  // the lock that it holds, and Node then stands still for ever.
+  const jwk = { publicKeyEncoding: { format: 'jwk' }, privateKeyEncoding: { format: 'jwk' } };
   const key = (type, options, kid, alg) => ({
-    ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig',
+    ...generateKeyPairSync(type, { ...options, ...jwk }).privateKey, kid, alg, use: 'sig',
   });
   return new Provider(issuer, {
     adapter: store.adapter(),
