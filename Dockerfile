@@ -4,14 +4,15 @@ FROM rust:1.95-slim-bookworm AS build
 # ring and jemalloc are built from C sources.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends cmake gcc libc6-dev make pkg-config \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /build
 
 # The dependencies, in a layer of their own: built with empty sources, kept until Cargo.lock changes.
 # Cargo wants every target that Cargo.toml names to exist.
-COPY Cargo.toml Cargo.lock askama.toml ./
+COPY Cargo.toml Cargo.lock askama.toml build.rs ./
+COPY patches patches
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     mkdir src benches tests \
     && echo 'fn main() {}' | tee src/main.rs > src/lib.rs \

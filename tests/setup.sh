@@ -17,10 +17,8 @@ missing=()
 while read -r command package; do
     command -v "$command" >/dev/null || missing+=("$package")
 done <<'END'
-cmake cmake
 gcc gcc
-g++ g++
-pkg-config pkg-config
+make make
 chromium chromium
 jsonschema python3-jsonschema
 node nodejs

@@ -57,6 +57,16 @@ const ANSWERS: &[(&str, &str)] = &[
         "/ui/codings",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     ),
+    (
+        "/ui/text",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 60\r\n\r\n\
+         aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ),
+    (
+        "/ui/packed",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\n\
+         not gzip",
+    ),
     ("/ui/nonsense", "hello\r\n\r\n"),
     (
         "/ui/switched",
@@ -198,6 +208,29 @@ fn each_answer_is_framed_for_the_client_and_its_connection_is_kept() {
         panic!("each was asked once")
     };
     assert_eq!(one, other, "the upstream's connection is kept too");
+}
+
+#[test]
+fn nothing_is_packed_or_unpacked_on_the_way() {
+    let (_ui, stage, session) = stage();
+    let packings = "Accept-Encoding: gzip, br, zstd";
+    for method in ["GET", "POST"] {
+        for (target, lines, coding, body) in [
+            ("/ui/text", vec![packings], None, &*"a".repeat(60)),
+            ("/ui/packed", vec![], Some("gzip"), "not gzip"),
+            ("/ui/packed", vec![packings], Some("gzip"), "not gzip"),
+        ] {
+            let lines = [lines, vec![SAME_ORIGIN, &session, "Content-Length: 0"]].concat();
+            let answer = ask(&stage.house, method, target, &lines);
+            assert_eq!(answer.status(), 200, "{method} {target}");
+            assert_eq!(
+                answer.header("content-encoding"),
+                coding,
+                "{method} {target}"
+            );
+            assert_eq!(answer.text(), body, "{method} {target}");
+        }
+    }
 }
 
 #[test]
