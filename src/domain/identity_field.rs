@@ -87,14 +87,14 @@ pub fn presets() -> impl Iterator<Item = &'static str> {
 /// The fields of a preset.
 pub fn preset(word: &str) -> Option<Vec<IdentityField>> {
     let (_, fields) = PRESETS.iter().find(|(known, _)| *known == word)?;
-    let fields = fields
-        .iter()
-        .map(|(name, claim, also_empty)| IdentityField {
-            name: FieldName::ours(name),
+    let fields = fields.iter().map(|(name, claim, also_empty)| {
+        Some(IdentityField {
+            name: FieldName::ours(name)?,
             template: Template::of(*claim),
             also_empty: *also_empty,
-        });
-    Some(fields.collect())
+        })
+    });
+    fields.collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::drain::{Drain, Open};
 use super::fetch;
 use super::handshake::Terminator;
 use super::head::{Framing, Head, HeadError, Patience, read_head};
+use super::headers::X_FORWARDED_FOR;
 use super::house::{House, Houses};
 use super::http2;
 use super::phases::Phases;
@@ -393,7 +394,7 @@ impl Front {
         );
         let forwarded: Vec<&str> = head
             .headers
-            .get_all("x-forwarded-for")
+            .get_all(X_FORWARDED_FOR)
             .iter()
             .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or("?"))
             .collect();

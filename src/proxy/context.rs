@@ -40,7 +40,7 @@ pub struct Context {
     instead: Option<Response<Bytes>>,
     pub(super) status: Option<StatusCode>,
     /// When the request went on to an upstream.
-    sent_on: Option<Instant>,
+    pub(super) sent_on: Option<Instant>,
     /// It may have been heard there, as far as we know.
     was_sent: bool,
     /// What that answered.
@@ -200,8 +200,7 @@ impl Context {
             to.set(name, value);
         }
         for (name, value) in &route.identity {
-            let name = HeaderName::from_bytes(name.as_str().as_bytes());
-            to.set(name.map_err(|_| unsayable())?, said(value)?);
+            to.set(name.clone(), said(value)?);
         }
         if let Some(assertion) = &route.assertion {
             to.set(assertion::FIELD, said(assertion.text())?);
@@ -233,11 +232,15 @@ impl Context {
         Ok(())
     }
 
-    /// Judges the head of an upstream's answer: what of it the client gets, or that it gets something else.
+    /// Judges the head of an upstream's answer: what of it the client gets, or that it gets something else. Gives
+    /// the `Cache-Control` that the client gets in place of the upstream's, where that is not right.
     ///
     /// # Errors
     /// When the client does not get it; [`Self::answer_to`] says what it gets.
-    pub(super) async fn judge(&mut self, response: &mut ResponseHeader) -> Result<()> {
+    pub(super) async fn judge(
+        &mut self,
+        response: &mut ResponseHeader,
+    ) -> Result<Option<HeaderValue>> {
         let (Some(route), Some(visit), Some(house)) = (&self.route, &self.visit, &self.house)
         else {
             return Err(unseen());
@@ -271,9 +274,8 @@ impl Context {
                 .remember_leg(visit, kind, live, response.status, location)
                 .await;
         }
-        shared_caches::keep_out(response, &visit.door, route.public)?;
         self.status = Some(response.status);
-        Ok(())
+        Ok(shared_caches::keep_out(response, &visit.door, route.public))
     }
 
     /// What the client hears instead of an answer that never came, or that it does not get; none when it has
@@ -286,8 +288,8 @@ impl Context {
         }
     }
 
-    /// The end of the request: what the client heard, if anything, and what failed.
-    pub(super) fn over(&mut self, heard: Option<StatusCode>, error: Option<&Error>) {
+    /// The end of the request, `now`: what the client heard, if anything, and what failed.
+    pub(super) fn over(&mut self, now: Instant, heard: Option<StatusCode>, error: Option<&Error>) {
         let (Some(visit), Some(house)) = (&self.visit, &self.house) else {
             return;
         };
@@ -299,7 +301,7 @@ impl Context {
         if let Ok(status) = StatusCode::from_u16(status) {
             house.metrics.request(&visit.door, status);
         }
-        let took = visit.started.elapsed();
+        let took = now.saturating_duration_since(visit.started);
         house.metrics.request_took(&visit.door, took);
         // JSON has no numbers of 128 bits.
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -11,15 +11,20 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, Response, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::sleep;
 
 use super::accept::Front;
 use super::connection::Connection;
@@ -62,9 +67,9 @@ pub fn is_plain(head: &Head) -> bool {
         && !head.http2
         && head.body == Framing::None
         && says_nothing_new
-        && !["content-length", "upgrade", "expect", "te", "trailer"]
+        && ![CONTENT_LENGTH, UPGRADE, EXPECT, TE, TRAILER]
             .iter()
-            .any(|name| head.headers.contains_key(*name))
+            .any(|name| head.headers.contains_key(name))
 }
 
 /// How a body is framed on its way to the client.
@@ -98,6 +103,7 @@ impl Front {
             is_head: visit.head.method == "HEAD",
             keeps,
             said: None,
+            ended: None,
         };
         let served = match fetch.context.decide(&Bytes::new(), started).await {
             Ok(Verdict::Answer(answer)) => {
@@ -158,6 +164,8 @@ struct Fetch<'a> {
     keeps: bool,
     /// The answer's status, once its head was sent.
     said: Option<StatusCode>,
+    /// When all of the upstream's answer had been sent.
+    ended: Option<Instant>,
 }
 
 impl Fetch<'_> {
@@ -198,14 +206,20 @@ impl Fetch<'_> {
         }
         let mut response = heard?;
         let body = self.framing(&mut response)?;
-        self.context.judge(&mut response).await?;
-        self.hand_over(&response, body, &mut upstream).await?;
+        let cached = self.context.judge(&mut response).await?;
+        if cached.is_some() {
+            response.remove_header(&CACHE_CONTROL);
+        }
+        self.hand_over(&response, cached, body, &mut upstream)
+            .await?;
         let Some(route) = &self.context.route else {
             return Err(unseen());
         };
+        let now = Instant::now();
+        self.ended = Some(now);
         upstream.respect_keepalive();
         if let Some(stream) = upstream.reuse().await {
-            route.origin.keep(stream);
+            route.origin.keep(stream, now);
         }
         Ok(())
     }
@@ -214,6 +228,7 @@ impl Fetch<'_> {
     /// it was used before; `anew` asks for one that was not.
     async fn reach(&mut self, anew: bool) -> Result<(HttpSession, bool)> {
         let may_go_elsewhere = self.context.may_go_elsewhere();
+        let now = self.context.sent_on.unwrap_or_else(Instant::now);
         let mut again = true;
         let Some(route) = &mut self.context.route else {
             return Err(unseen());
@@ -223,15 +238,10 @@ impl Fetch<'_> {
                 let stream = route.origin.new_stream().await;
                 stream.map(|stream| (stream, false))
             } else {
-                route.origin.stream().await
+                route.origin.stream(now).await
             };
             match reached {
-                Ok((stream, was_used)) => {
-                    let mut session = HttpSession::new(stream);
-                    session.read_timeout = Some(route.read_timeout);
-                    session.write_timeout = Some(route.read_timeout);
-                    return Ok((session, was_used));
-                }
+                Ok((stream, was_used)) => return Ok((HttpSession::new(stream), was_used)),
                 Err(why) if may_go_elsewhere && route.goes_elsewhere(&why.to_string()) => {}
                 // Of a name with several addresses, the next one is first by now.
                 Err(_) if again && route.origin.has_several() => again = false,
@@ -243,21 +253,18 @@ impl Fetch<'_> {
     /// Sends the request, and waits for the head of its answer.
     async fn ask(&mut self, upstream: &mut HttpSession) -> Result<Box<ResponseHeader>> {
         let request = Box::new(self.context.request()?);
-        let asked = async {
-            upstream.write_request_header(request).await?;
-            loop {
-                let response = upstream.read_resp_header_parts().await?;
-                // Interim answers end here: some clients take a `Set-Cookie` from them.
-                if !response.status.is_informational()
-                    || response.status == StatusCode::SWITCHING_PROTOCOLS
-                {
-                    return Ok(response);
-                }
+        let sent = self.patiently(upstream.write_request_header(request));
+        sent.await?.map_err(Error::into_up)?;
+        loop {
+            let heard = self.patiently(upstream.read_resp_header_parts());
+            let response = heard.await?.map_err(Error::into_up)?;
+            // Interim answers end here: some clients take a `Set-Cookie` from them.
+            if !response.status.is_informational()
+                || response.status == StatusCode::SWITCHING_PROTOCOLS
+            {
+                return Ok(response);
             }
-        };
-        self.while_here(asked)
-            .await?
-            .map_err(|error: Box<Error>| error.into_up())
+        }
     }
 
     /// How the client finds the end of the answer's body. Fields about the upstream's connection are taken out.
@@ -295,16 +302,21 @@ impl Fetch<'_> {
         })
     }
 
-    /// Sends the answer to the client.
+    /// Sends the answer to the client, with this `Cache-Control` if there is one.
     async fn hand_over(
         &mut self,
         response: &ResponseHeader,
+        cached: Option<HeaderValue>,
         body: Body,
         upstream: &mut HttpSession,
     ) -> Result<()> {
         let mut out = BytesMut::with_capacity(2048);
         begin_head(&mut out, response.status, response.get_reason_phrase());
         response.header_to_h1_wire(&mut out);
+        // Written here, since adding to the fields of an answer means to move them all.
+        if let Some(cached) = cached {
+            put_field(&mut out, b"Cache-Control", cached.as_bytes());
+        }
         if body == Body::Chunked {
             put_field(&mut out, b"Transfer-Encoding", b"chunked");
         }
@@ -330,7 +342,7 @@ impl Fetch<'_> {
                 Poll::Pending => {
                     // Whoever waits for the head, or for a piece, gets it now.
                     self.say(out).await.map_err(io_error)?;
-                    self.while_here(read).await?
+                    self.patiently(read).await?
                 }
             };
             let Some(piece) = piece.map_err(Error::into_up)? else {
@@ -367,16 +379,29 @@ impl Fetch<'_> {
         self.connection.flush().await
     }
 
-    /// What comes of `work`, unless the client goes meanwhile.
-    async fn while_here<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
-        let mut work = pin!(work);
+    /// What comes of `work` with the upstream, unless that is silent for too long, or the client goes meanwhile. A clock is
+    /// looked at only where there is something to wait for.
+    async fn patiently<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        let Some(patience) = self.context.route.as_ref().map(|route| route.read_timeout) else {
+            return Err(unseen());
+        };
+        let (mut work, mut silence) = (pin!(work), pin!(None));
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
-            self.connection.poll_gone(cx).map(|()| {
+            if self.connection.poll_gone(cx).is_ready() {
                 let what = "the client has gone";
-                Err(Error::explain(ErrorType::ConnectionClosed, what).into_down())
+                let gone = Error::explain(ErrorType::ConnectionClosed, what);
+                return Poll::Ready(Err(gone.into_down()));
+            }
+            if silence.is_none() {
+                silence.set(Some(sleep(patience)));
+            }
+            let over = silence.as_mut().as_pin_mut();
+            over.map_or(Poll::Pending, |over| over.poll(cx)).map(|()| {
+                let what = format!("the upstream was silent for {patience:?}");
+                Err(Error::explain(ErrorType::ReadTimedout, what).into_up())
             })
         })
         .await
@@ -396,7 +421,8 @@ impl Fetch<'_> {
     /// may be used again.
     async fn finish(mut self, served: Result<()>) -> bool {
         let Err(error) = served else {
-            self.context.over(self.said, None);
+            let now = self.ended.unwrap_or_else(Instant::now);
+            self.context.over(now, self.said, None);
             return self.keeps;
         };
         self.keeps = false;
@@ -407,7 +433,7 @@ impl Fetch<'_> {
             // Where it cannot be told, there is nobody.
             let _ = self.answer(answer).await;
         }
-        self.context.over(self.said, Some(&error));
+        self.context.over(Instant::now(), self.said, Some(&error));
         false
     }
 }

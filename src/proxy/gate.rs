@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::assertion::Assertion;
 use super::backend::Pick;
@@ -20,7 +20,6 @@ use super::visit::Visit;
 use crate::domain::client_ip::is_trusted;
 use crate::domain::door::{ApiKind, Door, Guarded, Own};
 use crate::domain::identity::Identity;
-use crate::domain::identity_field::FieldName;
 use crate::domain::leg::LegKind;
 use crate::domain::path::Target;
 use crate::domain::policy::{Denial, Permit};
@@ -64,7 +63,7 @@ pub struct Route {
     /// Whether that is Headscale, whose cookies for its own sign-in may pass.
     pub to_headscale: bool,
     /// Identity fields for the upstream.
-    pub identity: Vec<(FieldName, String)>,
+    pub identity: Vec<(HeaderName, String)>,
     /// The same under our signature, where the rule wants that.
     pub assertion: Option<Arc<Assertion>>,
     /// What becomes of `Authorization`.
@@ -270,8 +269,11 @@ impl House {
         }
         match rule {
             Some((access, Some(web_ui))) => {
+                let told = identity_fields(&self.settings.rules, &access.identity_headers, who);
                 let route = Route {
-                    identity: identity_fields(&self.settings.rules, &access.identity_headers, who),
+                    identity: told
+                        .map(|(name, value)| (name.header().clone(), value))
+                        .collect(),
                     assertion: match self.assertion(visit, access, who) {
                         Ok(assertion) => assertion,
                         Err(answer) => return Verdict::Answer(answer),

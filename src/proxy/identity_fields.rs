@@ -5,16 +5,15 @@ use crate::domain::identity_field::{FieldName, IdentityField, Told};
 use crate::domain::policy::Rules;
 
 /// The `fields` of a rule for `who`, in their order, each value as it is sent.
-pub(super) fn identity_fields(
+pub(super) fn identity_fields<'a>(
     rules: &Rules,
-    fields: &[IdentityField],
-    who: &Identity,
-) -> Vec<(FieldName, String)> {
+    fields: &'a [IdentityField],
+    who: &'a Identity,
+) -> impl Iterator<Item = (&'a FieldName, String)> + use<'a> {
     let told = told(rules, who);
     fields
         .iter()
-        .filter_map(|field| Some((field.name.clone(), field.value(told)?)))
-        .collect()
+        .filter_map(move |field| Some((&field.name, field.value(told)?)))
 }
 
 /// What of `who` may be told: an e-mail under the condition under which the rules believe it.

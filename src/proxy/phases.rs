@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Response, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -213,7 +214,10 @@ impl ProxyHttp for Phases {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.judge(response).await
+        if let Some(cached) = ctx.judge(response).await? {
+            response.insert_header(CACHE_CONTROL, cached)?;
+        }
+        Ok(())
     }
 
     async fn response_trailer_filter(
@@ -261,7 +265,7 @@ impl ProxyHttp for Phases {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         let heard = session.response_written().map(|response| response.status);
-        ctx.over(heard, error);
+        ctx.over(Instant::now(), heard, error);
     }
 }
 

@@ -52,22 +52,23 @@ impl Pool {
         })
     }
 
-    /// One that may be used, as far as can be known before it is, and that leads to an address which is `good`.
-    pub fn take(&self, good: impl Fn(SocketAddr) -> bool) -> Option<Stream> {
+    /// One that may be used `now`, as far as can be known before it is, and that leads to an address which is `good`.
+    pub fn take(&self, now: Instant, good: impl Fn(SocketAddr) -> bool) -> Option<Stream> {
         loop {
             let (since, mut stream) = self.with(|kept| kept.connections.pop())?;
             let is_good = address(&stream).is_some_and(&good);
-            if is_good && since.elapsed() < self.idle && is_silent(&mut stream) {
+            let age = now.saturating_duration_since(since);
+            if is_good && age < self.idle && is_silent(&mut stream) {
                 return Some(stream);
             }
         }
     }
 
-    /// Keeps one whose last answer was read to its end.
-    pub fn put(self: &Arc<Self>, stream: Stream) {
+    /// Keeps one whose last answer was read to its end `now`.
+    pub fn put(self: &Arc<Self>, stream: Stream, now: Instant) {
         let is_swept = self.with(|kept| {
             if kept.connections.len() < MOST {
-                kept.connections.push((Instant::now(), stream));
+                kept.connections.push((now, stream));
             }
             std::mem::replace(&mut kept.swept, true)
         });
@@ -227,11 +228,17 @@ mod tests {
         let pool = Pool::new(Duration::from_secs(20));
         let ((first, _first), (second, _second)) = (pair().await, pair().await);
         let ids = (first.id(), second.id());
-        pool.put(first);
-        pool.put(second);
-        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(ids.1));
-        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(ids.0));
-        assert!(pool.take(|_| true).is_none());
+        pool.put(first, Instant::now());
+        pool.put(second, Instant::now());
+        assert_eq!(
+            pool.take(Instant::now(), |_| true).map(|one| one.id()),
+            Some(ids.1)
+        );
+        assert_eq!(
+            pool.take(Instant::now(), |_| true).map(|one| one.id()),
+            Some(ids.0)
+        );
+        assert!(pool.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
@@ -239,25 +246,28 @@ mod tests {
         let pool = Pool::new(Duration::from_secs(20));
         let (good, _good) = pair().await;
         let id = good.id();
-        pool.put(good);
+        pool.put(good, Instant::now());
         let (closed, theirs) = pair().await;
         drop(theirs);
         heard(&closed).await;
-        pool.put(closed);
+        pool.put(closed, Instant::now());
         let (spoken_on, mut theirs) = pair().await;
         theirs.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
         heard(&spoken_on).await;
-        pool.put(spoken_on);
-        assert_eq!(pool.take(|_| true).map(|one| one.id()), Some(id));
-        assert!(pool.take(|_| true).is_none());
+        pool.put(spoken_on, Instant::now());
+        assert_eq!(
+            pool.take(Instant::now(), |_| true).map(|one| one.id()),
+            Some(id)
+        );
+        assert!(pool.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
     async fn one_that_is_too_old_is_not_taken() {
         let pool = Pool::new(Duration::ZERO);
         let (ours, _theirs) = pair().await;
-        pool.put(ours);
-        assert!(pool.take(|_| true).is_none());
+        pool.put(ours, Instant::now());
+        assert!(pool.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
@@ -265,11 +275,11 @@ mod tests {
         let pool = Pool::new(Duration::from_secs(20));
         let ((first, _first), (second, _second)) = (pair().await, pair().await);
         let (id, present) = (first.id(), address(&first).unwrap());
-        pool.put(first);
-        pool.put(second);
-        let taken = pool.take(|to| to == present);
+        pool.put(first, Instant::now());
+        pool.put(second, Instant::now());
+        let taken = pool.take(Instant::now(), |to| to == present);
         assert_eq!(taken.map(|one| one.id()), Some(id));
-        assert!(pool.take(|_| true).is_none());
+        assert!(pool.take(Instant::now(), |_| true).is_none());
     }
 
     #[tokio::test]
@@ -278,10 +288,10 @@ mod tests {
         let mut ends = Vec::new();
         for _ in 0..=MOST {
             let (ours, theirs) = pair().await;
-            pool.put(ours);
+            pool.put(ours, Instant::now());
             ends.push(theirs);
         }
-        let taken = std::iter::from_fn(|| pool.take(|_| true)).count();
+        let taken = std::iter::from_fn(|| pool.take(Instant::now(), |_| true)).count();
         assert_eq!(taken, MOST);
     }
 
@@ -289,7 +299,7 @@ mod tests {
     async fn those_that_nobody_takes_are_closed_after_a_while() {
         let pool = Pool::new(Duration::ZERO);
         let (ours, mut theirs) = pair().await;
-        pool.put(ours);
+        pool.put(ours, Instant::now());
         // Ends only when ours is closed.
         let mut byte = [0];
         assert_eq!(theirs.read(&mut byte).await.unwrap(), 0);

@@ -6,7 +6,6 @@
 
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use crate::domain::door::Door;
@@ -23,11 +22,9 @@ const ORDERS: &[&str] = &[
 ];
 
 /// Keeps what came through `door` out of shared caches, if it is a door that asks who is there and no
-/// rule opened the page to everybody (`public`); and takes the orders out, whichever it is.
-///
-/// # Errors
-/// None that a field of ours could cause.
-pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Result<()> {
+/// rule opened the page to everybody (`public`); and takes the orders out, whichever it is. Gives the
+/// `Cache-Control` that has to stand in place of the upstream's, where that is not right.
+pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Option<HeaderValue> {
     let for_anybody = public
         || matches!(
             door,
@@ -36,13 +33,10 @@ pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Res
     for order in orders(&response.headers) {
         response.remove_header(&order);
     }
-    if let Some(private) = private(&response.headers)
-        && !for_anybody
-        && response.status != StatusCode::SWITCHING_PROTOCOLS
-    {
-        response.insert_header(CACHE_CONTROL, private)?;
+    if for_anybody || response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return None;
     }
-    Ok(())
+    private(&response.headers)
 }
 
 /// The `Cache-Control` that keeps an answer out of shared caches (RFC 9111 section 5.2.2.7): what the

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use pingora::protocols::Stream;
@@ -253,18 +253,18 @@ impl Origin {
         self.has_several()
     }
 
-    /// A connection for a request, in HTTP/1.1: one that was used before, or a new one; true where it was
+    /// A connection for a request, in HTTP/1.1, `now`: one that was used before, or a new one; true where it was
     /// used before. To be given back with [`Self::keep`].
     ///
     /// # Errors
     /// Those of [`Self::connect`].
-    pub async fn stream(&self) -> Result<(Stream, bool), ConnectError> {
+    pub async fn stream(&self, now: Instant) -> Result<(Stream, bool), ConnectError> {
         let kept = if self.fixed.is_some() {
-            self.pool.take(|_| true)
+            self.pool.take(now, |_| true)
         } else {
             let found = tokio::time::timeout(self.connect_timeout, self.addresses()).await;
             let present = found.map_err(|_| ConnectError::Slow(self.connect_timeout))??;
-            self.pool.take(|address| present.contains(&address))
+            self.pool.take(now, |address| present.contains(&address))
         };
         match kept {
             Some(stream) => Ok((stream, true)),
@@ -281,9 +281,9 @@ impl Origin {
         Ok(Box::new(Reached::new(transport, address)))
     }
 
-    /// Keeps a connection whose last answer was read to its end.
-    pub fn keep(&self, stream: Stream) {
-        self.pool.put(stream);
+    /// Keeps a connection whose last answer was read to its end `now`.
+    pub fn keep(&self, stream: Stream, now: Instant) {
+        self.pool.put(stream, now);
     }
 
     /// Opens a connection of its own, for a tunnel.

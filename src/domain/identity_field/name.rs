@@ -3,9 +3,16 @@
 
 use std::borrow::Cow;
 
-/// The name of a field about a person, in the case in which it is sent.
+use http::HeaderName;
+
+/// The name of a field about a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldName(Cow<'static, str>);
+pub struct FieldName {
+    /// In the case in which it is written.
+    text: Cow<'static, str>,
+    /// As it is sent: read once, and not for each request.
+    header: HeaderName,
+}
 
 /// Why a name cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,26 +148,36 @@ impl FieldName {
         {
             return Err(NameFault::Origin);
         }
-        Ok(Self(Cow::Owned(text.to_owned())))
+        Self::of(Cow::Owned(text.to_owned())).ok_or(NameFault::Spelling)
     }
 
-    /// A name of a preset.
-    pub(super) const fn ours(name: &'static str) -> Self {
-        Self(Cow::Borrowed(name))
+    /// A name of a preset; `None` where it is none.
+    pub(super) fn ours(name: &'static str) -> Option<Self> {
+        Self::of(Cow::Borrowed(name))
     }
 
-    /// The name.
+    fn of(text: Cow<'static, str>) -> Option<Self> {
+        let header = HeaderName::from_bytes(text.as_bytes()).ok()?;
+        Some(Self { text, header })
+    }
+
+    /// The name as it is written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The name as it is sent.
+    pub const fn header(&self) -> &HeaderName {
+        &self.header
     }
 
     /// Whether `other` is the same name: they are compared without case (RFC 9110 section 5.1).
     pub fn is(&self, other: &str) -> bool {
-        self.0.eq_ignore_ascii_case(other)
+        self.text.eq_ignore_ascii_case(other)
     }
 
-    /// The name, without a copy where there need not be one.
+    /// The name as it is written, without a copy where there need not be one.
     pub fn into_cow(self) -> Cow<'static, str> {
-        self.0
+        self.text
     }
 }

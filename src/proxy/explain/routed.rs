@@ -65,8 +65,8 @@ impl Judge<'_> {
         let rule = routes.and_then(|place| rules.get(place));
         if let Some(rule) = rule.filter(|rule| rule.upstream.is_some()) {
             let fields = identity_fields(&self.settings.rules, &rule.identity_headers, who);
-            let fields = fields.into_iter().map(|(name, value)| Field {
-                name: name.into_cow(),
+            let fields = fields.map(|(name, value)| Field {
+                name: name.clone().into_cow(),
                 value,
             });
             self.told.identity_headers = fields.collect();
