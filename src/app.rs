@@ -424,6 +424,7 @@ fn front(houses: &Houses, tls: &tls::Tls, drain: &Drain) -> Front {
         slots: Slots::new(limits.connections_per_address),
         turned_away: TurnedAway::default(),
         tunnel_rate: RateLimiter::new(limits.tunnels_per_minute, rates::ADDRESSES),
+        turnstile: Arc::default(),
         proxy: Arc::new(http_proxy(&conf, Phases)),
         metrics: Arc::clone(&house.metrics),
         random: Arc::new(InBulk::new(Arc::clone(&house.random))),

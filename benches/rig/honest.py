@@ -74,4 +74,5 @@ def summary(answers):
         if each.status != 200:
             bad[each.status] = bad.get(each.status, 0) + 1
     failed = ", ".join(f"{count} × {status}" for status, count in sorted(bad.items(), key=str)) or "none"
-    return [len(answers), f"{percentile(good, 50):.1f}", f"{percentile(good, 99):.1f}", f"{max(good, default=0):.1f}", failed]
+    times = [f"{time:.1f}" for time in (percentile(good, 50), percentile(good, 99), max(good))] if good else [""] * 3
+    return [len(answers), *times, failed]

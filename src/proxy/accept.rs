@@ -4,6 +4,7 @@
 //! has been used before is treated the same.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use super::slots::{Slot, Slots};
 use super::stream::Transport;
 use super::tunnel::Tunnels;
 use super::turned_away::{Full, TurnedAway};
+use super::turnstile::Turnstile;
 use super::upstream::keep_alive;
 use super::visit::{Follow, Porch, Visit};
 use crate::acme::Challenges;
@@ -62,6 +64,8 @@ pub struct Front {
     pub turned_away: TurnedAway,
     /// New tunnels by address.
     pub tunnel_rate: RateLimiter,
+    /// New tunnels of everybody.
+    pub turnstile: Arc<Turnstile>,
     /// Where everything goes that is no tunnel.
     pub proxy: Arc<HttpProxy<Phases>>,
     /// Counters.
@@ -226,13 +230,14 @@ impl Front {
                 _ = cutting.wait_for(|cut| *cut) => None,
             };
             if let Some((permit, kind, visit, trace, connection, tunnels)) = tunnel {
+                let turnstile = Arc::clone(&front.turnstile);
                 drop(front);
                 drop(cutting);
                 // Tasks of their own, each as small as can be: while Headscale is asked, and then for as long
                 // as the tunnel is there.
                 tokio::spawn(async move {
-                    let opened = tunnels.open(permit, kind, visit, trace, connection).await;
-                    if let Some(tunnel) = opened {
+                    let opening = pin!(tunnels.open(permit, kind, visit, trace, connection));
+                    if let Some(tunnel) = turnstile.through(opening).await {
                         tokio::spawn(tunnel.carry(guards));
                     }
                 });

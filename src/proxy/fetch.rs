@@ -253,18 +253,21 @@ impl Fetch<'_> {
     /// Sends the request, and waits for the head of its answer.
     async fn ask(&mut self, upstream: &mut HttpSession) -> Result<Box<ResponseHeader>> {
         let request = Box::new(self.context.request()?);
-        let sent = self.patiently(upstream.write_request_header(request));
-        sent.await?.map_err(Error::into_up)?;
-        loop {
-            let heard = self.patiently(upstream.read_resp_header_parts());
-            let response = heard.await?.map_err(Error::into_up)?;
-            // Interim answers end here: some clients take a `Set-Cookie` from them.
-            if !response.status.is_informational()
-                || response.status == StatusCode::SWITCHING_PROTOCOLS
-            {
-                return Ok(response);
+        let asked = async {
+            upstream.write_request_header(request).await?;
+            loop {
+                let response = upstream.read_resp_header_parts().await?;
+                // Interim answers end here: some clients take a `Set-Cookie` from them.
+                if !response.status.is_informational()
+                    || response.status == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    return Ok(response);
+                }
             }
-        }
+        };
+        self.patiently(asked)
+            .await?
+            .map_err(|error: Box<Error>| error.into_up())
     }
 
     /// How the client finds the end of the answer's body. Fields about the upstream's connection are taken out.
@@ -459,7 +462,7 @@ fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// What a future says when it is asked once; it may be asked again later.
-async fn once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+pub(super) async fn once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 

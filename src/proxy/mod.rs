@@ -61,6 +61,7 @@ pub mod tls;
 pub mod traced;
 pub mod tunnel;
 pub mod turned_away;
+pub mod turnstile;
 mod upload;
 pub mod upstream;
 mod visit;

@@ -24,6 +24,7 @@ const ORDERS: &[&str] = &[
 /// Keeps what came through `door` out of shared caches, if it is a door that asks who is there and no
 /// rule opened the page to everybody (`public`); and takes the orders out, whichever it is. Gives the
 /// `Cache-Control` that has to stand in place of the upstream's, where that is not right.
+#[must_use = "without it shared caches may keep the answer"]
 pub fn keep_out(response: &mut ResponseHeader, door: &Door, public: bool) -> Option<HeaderValue> {
     let for_anybody = public
         || matches!(

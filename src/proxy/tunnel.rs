@@ -9,7 +9,7 @@
 mod held;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -105,6 +105,8 @@ impl Tunnels {
         trace: Option<Box<Trace>>,
         connection: Connection,
     ) -> Option<Held> {
+        // Before that it may have waited for its turn with us.
+        let began = Instant::now();
         let (client, early) = connection.into_parts();
         let trace_id = trace.as_ref().map(|trace| display(trace.id()));
         let switched = self.switched(kind, &visit, trace.as_deref(), client, early);
@@ -114,14 +116,13 @@ impl Tunnels {
                 Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
                 Err(why) => why.status(),
             };
-            self.traced(*trace, &visit, status);
+            self.traced(*trace, &visit, began, status);
         }
         match opened {
             Ok(relay) => {
                 self.metrics
                     .request(&visit.door, StatusCode::SWITCHING_PROTOCOLS);
-                self.metrics
-                    .upstream_answered(&visit.door, visit.started.elapsed());
+                self.metrics.upstream_answered(&visit.door, began.elapsed());
                 tracing::info!(
                     request_id = visit.id, client = %visit.client, tunnel = kind.label(),
                     status = 101, trace_id, "tunnel opened"
@@ -142,8 +143,7 @@ impl Tunnels {
     }
 
     /// A tunnel is there, or is not: that is where its trace ends.
-    fn traced(&self, trace: Trace, visit: &Visit, status: StatusCode) {
-        let began = visit.started;
+    fn traced(&self, trace: Trace, visit: &Visit, began: Instant, status: StatusCode) {
         traced::upstream_over(&trace, visit, &self.origin, began, Some(status));
         traced::over(trace, visit, self.secure, status.as_u16());
     }

@@ -295,6 +295,15 @@ fn lintian_has_no_complaint() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
+/// What `dpkg-shlibdeps` does not see, since no symbol stands for it; see `build.rs`.
+#[test]
+fn the_package_asks_for_a_c_library_that_reads_packed_relocations() {
+    let mut field = Command::new("dpkg-deb");
+    field.arg("--field").arg(package()).arg("Depends");
+    let depends = succeed(&mut field);
+    assert!(depends.contains("libc6 (>= 2.36)"), "{depends}");
+}
+
 #[test]
 fn the_package_is_of_the_version_of_the_binary() {
     let changes = text("deploy/debian/changelog");

@@ -153,6 +153,28 @@ async fn a_new_connection_has_one_deadline_for_its_first_byte_and_its_head() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kept_connection_may_wait_for_a_request_and_not_within_one() {
+    use tokio::io::AsyncWriteExt as _;
+    let (mut client, mut ours) = tokio::io::duplex(1024);
+    let started = Instant::now();
+    let sending = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        client.write_all(b"GET / HTTP/1.1\r\n").await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        client.write_all(b"Host: a\r\n").await?;
+        std::future::pending::<io::Result<()>>().await
+    });
+    let patience = Patience {
+        first_byte: Duration::from_secs(75),
+        ..SOON
+    };
+    let refused = read_head(&mut ours, patience).await;
+    assert!(matches!(refused, Err(HeadError::Slow)), "{refused:?}");
+    assert_eq!(started.elapsed(), Duration::from_secs(65));
+    sending.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_idle_and_owes_nothing() {
     let (_client, mut ours) = tokio::io::duplex(1024);
     assert!(matches!(

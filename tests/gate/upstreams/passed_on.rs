@@ -67,6 +67,10 @@ const ANSWERS: &[(&str, &str)] = &[
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\n\
          not gzip",
     ),
+    (
+        "/ui/cached",
+        "HTTP/1.1 200 OK\r\nCache-Control: public\r\nCache-Control: max-age=5\r\nContent-Length: 2\r\n\r\nok",
+    ),
     ("/ui/nonsense", "hello\r\n\r\n"),
     (
         "/ui/switched",
@@ -214,13 +218,14 @@ fn each_answer_is_framed_for_the_client_and_its_connection_is_kept() {
 fn nothing_is_packed_or_unpacked_on_the_way() {
     let (_ui, stage, session) = stage();
     let packings = "Accept-Encoding: gzip, br, zstd";
+    // They go different ways.
     for method in ["GET", "POST"] {
         for (target, lines, coding, body) in [
             ("/ui/text", vec![packings], None, &*"a".repeat(60)),
             ("/ui/packed", vec![], Some("gzip"), "not gzip"),
             ("/ui/packed", vec![packings], Some("gzip"), "not gzip"),
         ] {
-            let lines = [lines, vec![SAME_ORIGIN, &session, "Content-Length: 0"]].concat();
+            let lines = [lines, vec![SAME_ORIGIN, &session]].concat();
             let answer = ask(&stage.house, method, target, &lines);
             assert_eq!(answer.status(), 200, "{method} {target}");
             assert_eq!(
@@ -229,6 +234,21 @@ fn nothing_is_packed_or_unpacked_on_the_way() {
                 "{method} {target}"
             );
             assert_eq!(answer.text(), body, "{method} {target}");
+        }
+    }
+}
+
+#[test]
+fn no_shared_cache_may_keep_an_answer_whichever_way_it_came() {
+    let (_ui, stage, session) = stage();
+    for method in ["GET", "POST"] {
+        for (target, meant) in [
+            ("/ui/cached", "max-age=5, private"),
+            ("/ui/text", "private"),
+        ] {
+            let lines = [SAME_ORIGIN, &session];
+            let fields = ask(&stage.house, method, target, &lines).head.fields;
+            assert_eq!(fields.values("cache-control"), [meant], "{method} {target}");
         }
     }
 }
