@@ -158,7 +158,7 @@ async fn a_kept_connection_may_wait_for_a_request_and_not_within_one() {
     let (mut client, mut ours) = tokio::io::duplex(1024);
     let started = Instant::now();
     let sending = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         client.write_all(b"GET / HTTP/1.1\r\n").await?;
         tokio::time::sleep(Duration::from_secs(3)).await;
         client.write_all(b"Host: a\r\n").await?;
