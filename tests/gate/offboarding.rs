@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::faulty_provider::{Endpoint, Fault, Person as Account};
 use crate::outages::probe;
 use crate::stage::{Faulty, Stage, ask, member, request, send, session_line};
+use crate::support::audit;
 use crate::support::certified_provider::MEMBER;
 use crate::support::headscale_standin::{Device, HeadscaleStandin, Options, Script};
 use crate::support::house::{House, More, Plan, headwarden};
@@ -101,12 +102,9 @@ fn written(plan: &Plan) -> Vec<String> {
 
 /// Lines of the audit log of these acts, as `act outcome reason device`.
 fn acts(plan: &Plan) -> Vec<String> {
-    let text = std::fs::read_to_string(plan.files.join("audit.jsonl")).unwrap_or_default();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let word = |line: &Value, name: &str| line[name].as_str().unwrap_or("-").to_owned();
-    lines
+    audit::lines(&plan.files)
+        .into_iter()
         .filter(|line| {
             let act = line["act"].as_str().unwrap_or_default();
             act.starts_with("offboarding") || act == "device_expired"

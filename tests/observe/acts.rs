@@ -9,11 +9,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::audit::{lines, wait_for};
+use crate::audit::wait_for;
 use crate::faulty_provider::Person as Account;
 use crate::scene::{Scene, over};
 use crate::schema::faults;
 use crate::stage::{ask, session_line};
+use crate::support::audit::lines;
 use crate::support::headscale_standin::{Device, HeadscaleStandin, Options, PolicyMode, User};
 use crate::support::house::{More, headwarden};
 use crate::support::raw::PATIENCE;

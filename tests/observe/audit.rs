@@ -11,6 +11,7 @@ use crate::faulty_provider::Person as Account;
 use crate::scene::Scene;
 use crate::schema::faults;
 use crate::stage::{SAME_ORIGIN, ask, session_line};
+use crate::support::audit::lines;
 use crate::support::house::{House, More};
 use crate::support::person::Person;
 use crate::support::tailnet::AUTH_ID;
@@ -36,19 +37,6 @@ fn scene(directory: &Path, more: &str) -> Scene {
         "hskey-api-standin".clone_into(&mut options.api_key);
     });
     scene
-}
-
-/// What is written by now; nothing, while there is no file.
-pub(crate) fn lines(directory: &Path) -> Vec<Value> {
-    let text = match std::fs::read_to_string(directory.join("audit.jsonl")) {
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => String::new(),
-        read => read.expect("an audit log"),
-    };
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    whole
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 fn has(line: &Value, wanted: &Value) -> bool {

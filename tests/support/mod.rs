@@ -6,6 +6,7 @@
     reason = "every test crate uses its own part of the rig; see `UNUSED`"
 )]
 
+pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod certified_provider;
 pub(crate) mod child;
